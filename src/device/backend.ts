@@ -1,0 +1,123 @@
+/**
+ * The seam between warpbook and whatever executes: bytes, handles, integers.
+ *
+ * What a backend does not know: shapes, dtypes, schedules, attention. A launch is (program, grid, packed
+ * parameter bytes); parameters that point into device memory are *relocations*, patched by the backend when the
+ * call is enqueued or captured. So a capture freezes addresses exactly as CUDA does.
+ *
+ * The seam is remotable: the caller's side chooses every handle, enqueueing returns nothing, and whatever has to
+ * wait or to ask is a Promise. Argument checks, byte budgets and capture guards live on the caller's side
+ * (`device.ts`), so that they answer at once wherever the backend runs. A failure behind the seam is sticky: it
+ * rejects the next wait.
+ */
+
+/** Chosen by the caller, unique among live handles of its kind for the backend's lifetime. */
+export type Handle = number;
+
+/** A parameter field that holds a device address: `params[offset..offset+8) = address(buffer) + byteOffset`. */
+export interface Relocation {
+  /** Byte offset of the 8-byte field in the parameter block. */
+  offset: number;
+  buffer: Handle;
+  /** Added to the buffer's address, bytes. */
+  byteOffset: number;
+}
+
+/** One launch of a named program. */
+export interface LaunchDescription {
+  /** Name of a program that the backend knows, such as `attention` or `fill`. */
+  program: string;
+  /** Number of CTAs in x, y, z. */
+  grid: readonly [number, number, number];
+  /** Packed parameters, little-endian; the layout is the program's own. Copied at once. */
+  params: Uint8Array;
+  relocations: readonly Relocation[];
+}
+
+/** What a node of a captured graph does, as reported by {@link Backend.describeGraph}. */
+export interface GraphNodeDescription {
+  /** Position in the order of capture; also the handle for {@link Backend.updateNode}. */
+  index: number;
+  kind: 'kernel' | 'copy' | 'fill' | 'empty';
+  /** Program name for kernels; a few words for the others. */
+  label: string;
+  grid?: readonly [number, number, number];
+  byteLength?: number;
+  /** Indices of the nodes that must finish first. */
+  dependencies: readonly number[];
+}
+
+/** What the device is; answers to {@link Backend.describe}. */
+export interface BackendDescription {
+  kind: 'cpu' | 'cuda';
+  name: string;
+  /** Hardware threads or SMs that run CTAs at the same time. */
+  numProcessors: number;
+  /** Widest instruction set that the programs were dispatched to, such as `avx512`. */
+  instructionSet: string;
+  totalMemoryBytes: number;
+}
+
+export interface Backend {
+  describe(): BackendDescription;
+
+  // --- memory -------------------------------------------------------------------------------------------------
+  allocate(buffer: Handle, byteLength: number): void;
+  /** Frees after all work enqueued so far on every stream has finished. */
+  free(buffer: Handle): void;
+  /**
+   * Host-visible staging memory that copies to the device may read. The caller must not write a range that an
+   * enqueued {@link writeFromStaging} still reads.
+   */
+  createStaging(staging: Handle, byteLength: number): Uint8Array;
+  destroyStaging(staging: Handle): void;
+
+  // --- streams and events ---------------------------------------------------------------------------------------
+  createStream(stream: Handle): void;
+  destroyStream(stream: Handle): void;
+  /**
+   * Number of operations that the stream has finished since it was made. The caller counts what it enqueues
+   * (every enqueueing call below is one operation), so this answers "is it done?" without waiting.
+   */
+  completed(stream: Handle): number;
+  /** Resolves when everything enqueued on the stream so far has finished; rejects with the sticky error. */
+  synchronize(stream: Handle): Promise<void>;
+  createEvent(event: Handle): void;
+  destroyEvent(event: Handle): void;
+  recordEvent(event: Handle, stream: Handle): void;
+  waitEvent(stream: Handle, event: Handle): void;
+  /** Resolves when the event's latest record has been reached, with its time in nanoseconds (steady clock). */
+  eventTime(event: Handle): Promise<number>;
+
+  // --- work -----------------------------------------------------------------------------------------------------
+  /** Copies `bytes` at once (the caller may reuse them) and enqueues their transfer. Not allowed in capture. */
+  write(stream: Handle, buffer: Handle, byteOffset: number, bytes: Uint8Array): void;
+  writeFromStaging(
+    stream: Handle, buffer: Handle, byteOffset: number, staging: Handle, stagingOffset: number, byteLength: number,
+  ): void;
+  copy(
+    stream: Handle, target: Handle, targetOffset: number, source: Handle, sourceOffset: number, byteLength: number,
+  ): void;
+  /** Repeats a pattern of 1, 2, 4 or 8 bytes. */
+  fill(stream: Handle, buffer: Handle, byteOffset: number, byteLength: number, pattern: Uint8Array): void;
+  launch(stream: Handle, launch: LaunchDescription): void;
+  /** Reads after everything enqueued on the stream so far. */
+  read(stream: Handle, buffer: Handle, byteOffset: number, byteLength: number): Promise<Uint8Array>;
+
+  // --- graphs ---------------------------------------------------------------------------------------------------
+  /** From here on, work enqueued on the stream (and on streams that wait for its events) becomes graph nodes. */
+  beginCapture(stream: Handle): void;
+  endCapture(stream: Handle, graph: Handle): void;
+  /** Ends the capture and drops what was recorded. */
+  abortCapture(stream: Handle): void;
+  destroyGraph(graph: Handle): void;
+  describeGraph(graph: Handle): Promise<readonly GraphNodeDescription[]>;
+  instantiate(graph: Handle, exec: Handle): void;
+  destroyExec(exec: Handle): void;
+  /** Replaces grid and parameters of one kernel node; takes effect with the next replay that is enqueued. */
+  updateNode(exec: Handle, nodeIndex: number, launch: LaunchDescription): void;
+  replay(exec: Handle, stream: Handle): void;
+
+  /** Finishes all work and releases everything. Idempotent. */
+  close(): void;
+}
