@@ -46,7 +46,7 @@ enum : int {
   TILE_REQUEST = 12,
   TILE_PAGE_START = 13,
   TILE_QO_POSITION_BASE = 14,
-  TILE_RESERVED = 15,
+  TILE_MERGE_GROUP_COUNT = 15,
 };
 
 enum : int {
@@ -58,7 +58,7 @@ enum : int {
   KV_SEQUENCE_PAGE_START = 0,
   KV_SEQUENCE_KV_LEN = 1,
   KV_SEQUENCE_POSITION_OFFSET = 2,
-  KV_SEQUENCE_RESERVED = 3,
+  KV_SEQUENCE_REQUEST = 3,
 };
 
 enum : int {

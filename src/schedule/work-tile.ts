@@ -26,7 +26,7 @@ export const TILE = {
   segCount: 8,
   /** First row in the partial-state buffers, or −1: the tile's result is the final output. */
   partialSlot: 9,
-  /** Merge group of a partial tile, or −1. */
+  /** First merge group of a partial tile, or −1. */
   mergeGroup: 10,
   /** Bits of {@link TILE_FLAG}. */
   flags: 11,
@@ -36,8 +36,11 @@ export const TILE = {
   pageStart: 13,
   /** Derived: a query token's KV position is its batch-wide index plus this (right-aligned). Unused when gathered. */
   qoPositionBase: 14,
-  /** Zero. */
-  reserved: 15,
+  /**
+   * Merge groups that wait for this tile: it arrives at groups [mergeGroup, mergeGroup + mergeGroupCount). 1 for an
+   * ordinary partial tile, more where one tile holds rows of several groups (a shared prefix), 0 for a final tile.
+   */
+  mergeGroupCount: 15,
 } as const;
 export const TILE_STRIDE = 16;
 
@@ -56,7 +59,8 @@ export const KV_SEQUENCE = {
   kvLen: 1,
   /** Position of the first token in the coordinates of the queries (0 unless a shared prefix lies before it). */
   positionOffset: 2,
-  reserved: 3,
+  /** Request whose page list holds the pages. */
+  request: 3,
 } as const;
 export const KV_SEQUENCE_STRIDE = 4;
 
@@ -68,7 +72,10 @@ export const ROW_STRIDE = 4;
 export const SEGMENT = { kvStart: 0, kvEnd: 1, masked: 2, reserved: 3 } as const;
 export const SEGMENT_STRIDE = 4;
 
-/** Partial states that make up output rows; merged in the order of their slots, never in the order of arrival. */
+/**
+ * Partial states that make up output rows; merged in the order of their slots, never in the order of arrival. A group
+ * is complete when as many tiles have arrived as it has slots: each slot is written by one tile.
+ */
 export const MERGE_GROUP = {
   rowStart: 0,
   rowCount: 1,
