@@ -1,0 +1,243 @@
+/**
+ * Builds a Schedule tile by tile: what a policy is written with.
+ *
+ * A policy walks over the *query tiles* (up to `queryRows` rows of one request and KV head, with the keys they can see),
+ * cuts each one's KV range or leaves it whole, and then deals the tiles out to CTAs. Partial slots, merge groups, mask
+ * flags and the order by CTA follow from that and are filled in here.
+ */
+import { WarpbookError } from '../errors';
+import { type Dealing, deal } from './deal';
+import { type Machine, numCtaSlots } from './machine';
+import { type AttentionProblem, queryPosition, visibleEnd, visibleStart } from './problem';
+import { Schedule } from './schedule';
+import {
+  type DispatchKind, KV_SEQUENCE, KV_SEQUENCE_STRIDE, MERGE_GROUP_STRIDE, TILE, TILE_FLAG, TILE_STRIDE,
+} from './work-tile';
+
+/** Up to `queryRows` rows of one request and KV head, and the range of keys that any of them sees. */
+export interface QueryTile {
+  request: number;
+  kvHead: number;
+  rowStart: number;
+  rowCount: number;
+  kvStart: number;
+  kvEnd: number;
+  /** Keys [fullStart, fullEnd) are seen by every row: a tile inside needs no mask. */
+  fullStart: number;
+  fullEnd: number;
+}
+
+export interface BuilderOptions {
+  /** Index into the machine's tile classes; default 0. */
+  tileClass?: number;
+  dispatch?: DispatchKind;
+  /** Send every tile through partial states and a merge, also where a query tile isn't cut; default false. */
+  alwaysPartial?: boolean;
+}
+
+const INITIAL_TILES = 256;
+
+export class ScheduleBuilder {
+  readonly problem: AttentionProblem;
+  readonly machine: Machine;
+  readonly tileClass: number;
+  /** CTA slots of the machine for this tile class. */
+  readonly numCtas: number;
+  private readonly dispatch: DispatchKind;
+  private readonly alwaysPartial: boolean;
+  private readonly policy: string;
+  private tiles = new Int32Array(INITIAL_TILES * TILE_STRIDE);
+  private ctas = new Int32Array(INITIAL_TILES);
+  private numTiles = 0;
+  private groups: number[] = [];
+  private slots: number[] = [];
+  private numPartialRows = 0;
+
+  constructor(policy: string, problem: AttentionProblem, machine: Machine, options: BuilderOptions = {}) {
+    this.policy = policy;
+    this.problem = problem;
+    this.machine = machine;
+    this.tileClass = options.tileClass ?? 0;
+    this.dispatch = options.dispatch ?? 'static';
+    this.alwaysPartial = options.alwaysPartial ?? false;
+    if (!machine.tileClasses[this.tileClass]) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `tileClass ${this.tileClass} does not exist on ${machine.name}; it has ${machine.tileClasses.length}.`,
+      );
+    }
+    this.numCtas = numCtaSlots(machine, this.tileClass);
+  }
+
+  /** Calls `visit` for every query tile, requests first, then KV heads, then rows. The object is reused between calls. */
+  forEachQueryTile(visit: (tile: QueryTile) => void): void {
+    const { problem } = this;
+    const queryRows = this.machine.tileClasses[this.tileClass].queryRows;
+    const group = problem.groupSize;
+    // Tiles hold whole tokens where a token's group fits, so that rows of one token share their mask.
+    const rowsPerTile = queryRows >= group ? queryRows - (queryRows % group) : queryRows;
+    const tile: QueryTile = {
+      request: 0, kvHead: 0, rowStart: 0, rowCount: 0, kvStart: 0, kvEnd: 0, fullStart: 0, fullEnd: 0,
+    };
+    for (let r = 0; r < problem.batchSize; r++) {
+      const rowBegin = problem.qoIndptr[r] * group;
+      const rowEnd = problem.qoIndptr[r + 1] * group;
+      tile.request = r;
+      for (let head = 0; head < problem.numKvHeads; head++) {
+        tile.kvHead = head;
+        for (let row = rowBegin; row < rowEnd; row += rowsPerTile) {
+          tile.rowStart = row;
+          tile.rowCount = Math.min(rowsPerTile, rowEnd - row);
+          const first = Math.floor(row / group);
+          const last = Math.floor((row + tile.rowCount - 1) / group);
+          tile.kvStart = visibleStart(problem, r, first);
+          tile.kvEnd = Math.max(tile.kvStart, visibleEnd(problem, r, last));
+          tile.fullStart = visibleStart(problem, r, last);
+          tile.fullEnd = visibleEnd(problem, r, first);
+          visit(tile);
+        }
+      }
+    }
+  }
+
+  /** All query tiles as separate objects, for policies that sort or pick among them. */
+  queryTiles(): QueryTile[] {
+    const all: QueryTile[] = [];
+    this.forEachQueryTile((tile) => all.push({ ...tile }));
+    return all;
+  }
+
+  /** One work tile for the whole KV range of a query tile. */
+  add(tile: QueryTile, cta: number = 0): void {
+    if (!this.alwaysPartial) {
+      this.push(tile, tile.kvStart, tile.kvEnd, -1, -1, cta);
+      return;
+    }
+    const group = this.beginGroup(tile, 1);
+    this.push(tile, tile.kvStart, tile.kvEnd, this.slots[this.slots.length - 1], group, cta);
+  }
+
+  /**
+   * Cuts a query tile's KV range at multiples of `chunk` tokens and adds a work tile for each piece.
+   * @param chunk tokens, at least 1
+   */
+  splitByChunk(tile: QueryTile, chunk: number, cta: number = 0): void {
+    const first = Math.floor(tile.kvStart / chunk);
+    const pieces = Math.max(1, Math.ceil(tile.kvEnd / chunk) - first);
+    if (pieces === 1) {
+      this.add(tile, cta);
+      return;
+    }
+    const group = this.beginGroup(tile, pieces);
+    for (let i = 0; i < pieces; i++) {
+      const start = Math.max(tile.kvStart, (first + i) * chunk);
+      const end = Math.min(tile.kvEnd, (first + i + 1) * chunk);
+      this.push(tile, start, end, this.slots[this.slots.length - pieces + i], group, cta);
+    }
+  }
+
+  /**
+   * Cuts a query tile's KV range at the given positions and adds a work tile for each piece.
+   * @param cuts increasing token positions strictly inside (kvStart, kvEnd); empty: one tile
+   * @param ctas CTA of each piece (cuts.length + 1 entries), with `build('explicit')`
+   */
+  split(tile: QueryTile, cuts: ArrayLike<number>, ctas?: ArrayLike<number>): void {
+    const pieces = cuts.length + 1;
+    if (pieces === 1) {
+      this.add(tile, ctas ? ctas[0] : 0);
+      return;
+    }
+    const group = this.beginGroup(tile, pieces);
+    for (let i = 0; i < pieces; i++) {
+      const start = i === 0 ? tile.kvStart : cuts[i - 1];
+      const end = i === pieces - 1 ? tile.kvEnd : cuts[i];
+      this.push(tile, start, end, this.slots[this.slots.length - pieces + i], group, ctas ? ctas[i] : 0);
+    }
+  }
+
+  private beginGroup(tile: QueryTile, pieces: number): number {
+    const group = this.groups.length / MERGE_GROUP_STRIDE;
+    this.groups.push(tile.rowStart, tile.rowCount, tile.kvHead, this.slots.length, pieces, 0, 0, 0);
+    for (let i = 0; i < pieces; i++) {
+      this.slots.push(this.numPartialRows);
+      this.numPartialRows += tile.rowCount;
+    }
+    return group;
+  }
+
+  private push(tile: QueryTile, kvStart: number, kvEnd: number, slot: number, group: number, cta: number): void {
+    const index = this.numTiles++;
+    if (index === this.ctas.length) this.grow();
+    const at = index * TILE_STRIDE;
+    const words = this.tiles;
+    words[at + TILE.tileClass] = this.tileClass;
+    words[at + TILE.kvHead] = tile.kvHead;
+    words[at + TILE.kvSeq] = tile.request;
+    words[at + TILE.rowStart] = tile.rowStart;
+    words[at + TILE.rowCount] = tile.rowCount;
+    words[at + TILE.kvStart] = kvStart;
+    words[at + TILE.kvEnd] = kvEnd;
+    words[at + TILE.partialSlot] = slot;
+    words[at + TILE.mergeGroup] = group;
+    words[at + TILE.flags] = kvStart < tile.fullStart || kvEnd > tile.fullEnd ? TILE_FLAG.needsMask : 0;
+    words[at + TILE.request] = tile.request;
+    words[at + TILE.qoPositionBase] = queryPosition(this.problem, tile.request, 0);
+    words[at + TILE.mergeGroupCount] = group < 0 ? 0 : 1;
+    this.ctas[index] = cta;
+  }
+
+  private grow(): void {
+    const tiles = new Int32Array(this.tiles.length * 2);
+    tiles.set(this.tiles);
+    this.tiles = tiles;
+    const ctas = new Int32Array(this.ctas.length * 2);
+    ctas.set(this.ctas);
+    this.ctas = ctas;
+  }
+
+  /**
+   * Deals the tiles out and returns the schedule.
+   * @param dealing default `longestFirst`; within a CTA tiles keep the order in which they were added
+   * @param decisions what the policy decided, shown to people
+   */
+  build(dealing: Dealing = 'longestFirst', decisions: Record<string, number | string> = {}): Schedule {
+    const { numTiles, numCtas } = this;
+    deal(dealing, this.tiles, numTiles, this.ctas, numCtas);
+    const ctaIndptr = new Int32Array(numCtas + 1);
+    for (let t = 0; t < numTiles; t++) {
+      const cta = this.ctas[t];
+      if (!(cta >= 0 && cta < numCtas)) {
+        throw new WarpbookError('INVALID_SCHEDULE', `Policy ${this.policy} put a tile on CTA ${cta}; the machine has ${numCtas}.`);
+      }
+      ctaIndptr[cta + 1]++;
+    }
+    for (let c = 0; c < numCtas; c++) ctaIndptr[c + 1] += ctaIndptr[c];
+    const next = ctaIndptr.slice(0, numCtas);
+    const ordered = new Int32Array(numTiles * TILE_STRIDE);
+    for (let t = 0; t < numTiles; t++) {
+      const to = next[this.ctas[t]]++ * TILE_STRIDE;
+      const from = t * TILE_STRIDE;
+      for (let w = 0; w < TILE_STRIDE; w++) ordered[to + w] = this.tiles[from + w];
+    }
+    return new Schedule(
+      this.policy, this.problem, this.machine,
+      {
+        tiles: ordered, ctaIndptr, dispatch: this.dispatch, kvSequences: sequencePerRequest(this.problem),
+        rows: new Int32Array(0), segments: new Int32Array(0), mergeGroups: Int32Array.from(this.groups),
+        mergeSlots: Int32Array.from(this.slots), numPartialRows: this.numPartialRows,
+      },
+      decisions,
+    );
+  }
+}
+
+/** The plain table of KV sequences: one for each request, its own pages from the first on. */
+export function sequencePerRequest(problem: AttentionProblem): Int32Array {
+  const table = new Int32Array(problem.batchSize * KV_SEQUENCE_STRIDE);
+  for (let r = 0; r < problem.batchSize; r++) {
+    table[r * KV_SEQUENCE_STRIDE + KV_SEQUENCE.kvLen] = problem.kvLens[r];
+    table[r * KV_SEQUENCE_STRIDE + KV_SEQUENCE.request] = r;
+  }
+  return table;
+}
+

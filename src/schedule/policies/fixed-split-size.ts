@@ -1,0 +1,22 @@
+/**
+ * Fixed split size: cuts at multiples of a constant. Where a request's KV is cut depends on its own length alone, so its
+ * result has the same bits whatever else is in the batch (batch invariance; see Thinking Machines Lab, "Defeating
+ * Nondeterminism in LLM Inference", 2025).
+ */
+import { requireInteger } from '../../errors';
+import { ScheduleBuilder } from '../builder';
+import { trustPolicy } from '../run-policy';
+import type { Policy } from '../schedule';
+
+/**
+ * A policy that cuts each KV range at multiples of `tokens`.
+ * @param tokens length of a piece, at least 1; a multiple of the page size wastes nothing
+ */
+export function fixedSplitSize(tokens: number): Policy {
+  requireInteger('fixedSplitSize: tokens', tokens, 1);
+  return trustPolicy((problem, machine) => {
+    const builder = new ScheduleBuilder(`fixedSplitSize(${tokens})`, problem, machine);
+    builder.forEachQueryTile((tile) => builder.splitByChunk(tile, tokens));
+    return builder.build('longestFirst', { kvChunkSizeTokens: tokens });
+  });
+}

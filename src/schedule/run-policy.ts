@@ -1,0 +1,47 @@
+/**
+ * Calls a policy and checks what comes back. Built-in policies are property-tested, so their schedules aren't validated
+ * at every plan; a policy of the user's own always is, unless that is switched off.
+ */
+import { WarpbookError } from '../errors';
+import type { Machine } from './machine';
+import { binarySearch, binarySearchByBatchSize } from './policies/binary-search';
+import { noSplit } from './policies/no-split';
+import type { AttentionProblem } from './problem';
+import { type Policy, Schedule } from './schedule';
+import { validate } from './validate';
+
+const trusted = new WeakSet<Policy>([noSplit, binarySearch, binarySearchByBatchSize]);
+
+/** Marks a policy as property-tested: its schedules are not validated at every plan. */
+export function trustPolicy<P extends Policy>(policy: P): P {
+  trusted.add(policy);
+  return policy;
+}
+
+/**
+ * Runs a policy.
+ * @param validated check the schedule; default: unless the policy is a built-in one
+ * @throws WarpbookError INVALID_POLICY if it throws or returns something else, INVALID_SCHEDULE if the schedule is wrong
+ */
+export function runPolicy(policy: Policy, problem: AttentionProblem, machine: Machine, validated?: boolean): Schedule {
+  let schedule: Schedule;
+  try {
+    schedule = policy(problem, machine);
+  } catch (error) {
+    if (error instanceof WarpbookError) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    throw new WarpbookError('INVALID_POLICY', `Policy ${policy.name || '(anonymous)'} threw: ${message}`, {}, { cause: error });
+  }
+  if (!(schedule instanceof Schedule)) {
+    const got = schedule === null ? 'null' : typeof schedule;
+    throw new WarpbookError(
+      'INVALID_POLICY',
+      `Policy ${policy.name || '(anonymous)'} returned ${got}; wanted a Schedule: return builder.build() of a ScheduleBuilder.`,
+    );
+  }
+  if (schedule.problem !== problem) {
+    throw new WarpbookError('INVALID_POLICY', `Policy ${schedule.policy} returned the schedule of another problem.`);
+  }
+  if (validated ?? !trusted.has(policy)) validate(schedule);
+  return schedule;
+}

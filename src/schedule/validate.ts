@@ -1,0 +1,198 @@
+/**
+ * Checks a Schedule against its problem: each (query row, KV head) is written once, and the tiles' ranges are disjoint
+ * and cover every key that the row sees. Pure and independent of how the schedule was built.
+ */
+import { WarpbookError } from '../errors';
+import { checkGroups, checkTiles } from './validate-structure';
+import { queryPosition, visibleEnd, visibleStart } from './problem';
+import type { Schedule } from './schedule';
+import {
+  KV_SEQUENCE, KV_SEQUENCE_STRIDE, MERGE_GROUP, MERGE_GROUP_STRIDE, ROW, ROW_STRIDE, SEGMENT, SEGMENT_STRIDE, TILE,
+  TILE_FLAG, TILE_STRIDE,
+} from './work-tile';
+
+/** A stretch of keys in the coordinates of a request's positions. */
+interface Range {
+  start: number;
+  end: number;
+  /** Tile that attends to it. */
+  tile: number;
+}
+
+/**
+ * Throws at the first violation.
+ * @throws WarpbookError INVALID_SCHEDULE naming request, KV head and KV range
+ */
+export function validate(schedule: Schedule): void {
+  checkTiles(schedule);
+  checkGroups(schedule);
+  const slotTile = tileOfSlot(schedule);
+  const written = new Uint8Array(numRows(schedule) * schedule.problem.numKvHeads);
+  for (let t = 0; t < schedule.numTiles; t++) {
+    const at = t * TILE_STRIDE;
+    if (schedule.tiles[at + TILE.partialSlot] >= 0) continue;
+    const gathered = (schedule.tiles[at + TILE.flags] & TILE_FLAG.gatherRows) !== 0;
+    const start = schedule.tiles[at + TILE.rowStart];
+    checkRows(schedule, start, schedule.tiles[at + TILE.rowCount], gathered, schedule.tiles[at + TILE.kvHead], [t], written);
+  }
+  for (let g = 0; g < schedule.numMergeGroups; g++) {
+    const at = g * MERGE_GROUP_STRIDE;
+    const words = schedule.mergeGroups;
+    const slotStart = words[at + MERGE_GROUP.slotStart];
+    const tiles: number[] = [];
+    for (let s = slotStart; s < slotStart + words[at + MERGE_GROUP.slotCount]; s++) {
+      tiles.push(slotTile[schedule.mergeSlots[s]]);
+    }
+    const gathered = (words[at + MERGE_GROUP.flags] & TILE_FLAG.gatherRows) !== 0;
+    checkRows(
+      schedule, words[at + MERGE_GROUP.rowStart], words[at + MERGE_GROUP.rowCount], gathered,
+      words[at + MERGE_GROUP.kvHead], tiles, written,
+    );
+  }
+  for (let i = 0; i < written.length; i++) {
+    if (written[i] === 0) {
+      const row = Math.floor(i / schedule.problem.numKvHeads);
+      const head = i % schedule.problem.numKvHeads;
+      const request = requestOfRow(schedule, row);
+      fail(schedule, request, head, `is never attended: no tile writes query row ${row}`, 0, schedule.problem.kvLens[request]);
+    }
+  }
+}
+
+/** Collects the first violation as a message, or returns undefined: for property tests and displays. */
+export function findViolation(schedule: Schedule): string | undefined {
+  try {
+    validate(schedule);
+    return undefined;
+  } catch (error) {
+    if (error instanceof WarpbookError && error.code === 'INVALID_SCHEDULE') return error.message;
+    throw error;
+  }
+}
+
+function numRows(schedule: Schedule): number {
+  const { qoIndptr, batchSize, groupSize } = schedule.problem;
+  return qoIndptr[batchSize] * groupSize;
+}
+
+function requestOfToken(schedule: Schedule, token: number): number {
+  const { qoIndptr } = schedule.problem;
+  let low = 0;
+  let high = schedule.problem.batchSize - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (qoIndptr[middle] <= token) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+function requestOfRow(schedule: Schedule, row: number): number {
+  return requestOfToken(schedule, Math.floor(row / schedule.problem.groupSize));
+}
+
+/** For each partial row, the tile that writes it. */
+function tileOfSlot(schedule: Schedule): Int32Array {
+  const owner = new Int32Array(schedule.numPartialRows).fill(-1);
+  for (let t = 0; t < schedule.numTiles; t++) {
+    const slot = schedule.tiles[t * TILE_STRIDE + TILE.partialSlot];
+    if (slot < 0) continue;
+    const count = schedule.tiles[t * TILE_STRIDE + TILE.rowCount];
+    owner.fill(t, slot, slot + count);
+  }
+  return owner;
+}
+
+/** Rows [start, start + count) of one output, attended by `tiles`: each row written once, its keys covered once. */
+function checkRows(
+  schedule: Schedule, start: number, count: number, gathered: boolean, head: number, tiles: readonly number[],
+  written: Uint8Array,
+): void {
+  const { problem } = schedule;
+  const outputRow = (i: number): number => {
+    if (!gathered) return start + i;
+    const at = (start + i) * ROW_STRIDE;
+    return schedule.rows[at + ROW.qoToken] * problem.groupSize + (schedule.rows[at + ROW.qoHead] % problem.groupSize);
+  };
+  for (let i = 0; i < count; i++) {
+    const row = outputRow(i);
+    const request = requestOfRow(schedule, row);
+    const index = row * problem.numKvHeads + head;
+    if (written[index]++ > 0) {
+      fail(schedule, request, head, `is attended twice: query row ${row} is written by several outputs`, 0, problem.kvLens[request]);
+    }
+  }
+  // Consecutive rows of one request see nested or sliding ranges, so their first and last decide for all.
+  for (let i = 0; i < count; ) {
+    const request = requestOfRow(schedule, outputRow(i));
+    let last = i;
+    while (!gathered && last + 1 < count && requestOfRow(schedule, outputRow(last + 1)) === request) last++;
+    const firstToken = Math.floor(outputRow(i) / problem.groupSize);
+    const lastToken = Math.floor(outputRow(last) / problem.groupSize);
+    checkCoverage(schedule, request, head, firstToken, lastToken, tiles);
+    i = last + 1;
+  }
+}
+
+function checkCoverage(
+  schedule: Schedule, request: number, head: number, firstToken: number, lastToken: number, tiles: readonly number[],
+): void {
+  const { problem } = schedule;
+  const ranges: Range[] = [];
+  for (const t of tiles) collectRanges(schedule, t, ranges);
+  ranges.sort((a, b) => a.start - b.start || a.end - b.end);
+  const needStart = visibleStart(problem, request, firstToken);
+  const needEnd = visibleEnd(problem, request, lastToken);
+  let covered = needStart;
+  let previous: Range | undefined;
+  for (const range of ranges) {
+    if (range.start === range.end) continue;
+    if (previous && range.start < previous.end) {
+      fail(schedule, request, head, `is covered twice, by tiles ${previous.tile} and ${range.tile}`, range.start, Math.min(range.end, previous.end));
+    }
+    if (range.start > covered && covered < needEnd) {
+      fail(schedule, request, head, 'is not covered by any tile', covered, Math.min(range.start, needEnd));
+    }
+    covered = Math.max(covered, range.end);
+    previous = range;
+    checkMaskFlag(schedule, range, request, head, firstToken, lastToken);
+  }
+  if (covered < needEnd) fail(schedule, request, head, 'is not covered by any tile', covered, needEnd);
+}
+
+/** A range that some row doesn't see whole must be masked. */
+function checkMaskFlag(
+  schedule: Schedule, range: Range, request: number, head: number, firstToken: number, lastToken: number,
+): void {
+  if (schedule.tiles[range.tile * TILE_STRIDE + TILE.flags] & TILE_FLAG.needsMask) return;
+  const fullStart = visibleStart(schedule.problem, request, lastToken);
+  const fullEnd = visibleEnd(schedule.problem, request, firstToken);
+  if (range.start < fullStart || range.end > fullEnd) {
+    fail(schedule, request, head, `needs a mask, but tile ${range.tile} has no needsMask flag`, range.start, range.end);
+  }
+}
+
+function collectRanges(schedule: Schedule, t: number, ranges: Range[]): void {
+  const at = t * TILE_STRIDE;
+  const words = schedule.tiles;
+  const offset = schedule.kvSequences[words[at + TILE.kvSeq] * KV_SEQUENCE_STRIDE + KV_SEQUENCE.positionOffset];
+  const segCount = words[at + TILE.segCount];
+  if (segCount === 0) {
+    ranges.push({ start: words[at + TILE.kvStart] + offset, end: words[at + TILE.kvEnd] + offset, tile: t });
+    return;
+  }
+  for (let s = 0; s < segCount; s++) {
+    const seg = (words[at + TILE.segStart] + s) * SEGMENT_STRIDE;
+    ranges.push({
+      start: schedule.segments[seg + SEGMENT.kvStart] + offset, end: schedule.segments[seg + SEGMENT.kvEnd] + offset, tile: t,
+    });
+  }
+}
+
+function fail(schedule: Schedule, request: number, kvHead: number, what: string, start: number, end: number): never {
+  throw new WarpbookError(
+    'INVALID_SCHEDULE',
+    `Policy ${schedule.policy} returned an invalid schedule: request ${request}, KV head ${kvHead}: KV range [${start}, ${end}) ${what}.`,
+    { policy: schedule.policy, request, kvHead, kvStart: start, kvEnd: end, position: queryPosition(schedule.problem, request, 0) },
+  );
+}

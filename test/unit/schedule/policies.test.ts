@@ -1,0 +1,127 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { cpuMachine, machines, numCtaSlots } from '../../../src/schedule/machine';
+import { policies } from '../../../src/schedule/policies/known';
+import { makeProblem } from '../../../src/schedule/problem';
+import type { Policy } from '../../../src/schedule/schedule';
+import { findViolation, validate } from '../../../src/schedule/validate';
+import { TILE, TILE_STRIDE } from '../../../src/schedule/work-tile';
+import { problemArbitrary } from '../../support/problems';
+
+const everyPolicy: Record<string, Policy> = {
+  noSplit: policies.noSplit,
+  'fixedSplitCount(3)': policies.fixedSplitCount(3),
+  'fixedSplitSize(100)': policies.fixedSplitSize(100),
+  binarySearch: policies.binarySearch,
+  binarySearchByBatchSize: policies.binarySearchByBatchSize,
+};
+const decode = (kvLens: number[], numKvHeads = 8, pageSize = 16) =>
+  makeProblem({ kvLens, numQoHeads: numKvHeads * 4, numKvHeads, headDim: 128, pageSize });
+
+describe('every policy', () => {
+  for (const [name, policy] of Object.entries(everyPolicy)) {
+    test(`${name} covers every visible key once, on any problem and machine`, () => {
+      fc.assert(
+        fc.property(problemArbitrary, fc.constantFrom(machines.h100, machines.l40s, cpuMachine(3)), (problem, machine) => {
+          expect(findViolation(policy(problem, machine))).toBeUndefined();
+        }),
+        { numRuns: 400 },
+      );
+    });
+
+    test(`${name} gives an empty request exactly one zero-length tile per head`, () => {
+      const schedule = policy(decode([0, 300, 0], 2), machines.h100);
+      validate(schedule);
+      const ofEmpty = Array.from({ length: schedule.numTiles }, (_, i) => schedule.tile(i)).filter((t) => t.request === 0);
+      expect(ofEmpty.map((t) => [t.kvHead, t.kvStart, t.kvEnd]).sort()).toEqual([[0, 0, 0], [1, 0, 0]]);
+    });
+
+    test(`${name} is pure: the same problem gives the same schedule`, () => {
+      const problem = decode([5000, 17, 0, 1, 900]);
+      expect(policy(problem, machines.a100)).toEqual(policy(problem, machines.a100));
+    });
+  }
+});
+
+describe('noSplit', () => {
+  test('one tile for each request and head', () => {
+    expect(policies.noSplit(decode([100, 5000]), machines.h100).numTiles).toBe(16);
+  });
+});
+
+describe('fixedSplitCount', () => {
+  test('pieces are whole KV steps; a short request gets fewer', () => {
+    const schedule = policies.fixedSplitCount(4)(decode([1000, 100], 1), machines.h100);
+    const lengths = Array.from({ length: schedule.numTiles }, (_, i) => schedule.tile(i)).map((t) => [t.request, t.kvStart, t.kvEnd]);
+    expect(lengths.sort((a, b) => a[0] - b[0] || a[1] - b[1])).toEqual([
+      [0, 0, 256], [0, 256, 512], [0, 512, 768], [0, 768, 1000], [1, 0, 64], [1, 64, 100],
+    ]);
+  });
+
+  test('refuses a count of zero', () => {
+    expect(() => policies.fixedSplitCount(0)).toThrow('fixedSplitCount: count is 0; wanted an integer from 1 to 65536.');
+  });
+});
+
+describe('fixedSplitSize', () => {
+  test('is batch-invariant: a request is cut in the same places whatever else is in the batch', () => {
+    const cutsOf = (kvLens: number[]) => {
+      const schedule = policies.fixedSplitSize(512)(decode(kvLens, 1), machines.h100);
+      return Array.from({ length: schedule.numTiles }, (_, i) => schedule.tile(i))
+        .filter((t) => t.request === 0)
+        .map((t) => t.kvStart)
+        .sort((a, b) => a - b);
+    };
+    expect(cutsOf([2000])).toEqual([0, 512, 1024, 1536]);
+    expect(cutsOf([2000, 90_000, 3])).toEqual(cutsOf([2000]));
+  });
+});
+
+describe('binarySearch', () => {
+  test('splits nothing where requests × heads fill the machine', () => {
+    const schedule = policies.binarySearch(decode(Array(17).fill(4096)), machines.h100);
+    expect([schedule.numTiles, schedule.numMergeGroups]).toEqual([17 * 8, 0]);
+  });
+
+  test('finds the smallest chunk whose pieces fit: 1 × 16k on 132 slots', () => {
+    // 16 pieces a head fit (8 × 16 = 128 ≤ 132), 17 would not: 1024 pages / 16 = 64 pages.
+    const schedule = policies.binarySearch(decode([16384]), machines.h100);
+    expect(schedule.decisions).toEqual({ kvChunkSizePages: 64, kvChunkSizeTokens: 1024 });
+    expect(schedule.numTiles).toBe(128);
+  });
+
+  test('never cuts below 128 tokens, nor below a page', () => {
+    expect(policies.binarySearch(decode([1000], 1), machines.h100).decisions.kvChunkSizeTokens).toBe(128);
+    expect(policies.binarySearch(decode([1000], 1, 256), machines.h100).decisions.kvChunkSizeTokens).toBe(256);
+  });
+
+  test('never makes more items than slots when it splits, empty requests counted', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 40_000 }), { minLength: 1, maxLength: 16 }), (kvLens) => {
+        const schedule = policies.binarySearch(decode(kvLens), machines.h100);
+        expect(schedule.numTiles).toBeLessThanOrEqual(Math.max(numCtaSlots(machines.h100), kvLens.length * 8));
+      }),
+    );
+  });
+});
+
+describe('binarySearchByBatchSize', () => {
+  test('in a small batch every tile is partial, whatever the lengths', () => {
+    for (const kvLens of [[40], [40_000]]) {
+      const schedule = policies.binarySearchByBatchSize(decode(kvLens), machines.h100);
+      for (let t = 0; t < schedule.numTiles; t++) {
+        expect(schedule.tiles[t * TILE_STRIDE + TILE.partialSlot]).toBeGreaterThanOrEqual(0);
+      }
+    }
+  });
+
+  test('in a large batch none is', () => {
+    expect(policies.binarySearchByBatchSize(decode(Array(40).fill(9000)), machines.h100).numPartialRows).toBe(0);
+  });
+});
+
+test('longest first keeps a skewed batch even', () => {
+  const kvLens = [60_000, ...Array<number>(131).fill(1000)];
+  const schedule = policies.fixedSplitSize(2048)(decode(kvLens), machines.h100);
+  expect(schedule.imbalance).toBeLessThan(1.15);
+});
