@@ -35,7 +35,22 @@ export interface BuilderOptions {
   alwaysPartial?: boolean;
 }
 
-const INITIAL_TILES = 256;
+/**
+ * Growing buffers that builders hand on to each other: a plan a step would otherwise allocate and fault in half a
+ * megabyte each time. A builder takes the spare pair when it is made and gives it back in build().
+ */
+interface Scratch {
+  tiles: Int32Array;
+  ctas: Int32Array;
+}
+let spare: Scratch | undefined;
+const INITIAL_TILES = 1024;
+
+function takeScratch(): Scratch {
+  const scratch = spare ?? { tiles: new Int32Array(INITIAL_TILES * TILE_STRIDE), ctas: new Int32Array(INITIAL_TILES) };
+  spare = undefined;
+  return scratch;
+}
 
 export class ScheduleBuilder {
   readonly problem: AttentionProblem;
@@ -46,8 +61,9 @@ export class ScheduleBuilder {
   private readonly dispatch: DispatchKind;
   private readonly alwaysPartial: boolean;
   private readonly policy: string;
-  private tiles = new Int32Array(INITIAL_TILES * TILE_STRIDE);
-  private ctas = new Int32Array(INITIAL_TILES);
+  private tiles: Int32Array;
+  private ctas: Int32Array;
+  private built = false;
   private numTiles = 0;
   private groups: number[] = [];
   private slots: number[] = [];
@@ -67,9 +83,10 @@ export class ScheduleBuilder {
       );
     }
     this.numCtas = numCtaSlots(machine, this.tileClass);
+    ({ tiles: this.tiles, ctas: this.ctas } = takeScratch());
   }
 
-  /** Calls `visit` for every query tile, requests first, then KV heads, then rows. The object is reused between calls. */
+  /** Calls `visit` for every query tile, requests first, then rows, then KV heads. The object is reused between calls. */
   forEachQueryTile(visit: (tile: QueryTile) => void): void {
     const { problem } = this;
     const queryRows = this.machine.tileClasses[this.tileClass].queryRows;
@@ -83,17 +100,17 @@ export class ScheduleBuilder {
       const rowBegin = problem.qoIndptr[r] * group;
       const rowEnd = problem.qoIndptr[r + 1] * group;
       tile.request = r;
-      for (let head = 0; head < problem.numKvHeads; head++) {
-        tile.kvHead = head;
-        for (let row = rowBegin; row < rowEnd; row += rowsPerTile) {
-          tile.rowStart = row;
-          tile.rowCount = Math.min(rowsPerTile, rowEnd - row);
-          const first = Math.floor(row / group);
-          const last = Math.floor((row + tile.rowCount - 1) / group);
-          tile.kvStart = visibleStart(problem, r, first);
-          tile.kvEnd = Math.max(tile.kvStart, visibleEnd(problem, r, last));
-          tile.fullStart = visibleStart(problem, r, last);
-          tile.fullEnd = visibleEnd(problem, r, first);
+      for (let row = rowBegin; row < rowEnd; row += rowsPerTile) {
+        tile.rowStart = row;
+        tile.rowCount = Math.min(rowsPerTile, rowEnd - row);
+        const first = Math.floor(row / group);
+        const last = Math.floor((row + tile.rowCount - 1) / group);
+        tile.kvStart = visibleStart(problem, r, first);
+        tile.kvEnd = Math.max(tile.kvStart, visibleEnd(problem, r, last));
+        tile.fullStart = visibleStart(problem, r, last);
+        tile.fullEnd = visibleEnd(problem, r, first);
+        for (let head = 0; head < problem.numKvHeads; head++) {
+          tile.kvHead = head;
           visit(tile);
         }
       }
@@ -177,10 +194,13 @@ export class ScheduleBuilder {
     words[at + TILE.rowCount] = tile.rowCount;
     words[at + TILE.kvStart] = kvStart;
     words[at + TILE.kvEnd] = kvEnd;
+    words[at + TILE.segStart] = 0;
+    words[at + TILE.segCount] = 0;
     words[at + TILE.partialSlot] = slot;
     words[at + TILE.mergeGroup] = group;
     words[at + TILE.flags] = kvStart < tile.fullStart || kvEnd > tile.fullEnd ? TILE_FLAG.needsMask : 0;
     words[at + TILE.request] = tile.request;
+    words[at + TILE.pageStart] = 0;
     words[at + TILE.qoPositionBase] = queryPosition(this.problem, tile.request, 0);
     words[at + TILE.mergeGroupCount] = group < 0 ? 0 : 1;
     this.ctas[index] = cta;
@@ -202,6 +222,8 @@ export class ScheduleBuilder {
    */
   build(dealing: Dealing = 'longestFirst', decisions: Record<string, number | string> = {}): Schedule {
     const { numTiles, numCtas } = this;
+    if (this.built) throw new WarpbookError('INVALID_ARGUMENT', 'build() was called twice on one ScheduleBuilder; make another.');
+    this.built = true;
     deal(dealing, this.tiles, numTiles, this.ctas, numCtas);
     const ctaIndptr = new Int32Array(numCtas + 1);
     for (let t = 0; t < numTiles; t++) {
@@ -219,6 +241,7 @@ export class ScheduleBuilder {
       const from = t * TILE_STRIDE;
       for (let w = 0; w < TILE_STRIDE; w++) ordered[to + w] = this.tiles[from + w];
     }
+    spare = { tiles: this.tiles, ctas: this.ctas };
     return new Schedule(
       this.policy, this.problem, this.machine,
       {

@@ -31,26 +31,34 @@ export function deal(dealing: Dealing, tiles: Int32Array, numTiles: number, ctas
 }
 
 function longestFirst(tiles: Int32Array, numTiles: number, ctas: Int32Array, numCtas: number): void {
-  // Sort keys: tokens in the high part, reversed index in the low part, so that equal lengths keep their order.
+  // Tiles come in runs of equal length (the KV heads of a request), so runs are sorted, not tiles. Sort keys: tokens in
+  // the high part, the run's first tile, reversed, in the low part, so that equal lengths keep their order.
   const keys = new Float64Array(numTiles);
-  for (let t = 0; t < numTiles; t++) {
-    const at = t * TILE_STRIDE;
-    keys[t] = (tiles[at + TILE.kvEnd] - tiles[at + TILE.kvStart]) * numTiles + (numTiles - 1 - t);
+  const runLength = new Int32Array(numTiles);
+  let numRuns = 0;
+  for (let t = 0; t < numTiles; ) {
+    const first = t;
+    const tokens = tiles[t * TILE_STRIDE + TILE.kvEnd] - tiles[t * TILE_STRIDE + TILE.kvStart];
+    do t++;
+    while (t < numTiles && tiles[t * TILE_STRIDE + TILE.kvEnd] - tiles[t * TILE_STRIDE + TILE.kvStart] === tokens);
+    runLength[first] = t - first;
+    keys[numRuns++] = tokens * numTiles + (numTiles - 1 - first);
   }
-  keys.sort();
+  keys.subarray(0, numRuns).sort();
 
   // A binary min-heap of CTAs by load; equal loads by CTA number, so the result is the same everywhere.
   const load = new Float64Array(numCtas);
   const heap = new Int32Array(numCtas);
   for (let c = 0; c < numCtas; c++) heap[c] = c;
-  for (let i = numTiles - 1; i >= 0; i--) {
-    const key = keys[i];
-    const tokens = Math.floor(key / numTiles);
-    const tile = numTiles - 1 - (key - tokens * numTiles);
-    const cta = heap[0];
-    ctas[tile] = cta;
-    load[cta] += tokens + FIXED_TOKENS;
-    siftDown(heap, load, numCtas);
+  for (let i = numRuns - 1; i >= 0; i--) {
+    const tokens = Math.floor(keys[i] / numTiles);
+    const first = numTiles - 1 - (keys[i] - tokens * numTiles);
+    for (let t = first; t < first + runLength[first]; t++) {
+      const cta = heap[0];
+      ctas[t] = cta;
+      load[cta] += tokens + FIXED_TOKENS;
+      siftDown(heap, load, numCtas);
+    }
   }
 }
 
