@@ -4,10 +4,12 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DTYPE_CODE, attentionParams } from '../src/attention/launch-params';
+import { attentionParams } from '../src/attention/launch-params';
 import type { ParamLayout } from '../src/device/params';
 import { HEADER, HEADER_WORDS } from '../src/schedule/layout';
 import * as tile from '../src/schedule/work-tile';
+import { DTYPE_CODE } from '../src/tensor/dtype';
+import { COMPARE_FIELD, RANDOM_DISTRIBUTION, TENSOR_LIMITS, tensorParamLayouts } from '../src/tensor/programs';
 import { TRACE_PHASE, TRACE_RECORD, TRACE_RECORD_WORDS } from '../src/timeline/trace-record';
 
 const snake = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
@@ -45,13 +47,22 @@ function paramStruct(layout: ParamLayout<never>): string {
 /** Parameter layouts by the header that declares their structs. */
 export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[]>> = {
   'attention_params.h': [attentionParams as ParamLayout<never>],
+  'tensor_params.h': tensorParamLayouts as readonly ParamLayout<never>[],
+};
+
+/** Constants that precede the structs of a header. */
+const PARAM_ENUMS: Readonly<Record<string, string>> = {
+  'tensor_params.h': [
+    enumOf('TENSOR', TENSOR_LIMITS), enumOf('COMPARE', COMPARE_FIELD), enumOf('RANDOM', RANDOM_DISTRIBUTION),
+  ].join('\n'),
 };
 
 /** Every generated file: name in native/kernels → content. */
 export function generatedHeaders(): Record<string, string> {
   const files: Record<string, string> = { 'schedule_layout.h': scheduleLayout() };
   for (const [name, layouts] of Object.entries(PARAM_HEADERS)) {
-    files[name] = `${PREAMBLE}\nnamespace warpbook {\n\n${layouts.map(paramStruct).join('\n')}\n}  // namespace warpbook\n`;
+    const parts = [...(PARAM_ENUMS[name] ? [PARAM_ENUMS[name]] : []), ...layouts.map(paramStruct)];
+    files[name] = `${PREAMBLE}\nnamespace warpbook {\n\n${parts.join('\n')}\n}  // namespace warpbook\n`;
   }
   return files;
 }

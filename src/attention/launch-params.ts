@@ -7,10 +7,7 @@
  */
 import { type ParamLayout, defineParams } from '../device/params';
 
-/** Codes of element types in parameter blocks; the same numbers as `DType` codes in tensor/dtype.ts. */
-export const DTYPE_CODE = {
-  float32: 0, float16: 1, bfloat16: 2, float8_e4m3fn: 3, float8_e5m2: 4, int32: 5, int64: 6, uint8: 7, bool: 8,
-} as const;
+export { DTYPE_CODE } from '../tensor/dtype';
 
 const spec = {
   q: ['address', 'queries: [num_qo_tokens, num_qo_heads, head_dim]'],
