@@ -1,0 +1,254 @@
+/**
+ * The Gantt as a Vega-Lite 5 specification with its data inline: single bars, or busy shares where bars are too many.
+ * Text goes in as data and is drawn, never parsed as markup.
+ */
+import { busyBins } from './gantt-bins';
+import { type GanttColor, type GanttModel, type GanttOptions, rowLabels } from './gantt-model';
+import { CATEGORY_COLORS, MAX_LEGEND_ENTRIES, NEUTRAL_COLOR, assignColors } from './palette';
+import { wrapParts } from './text-lines';
+import { SUBTITLE_FONT_SIZE, type VegaLiteSpec, chartConfig } from './vega-theme';
+
+/** Above this many bars (or lanes) busy shares are drawn: front ends get slow and bars thinner than a pixel. */
+export const MAX_BARS = 20_000;
+export const MAX_LANES = 1_000;
+/** Cells of the aggregated picture: about what single bars may be, at a third of the text each. */
+const MAX_CELLS = 13_000;
+
+const IDLE = '#e9ecf1';
+const OUTLINE = '#111827';
+const CATEGORY_TITLES: Readonly<Record<GanttColor, string>> = { request: 'Request', kvHead: 'KV head', phase: 'Phase' };
+
+/** True where {@link ganttSpec} draws busy shares instead of bars. */
+export function isAggregated(model: GanttModel): boolean {
+  return model.lane.length > MAX_BARS || model.numLanes > MAX_LANES;
+}
+
+export function ganttSpec(model: GanttModel, options: GanttOptions): VegaLiteSpec {
+  const height = options.height ?? Math.min(560, Math.max(120, model.numLanes * 20));
+  const width = options.width ?? 900;
+  const aggregated = isAggregated(model);
+  const subtitle = aggregated ? `${model.subtitle} · shown as busy share by time bin` : model.subtitle;
+  return {
+    $schema: 'https://vega.github.io/schema/vega-lite/v5.json',
+    title: { text: model.title, subtitle: wrapLine(subtitle, width) },
+    width,
+    height,
+    autosize: { type: 'fit-x', contains: 'padding' },
+    ...(aggregated ? { view: { fill: IDLE } } : {}),
+    layer: aggregated ? binLayers(model) : barLayers(model, options.colorBy ?? 'request', height),
+    ...chartConfig(),
+  };
+}
+
+/** Lines that fit the chart: vega makes the plot narrower where a title is wider, by this estimate of a letter. */
+function wrapLine(text: string, width: number): string[] {
+  const maxLength = Math.max(20, Math.floor((width - 100) / (0.8 * SUBTITLE_FONT_SIZE)));
+  return wrapParts(text, maxLength);
+}
+
+function xChannel(model: GanttModel, field: string): object {
+  const axis = { title: model.xTitle, grid: true };
+  return { field, type: 'quantitative', scale: { domain: [0, round(model.extent)], nice: false, zero: true }, axis };
+}
+
+function yChannel(model: GanttModel, field: string): object {
+  const isIdentity = Array.from(model.laneLabels).every((label, lane) => label === lane);
+  return {
+    field,
+    type: 'quantitative',
+    scale: { domain: [-0.5, Math.max(1, model.numLanes) - 0.5], nice: false, zero: false, reverse: true },
+    axis: {
+      title: model.laneName,
+      grid: false,
+      tickMinStep: 1,
+      tickCount: Math.min(Math.max(1, model.numLanes), 20),
+      format: 'd',
+      ...(isIdentity ? {} : { labelExpr: `${JSON.stringify(Array.from(model.laneLabels))}[datum.value]` }),
+    },
+  };
+}
+
+/**
+ * Drag to pan, pinch or Ctrl + wheel to zoom, double click to reset. The plain wheel stays with the page, or a reader
+ * could not scroll past a chart.
+ */
+const zoomParam = {
+  name: 'view',
+  select: { type: 'interval', zoom: 'wheel![event.ctrlKey || event.metaKey]' },
+  bind: 'scales',
+};
+
+function barLayers(model: GanttModel, colorBy: GanttColor, height: number): object[] {
+  const { values, categories, colors } = barData(model, colorBy);
+  const laneHeight = height / Math.max(1, model.numLanes);
+  // A hairline between bars where there is room for one; below, it would cover the bars.
+  const separator = laneHeight >= 8 && values.length <= 2_000 ? { stroke: '#ffffff', strokeWidth: 0.6 } : {};
+  const half = laneHeight >= 3 ? 0.42 : 0.5;
+  const hasMerges = values.some((bar) => bar.phase === 'merge');
+  return [
+    {
+      data: { sequence: { start: 0, stop: model.numLanes, as: 'lane' } },
+      transform: [
+        { calculate: `datum.lane - ${half}`, as: 'top' }, { calculate: `datum.lane + ${half}`, as: 'bottom' },
+        { calculate: '0', as: 'start' }, { calculate: String(round(model.extent)), as: 'end' },
+      ],
+      mark: { type: 'rect', color: IDLE, clip: true, tooltip: null },
+      encoding: { x: xChannel(model, 'start'), x2: { field: 'end' }, y: yChannel(model, 'top'), y2: { field: 'bottom' } },
+    },
+    {
+      data: { values },
+      transform: [
+        { calculate: `datum.lane - (datum.phase === 'merge' ? ${half * 0.6} : ${half})`, as: 'top' },
+        { calculate: `datum.lane + (datum.phase === 'merge' ? ${half * 0.6} : ${half})`, as: 'bottom' },
+        { calculate: 'datum.end - datum.start', as: 'length' },
+      ],
+      params: [zoomParam],
+      mark: { type: 'rect', clip: true, ...separator },
+      encoding: {
+        x: xChannel(model, 'start'),
+        x2: { field: 'end' },
+        y: yChannel(model, 'top'),
+        y2: { field: 'bottom' },
+        color: {
+          field: colorBy,
+          type: 'nominal',
+          scale: { domain: categories, range: colors },
+          legend: categories.length > 1 && categories.length <= MAX_LEGEND_ENTRIES ? { title: CATEGORY_TITLES[colorBy] } : null,
+        },
+        ...(hasMerges
+          ? {
+              stroke: { condition: { test: "datum.phase === 'merge'", value: OUTLINE }, value: separator.stroke ?? null },
+              strokeWidth: { condition: { test: "datum.phase === 'merge'", value: laneHeight >= 8 ? 1 : 0.5 }, value: separator.strokeWidth ?? 0 },
+            }
+          : {}),
+        tooltip: tooltip(model),
+      },
+    },
+  ];
+}
+
+interface BarRow {
+  lane: number;
+  start: number;
+  end: number;
+  cta: number;
+  sm?: number;
+  item: number;
+  phase: 'tile' | 'partial tile' | 'merge';
+  request: string;
+  kvHead: string;
+  kvTokens: number;
+}
+
+function barData(model: GanttModel, colorBy: GanttColor): { values: BarRow[]; categories: string[]; colors: string[] } {
+  const values: BarRow[] = [];
+  for (let i = 0; i < model.lane.length; i++) {
+    values.push({
+      lane: model.lane[i], start: round(model.start[i]), end: round(model.end[i]), cta: model.cta[i],
+      ...(model.sm ? { sm: model.sm[i] } : {}),
+      item: model.item[i],
+      phase: model.merge[i] ? 'merge' : model.partial[i] ? 'partial tile' : 'tile',
+      request: model.requestName(model.request[i]),
+      kvHead: model.kvHead[i] < 0 ? 'several' : String(model.kvHead[i]),
+      kvTokens: model.kvTokens[i],
+    });
+  }
+  return { values, ...categoriesOf(model, values, colorBy) };
+}
+
+/** Categories in the order of their numbers, and a colour for each. */
+function categoriesOf(model: GanttModel, values: readonly BarRow[], colorBy: GanttColor): { categories: string[]; colors: string[] } {
+  const order = (i: number): number => {
+    if (colorBy === 'phase') return model.merge[i] ? 2 : model.partial[i];
+    return colorBy === 'request' ? model.request[i] : model.kvHead[i];
+  };
+  const names = new Map<number, string>();
+  for (let i = 0; i < values.length; i++) names.set(order(i), values[i][colorBy]);
+  const numbers = [...names.keys()].sort((a, b) => a - b);
+  const known = numbers.filter((n) => n >= 0);
+  const indexOf = new Map(known.map((n, index) => [n, index]));
+
+  const byPlace = Array.from(values.keys()).sort((a, b) => values[a].lane - values[b].lane || values[a].start - values[b].start);
+  const neighbours: number[] = [];
+  for (let i = 1; i < byPlace.length; i++) {
+    const a = indexOf.get(order(byPlace[i - 1]));
+    const b = indexOf.get(order(byPlace[i]));
+    if (a !== undefined && b !== undefined) neighbours.push(a, b);
+  }
+  const assigned = assignColors(known.length, neighbours);
+  const sorted = [...known, ...numbers.filter((n) => n < 0)];
+  return {
+    categories: sorted.map((n) => names.get(n) as string),
+    colors: sorted.map((n) => (n < 0 ? NEUTRAL_COLOR : CATEGORY_COLORS[assigned[indexOf.get(n) as number]])),
+  };
+}
+
+function tooltip(model: GanttModel): object[] {
+  const unit = model.xUnit;
+  const number = { type: 'quantitative', format: model.kind === 'timeline' ? ',.3~f' : ',d' };
+  return [
+    { field: 'cta', title: 'CTA', type: 'ordinal' },
+    ...(model.sm ? [{ field: 'sm', title: 'SM', type: 'ordinal' }] : []),
+    { field: 'item', title: 'Item', type: 'ordinal' },
+    { field: 'phase', title: 'Phase', type: 'nominal' },
+    { field: 'request', title: 'Request', type: 'nominal' },
+    { field: 'kvHead', title: 'KV head', type: 'nominal' },
+    { field: 'kvTokens', title: 'KV tokens', type: 'quantitative', format: ',d' },
+    { field: 'start', title: `Start (${unit})`, ...number },
+    ...(model.kind === 'timeline' ? [{ field: 'length', title: `Duration (${unit})`, ...number }] : []),
+  ];
+}
+
+function binLayers(model: GanttModel): object[] {
+  const lanesPerRow = Math.ceil(model.numLanes / 280);
+  const numRows = Math.ceil(model.numLanes / lanesPerRow);
+  const bins = busyBins(model, Math.min(240, Math.max(24, Math.floor(MAX_CELLS / numRows))), lanesPerRow);
+  const values: { row: number; bin: number; busy: number; items: number }[] = [];
+  for (let cell = 0; cell < bins.share.length; cell++) {
+    if (bins.bars[cell] === 0) continue;
+    const row = Math.floor(cell / bins.numBins);
+    const busy = Math.round(bins.share[cell] * 1000) / 1000;
+    values.push({ row, bin: cell - row * bins.numBins, busy, items: bins.bars[cell] });
+  }
+  const lanes = `${model.laneName}${lanesPerRow > 1 ? 's' : ''}`;
+  const labels = JSON.stringify(rowLabels(model, lanesPerRow));
+  // Cells overlap a little, or antialiasing leaves a grid of seams between them.
+  const overlap = 0.06;
+  return [
+    {
+      data: { values },
+      transform: [
+        { calculate: `datum.bin * ${bins.binWidth}`, as: 'start' },
+        { calculate: `(datum.bin + 1 + ${overlap}) * ${bins.binWidth}`, as: 'end' },
+        { calculate: `datum.row * ${lanesPerRow} - 0.5`, as: 'top' },
+        { calculate: `min((datum.row + 1 + ${overlap}) * ${lanesPerRow}, ${model.numLanes}) - 0.5`, as: 'bottom' },
+        { calculate: `${labels}[datum.row]`, as: 'lanes' },
+      ],
+      params: [zoomParam],
+      mark: { type: 'rect', clip: true },
+      encoding: {
+        x: xChannel(model, 'start'),
+        x2: { field: 'end' },
+        y: yChannel(model, 'top'),
+        y2: { field: 'bottom' },
+        color: {
+          field: 'busy',
+          type: 'quantitative',
+          scale: { domain: [0, 1], range: [IDLE, '#56b4e9', '#0b3c6f'] },
+          legend: { title: 'Busy share', format: '.0%' },
+        },
+        tooltip: [
+          { field: 'lanes', title: lanes, type: 'nominal' },
+          { field: 'start', title: `Start (${model.xUnit})`, type: 'quantitative', format: ',.3~f' },
+          { field: 'busy', title: 'Busy share', type: 'quantitative', format: '.1%' },
+          { field: 'items', title: 'Items', type: 'quantitative', format: ',d' },
+        ],
+      },
+    },
+  ];
+}
+
+/** Seven significant digits: finer than any screen, and a third of the characters. */
+function round(value: number): number {
+  return Number(value.toPrecision(7));
+}

@@ -1,0 +1,58 @@
+/** The columns of a timeline and their checks. Knows nothing but their meaning; timeline.ts gives them methods. */
+import { WarpbookError, requireInteger } from '../errors';
+
+/** Where the times come from: a kernel's trace, or a cost model. */
+export type TimelineSource = 'measured' | 'simulated';
+
+/** What a CTA was doing during a span. */
+export type SpanPhase = 'tile' | 'merge';
+
+/** The columns of a timeline; all have one entry per span. −1 in a label: not known, or several. */
+export interface TimelineColumns {
+  /** int32 [numSpans] */
+  readonly cta: Int32Array;
+  /** int32 [numSpans]: the SM (CPU device: the thread) that ran the CTA. */
+  readonly sm: Int32Array;
+  /** int32 [numSpans]: index of the work tile, or of the merge group. */
+  readonly item: Int32Array;
+  /** uint8 [numSpans]: TRACE_PHASE.tile or TRACE_PHASE.merge. */
+  readonly phase: Uint8Array;
+  /** float64 [numSpans], nanoseconds since the first start. */
+  readonly startNs: Float64Array;
+  /** float64 [numSpans], nanoseconds since the first start. */
+  readonly endNs: Float64Array;
+  /** int32 [numSpans] */
+  readonly request: Int32Array;
+  /** int32 [numSpans] */
+  readonly kvHead: Int32Array;
+  /** int32 [numSpans]: KV tokens that the tile attends to; 0 for a merge. */
+  readonly kvTokens: Int32Array;
+  /** uint8 [numSpans]: 1 where the tile writes a partial state that is merged later. */
+  readonly partial: Uint8Array;
+}
+
+const COLUMN_NAMES = [
+  'cta', 'sm', 'item', 'phase', 'startNs', 'endNs', 'request', 'kvHead', 'kvTokens', 'partial',
+] as const satisfies readonly (keyof TimelineColumns)[];
+
+/** @throws WarpbookError INVALID_ARGUMENT; see the constructor of Timeline */
+export function checkColumns(numCtas: number, columns: TimelineColumns): void {
+  const numSpans = columns.cta.length;
+  for (const name of COLUMN_NAMES) {
+    if (columns[name].length !== numSpans) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `The timeline's column ${name} has ${columns[name].length} entries; wanted ${numSpans}, as many as cta has.`,
+      );
+    }
+  }
+  for (let i = 0; i < numSpans; i++) {
+    if (columns.cta[i] < 0 || columns.cta[i] >= numCtas) requireInteger(`cta[${i}]`, columns.cta[i], 0, numCtas - 1);
+    if (!(columns.endNs[i] >= columns.startNs[i])) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `Span ${i} of the timeline ends at ${columns.endNs[i]} ns, before its start at ${columns.startNs[i]} ns.`,
+      );
+    }
+  }
+}
