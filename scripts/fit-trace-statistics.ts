@@ -37,7 +37,10 @@ function followUps(requests: readonly Request[]): { child: Request; parent: Requ
 
 async function main(path: string): Promise<void> {
   const print = (name: string, values: unknown): void => console.log(`${name}: ${JSON.stringify(values)},`);
-  for (const [kind, bins] of [['azure-conversation', 10], ['mooncake-conversation', 1]] as [TraceKind, number][]) {
+  for (const [kind, bins] of [
+    ['azure-conversation', 10],
+    ['mooncake-conversation', 1],
+  ] as [TraceKind, number][]) {
     const { requests, durationNs } = await loadTrace({ path, kind });
     console.log(`// ${kind}: ${requests.length} requests in ${(durationNs / 1e9).toFixed(0)} s`);
     print('inputLength', quantiles(requests.map((request) => request.inputLength)));

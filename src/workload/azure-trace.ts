@@ -1,8 +1,9 @@
 /** Reads the Azure LLM inference traces (2023 and 2024): CSV with one request a line. */
+
+import { basename } from 'node:path';
 import { CsvError, parse } from 'csv-parse';
 import { type Request, RequestTrace } from './request-trace';
 import { openTrace, quoteFound, traceFormatError } from './trace-file';
-import { basename } from 'node:path';
 
 export const AZURE_CITATION: string =
   'P. Patel et al., Splitwise: Efficient Generative LLM Inference Using Phase Splitting, ISCA 2024; ' +
@@ -44,12 +45,18 @@ export async function readAzureTrace(path: string): Promise<RequestTrace> {
       const line = info.lines;
       const timeNs = parseTimestamp(record.TIMESTAMP);
       if (timeNs === undefined) {
-        throw fail(line, `TIMESTAMP is ${quoteFound(record.TIMESTAMP)}; wanted a UTC time like 2023-11-16 18:15:46.68059.`);
+        throw fail(
+          line,
+          `TIMESTAMP is ${quoteFound(record.TIMESTAMP)}; wanted a UTC time like 2023-11-16 18:15:46.68059.`,
+        );
       }
       if (requests.length === 0) firstNs = timeNs;
       const arrivalNs = Number(timeNs - firstNs);
       if (arrivalNs < previousNs) {
-        throw fail(line, `TIMESTAMP ${record.TIMESTAMP} is before the one above it; wanted rows in the order of arrival.`);
+        throw fail(
+          line,
+          `TIMESTAMP ${record.TIMESTAMP} is before the one above it; wanted rows in the order of arrival.`,
+        );
       }
       previousNs = arrivalNs;
       const tokens = (column: 'ContextTokens' | 'GeneratedTokens'): number => {
@@ -67,12 +74,14 @@ export async function readAzureTrace(path: string): Promise<RequestTrace> {
     }
   } catch (error) {
     if (headerError) throw headerError;
-    if (error instanceof CsvError) throw fail(Number(error.lines ?? 1), `not a valid CSV row: ${error.message}.`, error);
+    if (error instanceof CsvError)
+      throw fail(Number(error.lines ?? 1), `not a valid CSV row: ${error.message}.`, error);
     throw error;
   } finally {
     file.destroy();
   }
-  if (requests.length === 0) throw fail(1, `no request; wanted the columns ${COLUMNS.join(', ')} and at least one row.`);
+  if (requests.length === 0)
+    throw fail(1, `no request; wanted the columns ${COLUMNS.join(', ')} and at least one row.`);
   return new RequestTrace({ name: basename(path, '.csv'), requests, source: path, citation: AZURE_CITATION });
 }
 

@@ -55,7 +55,9 @@ export async function loadTrace(options: LoadTraceOptions = {}): Promise<Request
   const found = KINDS.find((candidate) => FORMATS[candidate].extension === extension);
   if (!found || (kind && kind !== found)) {
     const wanted = (kind ? [kind] : KINDS).map((k) => `${FORMATS[k].extension} (${k})`).join(' or ');
-    throw new WarpbookError('INVALID_ARGUMENT', `'${path}' ends in '${extension}'; wanted a trace file in ${wanted}.`, { path });
+    throw new WarpbookError('INVALID_ARGUMENT', `'${path}' ends in '${extension}'; wanted a trace file in ${wanted}.`, {
+      path,
+    });
   }
   return FORMATS[found].read(path);
 }
@@ -64,7 +66,9 @@ async function loadFromFolder(folder: string, kind: TraceKind): Promise<RequestT
   const { inFolder, read } = FORMATS[kind];
   const [name] = (await readdir(folder)).filter((entry) => inFolder.test(entry)).sort();
   if (name === undefined) {
-    throw new WarpbookError('FILE_NOT_FOUND', `The folder '${folder}' holds no ${kind} trace. ${TRACE_HINT}`, { path: folder });
+    throw new WarpbookError('FILE_NOT_FOUND', `The folder '${folder}' holds no ${kind} trace. ${TRACE_HINT}`, {
+      path: folder,
+    });
   }
   return read(join(folder, name));
 }

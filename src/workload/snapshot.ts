@@ -132,7 +132,10 @@ function stepOf(run: BatchingRun, at: SnapshotMoment): number {
     throw new WarpbookError('INVALID_ARGUMENT', `at.timeNs is ${at.timeNs}; wanted nanoseconds of at least 0.`);
   }
   if (run.stepNs === undefined) {
-    throw new WarpbookError('INVALID_ARGUMENT', 'at.timeNs was given without stepNs; say how long a decode step takes.');
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      'at.timeNs was given without stepNs; say how long a decode step takes.',
+    );
   }
   return Math.floor(at.timeNs / run.stepNs);
 }

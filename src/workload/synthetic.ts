@@ -82,7 +82,9 @@ function makeArrivals({ arrivals }: TraceStatistics, random: Random): () => numb
   let first = true;
   return () => {
     if (first) first = false;
-    else timeUs += arrivals.kind === 'gaps' ? quantile(arrivals.gapUs, random()) : -Math.log(1 - random()) * arrivals.meanGapUs;
+    else
+      timeUs +=
+        arrivals.kind === 'gaps' ? quantile(arrivals.gapUs, random()) : -Math.log(1 - random()) * arrivals.meanGapUs;
     const recordedUs = arrivals.kind === 'gaps' ? timeUs : Math.floor(timeUs / arrivals.tickUs) * arrivals.tickUs;
     return Math.round(recordedUs * 1e3);
   };

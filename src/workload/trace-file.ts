@@ -28,7 +28,9 @@ async function orNotFound<T>(path: string, access: () => Promise<T>): Promise<T>
     return await access();
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    const problem = missing ? `There is no trace at '${path}'.` : `Cannot read '${path}' (${(cause as Error).message}).`;
+    const problem = missing
+      ? `There is no trace at '${path}'.`
+      : `Cannot read '${path}' (${(cause as Error).message}).`;
     throw new WarpbookError('FILE_NOT_FOUND', `${problem} ${TRACE_HINT}`, { path }, { cause });
   }
 }

@@ -43,9 +43,24 @@ describe('Azure CSV', () => {
   });
 
   it.each([
-    ['another header', 'a,b\n1,2\n', 1, "the header is 'a,b'; wanted the columns TIMESTAMP, ContextTokens, GeneratedTokens."],
-    ['an empty file', '', 1, 'no request; wanted the columns TIMESTAMP, ContextTokens, GeneratedTokens and at least one row.'],
-    ['a header alone', AZURE, 1, 'no request; wanted the columns TIMESTAMP, ContextTokens, GeneratedTokens and at least one row.'],
+    [
+      'another header',
+      'a,b\n1,2\n',
+      1,
+      "the header is 'a,b'; wanted the columns TIMESTAMP, ContextTokens, GeneratedTokens.",
+    ],
+    [
+      'an empty file',
+      '',
+      1,
+      'no request; wanted the columns TIMESTAMP, ContextTokens, GeneratedTokens and at least one row.',
+    ],
+    [
+      'a header alone',
+      AZURE,
+      1,
+      'no request; wanted the columns TIMESTAMP, ContextTokens, GeneratedTokens and at least one row.',
+    ],
     [
       'a bad time',
       `${AZURE}2023-11-16 18:15:46.68,1,2\n2023-13-16 18:15:46.68,1,2\n`,
@@ -79,7 +94,10 @@ describe('Azure CSV', () => {
 
   it('refuses a row with a surplus field and one with an open quote', async () => {
     const surplus = write('surplus.csv', `${AZURE}2023-11-16 18:15:46,1,2\n2023-11-16 18:15:47,1,2,3\n`);
-    await expect(readAzureTrace(surplus)).rejects.toMatchObject({ code: 'FILE_FORMAT', details: { path: surplus, line: 3 } });
+    await expect(readAzureTrace(surplus)).rejects.toMatchObject({
+      code: 'FILE_FORMAT',
+      details: { path: surplus, line: 3 },
+    });
     await expect(readAzureTrace(surplus)).rejects.toThrow('not a valid CSV row');
     const quote = write('quote.csv', `${AZURE}"2023-11-16 18:15:46,1,2\n`);
     await expect(readAzureTrace(quote)).rejects.toThrow('not a valid CSV row');
@@ -88,7 +106,10 @@ describe('Azure CSV', () => {
 
 describe('Mooncake JSONL', () => {
   it('reads lengths, times and hash ids', async () => {
-    const path = write('moon.jsonl', `${MOONCAKE}\r\n{"timestamp": 2999.5, "input_length": 0, "output_length": 0, "hash_ids": []}`);
+    const path = write(
+      'moon.jsonl',
+      `${MOONCAKE}\r\n{"timestamp": 2999.5, "input_length": 0, "output_length": 0, "hash_ids": []}`,
+    );
     const trace = await readMooncakeTrace(path);
     expect(trace.requests).toEqual([
       { id: 0, arrivalNs: 0, inputLength: 600, outputLength: 5, hashIds: [0, 1] },
@@ -137,7 +158,11 @@ describe('Mooncake JSONL', () => {
   ])('refuses %s', async (_, content, line, problem) => {
     const path = write('broken.jsonl', content);
     const message = `${path}:${line}: ${problem}`;
-    await expect(readMooncakeTrace(path)).rejects.toMatchObject({ code: 'FILE_FORMAT', message, details: { path, line } });
+    await expect(readMooncakeTrace(path)).rejects.toMatchObject({
+      code: 'FILE_FORMAT',
+      message,
+      details: { path, line },
+    });
   });
 
   it('refuses what is no JSON', async () => {
@@ -173,9 +198,13 @@ describe('loadTrace', () => {
   });
 
   it('says where traces come from when there is none', async () => {
-    const hint = /Azure\/AzurePublicDataset .* kvcache-ai\/Mooncake .*option `path` .*WARPBOOK_TRACES; .*syntheticTrace\(\)/;
+    const hint =
+      /Azure\/AzurePublicDataset .* kvcache-ai\/Mooncake .*option `path` .*WARPBOOK_TRACES; .*syntheticTrace\(\)/;
     const missing = join(folder, 'missing.csv');
-    await expect(loadTrace({ path: missing })).rejects.toMatchObject({ code: 'FILE_NOT_FOUND', message: expect.stringMatching(hint) });
+    await expect(loadTrace({ path: missing })).rejects.toMatchObject({
+      code: 'FILE_NOT_FOUND',
+      message: expect.stringMatching(hint),
+    });
     await expect(loadTrace({ path: missing })).rejects.toThrow(`There is no trace at '${missing}'.`);
     mkdirSync(join(folder, 'empty'));
     await expect(loadTrace({ path: join(folder, 'empty') })).rejects.toMatchObject({

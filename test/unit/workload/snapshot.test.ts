@@ -82,7 +82,9 @@ describe('drawn moments', () => {
   });
 
   it('give one snapshot by default', () => {
-    expect(snapshot(trace, { concurrency: 8, seed: 5 })).toEqual(snapshots(trace, { concurrency: 8, seed: 5, count: 1 })[0]);
+    expect(snapshot(trace, { concurrency: 8, seed: 5 })).toEqual(
+      snapshots(trace, { concurrency: 8, seed: 5, count: 1 })[0],
+    );
   });
 
   it('may be none, and come from an empty trace', () => {
@@ -100,27 +102,37 @@ it('carries hash ids', () => {
 it('agrees with a simulation that goes step by step', () => {
   const row = fc.record({ gapNs: fc.nat(30), inputLength: fc.nat(50), outputLength: fc.nat(8) });
   fc.assert(
-    fc.property(fc.array(row, { maxLength: 30 }), fc.integer({ min: 1, max: 5 }), fc.option(fc.constant(10)), (rows, concurrency, stepNs) => {
-      let arrivalNs = 0;
-      const trace = traceOf(
-        ...rows.map((r): [number, number, number] => {
-          arrivalNs += r.gapNs;
-          return [arrivalNs, r.inputLength, r.outputLength];
-        }),
-      );
-      const waiting = [...trace.requests];
-      let running: { id: number; kvLen: number; generated: number; remaining: number }[] = [];
-      for (let step = 0; waiting.length > 0 || running.length > 0; step++) {
-        while (waiting.length > 0 && running.length < concurrency && (stepNs === null || waiting[0].arrivalNs <= step * stepNs)) {
-          const { id, inputLength, outputLength } = waiting.shift() as (typeof waiting)[0];
-          if (outputLength > 1) running.push({ id, kvLen: inputLength + 1, generated: 1, remaining: outputLength - 1 });
+    fc.property(
+      fc.array(row, { maxLength: 30 }),
+      fc.integer({ min: 1, max: 5 }),
+      fc.option(fc.constant(10)),
+      (rows, concurrency, stepNs) => {
+        let arrivalNs = 0;
+        const trace = traceOf(
+          ...rows.map((r): [number, number, number] => {
+            arrivalNs += r.gapNs;
+            return [arrivalNs, r.inputLength, r.outputLength];
+          }),
+        );
+        const waiting = [...trace.requests];
+        let running: { id: number; kvLen: number; generated: number; remaining: number }[] = [];
+        for (let step = 0; waiting.length > 0 || running.length > 0; step++) {
+          while (
+            waiting.length > 0 &&
+            running.length < concurrency &&
+            (stepNs === null || waiting[0].arrivalNs <= step * stepNs)
+          ) {
+            const { id, inputLength, outputLength } = waiting.shift() as (typeof waiting)[0];
+            if (outputLength > 1)
+              running.push({ id, kvLen: inputLength + 1, generated: 1, remaining: outputLength - 1 });
+          }
+          expect(snapshot(trace, { concurrency, stepNs: stepNs ?? undefined, at: { step } }).requests).toEqual(running);
+          running = running
+            .map((r) => ({ ...r, kvLen: r.kvLen + 1, generated: r.generated + 1, remaining: r.remaining - 1 }))
+            .filter((r) => r.remaining > 0);
         }
-        expect(snapshot(trace, { concurrency, stepNs: stepNs ?? undefined, at: { step } }).requests).toEqual(running);
-        running = running
-          .map((r) => ({ ...r, kvLen: r.kvLen + 1, generated: r.generated + 1, remaining: r.remaining - 1 }))
-          .filter((r) => r.remaining > 0);
-      }
-    }),
+      },
+    ),
     { numRuns: 300 },
   );
 });
@@ -129,8 +141,16 @@ describe('bad arguments', () => {
   const trace = traceOf([0, 1, 2]);
   it.each<[string, () => unknown, string]>([
     ['concurrency', () => snapshot(trace, { concurrency: 0 }), 'concurrency is 0; wanted an integer of at least 1.'],
-    ['stepNs', () => snapshot(trace, { concurrency: 1, stepNs: 0 }), 'stepNs is 0; wanted a positive number of nanoseconds.'],
-    ['step', () => snapshot(trace, { concurrency: 1, at: { step: -1 } }), 'at.step is -1; wanted an integer of at least 0.'],
+    [
+      'stepNs',
+      () => snapshot(trace, { concurrency: 1, stepNs: 0 }),
+      'stepNs is 0; wanted a positive number of nanoseconds.',
+    ],
+    [
+      'step',
+      () => snapshot(trace, { concurrency: 1, at: { step: -1 } }),
+      'at.step is -1; wanted an integer of at least 0.',
+    ],
     [
       'request',
       () => snapshot(trace, { concurrency: 1, at: { request: 1 } }),
@@ -146,8 +166,14 @@ describe('bad arguments', () => {
       () => snapshot(trace, { concurrency: 1, at: { timeNs: 5 } }),
       'at.timeNs was given without stepNs; say how long a decode step takes.',
     ],
-    ['seed', () => snapshot(trace, { concurrency: 1, seed: -1 }), 'seed is -1; wanted an integer from 0 to 4294967295.'],
+    [
+      'seed',
+      () => snapshot(trace, { concurrency: 1, seed: -1 }),
+      'seed is -1; wanted an integer from 0 to 4294967295.',
+    ],
   ])('%s', (_, call, message) => {
-    expect(call).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', message } satisfies Partial<WarpbookError>));
+    expect(call).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', message } satisfies Partial<WarpbookError>),
+    );
   });
 });

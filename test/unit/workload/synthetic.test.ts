@@ -88,7 +88,9 @@ describe.runIf(process.env.WARPBOOK_TRACES).each(KINDS)('%s beside the real trac
       const [a, b] = [real, imitated].map((requests) => requests.map((request) => request[quantity]));
       expect(kolmogorovSmirnov(a, b), quantity).toBeLessThanOrEqual(0.05);
     }
-    const [a, b] = [real, imitated].map((requests) => requests.slice(1).map((r, i) => r.arrivalNs - requests[i].arrivalNs));
+    const [a, b] = [real, imitated].map((requests) =>
+      requests.slice(1).map((r, i) => r.arrivalNs - requests[i].arrivalNs),
+    );
     // Real ticks are 2,999 to 3,001 ms long.
     const milliseconds = (gapsNs: number[]): number[] => gapsNs.map((gapNs) => Math.round(gapNs / 5e6) * 5);
     expect(kolmogorovSmirnov(milliseconds(a), milliseconds(b)), 'gaps').toBeLessThanOrEqual(0.05);
