@@ -1,0 +1,100 @@
+// The addon's export list, in the order of src/native/addon.ts; a test fails where the two differ.
+#include <napi.h>
+
+#include <exception>
+#include <new>
+#include <string>
+
+#include "binding/addon_data.h"
+#include "binding/arguments.h"
+#include "binding/cpu_exports.h"
+#include "binding/error.h"
+#include "cpu/misuse.h"
+
+namespace warpbook::binding {
+
+namespace {
+
+Napi::Value set_error_class(const Arguments& arguments) {
+  if (!arguments.value(0).IsFunction()) arguments.refuse(0, "error class", "the class WarpbookError");
+  AddonData::of(arguments.env()).error_class = Napi::Persistent(arguments.value(0).As<Napi::Function>());
+  return arguments.env().Undefined();
+}
+
+const Export kExports[] = {
+    {"set_error_class", 1, set_error_class},
+    {"cpu_instruction_set", 0, cpu_instruction_set},
+    {"cpu_program_names", 0, cpu_program_names},
+    {"cpu_open", 1, cpu_open},
+    {"cpu_close", 1, cpu_close},
+    {"cpu_live_counts", 1, cpu_live_counts},
+    {"cpu_allocate", 3, cpu_allocate},
+    {"cpu_free", 2, cpu_free},
+    {"cpu_create_staging", 3, cpu_create_staging},
+    {"cpu_destroy_staging", 3, cpu_destroy_staging},
+    {"cpu_create_stream", 2, cpu_create_stream},
+    {"cpu_destroy_stream", 2, cpu_destroy_stream},
+    {"cpu_completed", 2, cpu_completed},
+    {"cpu_synchronize", 2, cpu_synchronize},
+    {"cpu_create_event", 2, cpu_create_event},
+    {"cpu_destroy_event", 2, cpu_destroy_event},
+    {"cpu_record_event", 3, cpu_record_event},
+    {"cpu_wait_event", 3, cpu_wait_event},
+    {"cpu_event_time", 2, cpu_event_time},
+    {"cpu_write", 5, cpu_write},
+    {"cpu_write_from_staging", 7, cpu_write_from_staging},
+    {"cpu_copy", 7, cpu_copy},
+    {"cpu_fill", 6, cpu_fill},
+    {"cpu_launch", 9, cpu_launch},
+    {"cpu_read", 5, cpu_read},
+    {"cpu_begin_capture", 2, cpu_begin_capture},
+    {"cpu_end_capture", 3, cpu_end_capture},
+    {"cpu_abort_capture", 2, cpu_abort_capture},
+    {"cpu_destroy_graph", 2, cpu_destroy_graph},
+    {"cpu_describe_graph", 2, cpu_describe_graph},
+    {"cpu_instantiate", 3, cpu_instantiate},
+    {"cpu_destroy_exec", 2, cpu_destroy_exec},
+    {"cpu_update_node", 10, cpu_update_node},
+    {"cpu_replay", 3, cpu_replay},
+};
+
+// Every call from JavaScript comes through here: no C++ exception leaves, each becomes a WarpbookError.
+Napi::Value dispatch(const Napi::CallbackInfo& info) {
+  const auto& target = *static_cast<const Export*>(info.Data());
+  const Napi::Env env = info.Env();
+  std::string code = "NATIVE";
+  std::string message;
+  try {
+    const Arguments arguments(info, target.name);
+    if (arguments.count() != target.num_arguments) {
+      throw cpu::Misuse(std::string(target.name) + ": got " + std::to_string(arguments.count()) +
+                        " arguments; wanted " + std::to_string(target.num_arguments));
+    }
+    return target.run(arguments);
+  } catch (const cpu::Misuse& misuse) {
+    code = misuse.code;
+    message = misuse.what();
+  } catch (const std::bad_alloc&) {
+    code = "OUT_OF_MEMORY";
+    message = std::string(target.name) + ": the host has no memory left";
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    message = std::string(target.name) + ": " + error.what();
+  }
+  throw Napi::Error(env, make_error(env, code, message));
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  AddonData::create(env);
+  for (const Export& entry : kExports) {
+    exports.Set(entry.name, Napi::Function::New<dispatch>(env, entry.name, const_cast<Export*>(&entry)));
+  }
+  return exports;
+}
+
+NODE_API_MODULE(warpbook, initialize)
+
+}  // namespace
+
+}  // namespace warpbook::binding

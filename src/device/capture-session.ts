@@ -1,0 +1,72 @@
+/**
+ * One capture in progress, as the caller's side sees it: which streams take part, what each one's next node would
+ * depend on, and which buffers every node points to. The backend records the same DAG; this copy answers at once.
+ */
+import type { Buffer } from './buffer';
+import type { Stream } from './stream';
+
+/** Asked before each replay; a string is the reason why the graph must not be replayed any more. */
+export interface CaptureGuard {
+  check(): string | undefined;
+}
+
+interface CapturedNode {
+  readonly buffers: readonly Buffer[];
+  readonly dependencies: readonly number[];
+}
+
+/** See the file head. */
+export class CaptureSession {
+  readonly guards: CaptureGuard[] = [];
+  private readonly nodes: CapturedNode[] = [];
+  private readonly frontiers = new Map<Stream, readonly number[]>();
+  private open = true;
+
+  constructor(readonly origin: Stream) {
+    this.frontiers.set(origin, []);
+  }
+
+  /** Ended or aborted: its events are good for nothing until they are recorded again. */
+  get ended(): boolean {
+    return !this.open;
+  }
+
+  /** Nodes that the stream's next one depends on. */
+  frontier(stream: Stream): readonly number[] {
+    return this.frontiers.get(stream) ?? [];
+  }
+
+  addNode(stream: Stream, buffers: readonly Buffer[]): void {
+    this.nodes.push({ buffers, dependencies: this.frontier(stream) });
+    this.frontiers.set(stream, [this.nodes.length - 1]);
+  }
+
+  /** The stream takes part from here on; its next node comes after `nodes` too. */
+  join(stream: Stream, nodes: readonly number[]): void {
+    this.frontiers.set(stream, [...new Set([...this.frontier(stream), ...nodes])]);
+  }
+
+  /** A stream with work that the origin does not wait for. */
+  unjoined(): Stream | undefined {
+    const reached = new Set(this.frontier(this.origin));
+    for (let index = this.nodes.length - 1; index >= 0; index--) {
+      if (!reached.has(index)) continue;
+      for (const dependency of this.nodes[index].dependencies) reached.add(dependency);
+    }
+    for (const [stream, frontier] of this.frontiers) {
+      if (!frontier.every((index) => reached.has(index))) return stream;
+    }
+    return undefined;
+  }
+
+  /** Buffers that each node points to, by node index. */
+  nodeBuffers(): readonly (readonly Buffer[])[] {
+    return this.nodes.map(({ buffers }) => buffers);
+  }
+
+  /** Every stream that takes part leaves the capture. */
+  end(): readonly Stream[] {
+    this.open = false;
+    return [...this.frontiers.keys()];
+  }
+}

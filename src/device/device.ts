@@ -1,0 +1,142 @@
+/**
+ * The device as callers see it: allocation under a budget, streams, events. Checks what can be checked on this side;
+ * `backend.ts` says what lies behind the seam.
+ */
+import { totalmem } from 'node:os';
+import { WarpbookError, requireInteger } from '../errors';
+import type { Backend, BackendDescription } from './backend';
+import { Buffer } from './buffer';
+import { CpuBackend } from './cpu';
+import { Event } from './event';
+import type { AllocationRecord, MemoryReport } from './memory';
+import { onScope } from './scope';
+import { DeviceState } from './state';
+import { Stream } from './stream';
+
+/** Options of {@link openDevice}. */
+export interface DeviceOptions {
+  /** Threads that play CTAs, 1 to 1024; default: the processors that this process may use. */
+  threads?: number;
+  /** Byte budget of all buffers together; default: 80 % of the host's memory. */
+  memoryLimitBytes?: number;
+  /** Shown in messages and displays; default: the kind. */
+  name?: string;
+}
+
+const DEFAULT_MEMORY_FRACTION = 0.8;
+const MAX_THREADS = 1024;
+
+/** Bytes, streams and events of one device. Made by {@link openDevice} or {@link defaultDevice}. */
+export class Device {
+  readonly kind: 'cpu' | 'cuda';
+  readonly name: string;
+  readonly description: BackendDescription;
+  /** The default stream: what calls without a `stream` option use. An ordinary stream otherwise. */
+  readonly stream: Stream;
+  /** @internal */
+  readonly state: DeviceState;
+  private leakedAllocations: readonly AllocationRecord[] = [];
+
+  /** @internal */
+  constructor(backend: Backend, name: string, memoryLimitBytes: number) {
+    this.description = backend.describe();
+    this.kind = this.description.kind;
+    this.name = name;
+    this.state = new DeviceState(backend, name, memoryLimitBytes);
+    this.stream = this.createStream('default');
+  }
+
+  get disposed(): boolean {
+    return this.state.disposed;
+  }
+
+  /** `label` names the stream in errors and pictures of graphs. */
+  createStream(label?: string): Stream {
+    this.state.requireUsable();
+    return new Stream(this, this.state, label);
+  }
+
+  createEvent(): Event {
+    this.state.requireUsable();
+    return new Event(this, this.state);
+  }
+
+  /**
+   * Uninitialised memory, 64-byte aligned. `label` names its owner in {@link memory} and in errors. Throws
+   * `OUT_OF_MEMORY` over the budget, `CAPTURE_FORBIDDEN` while any stream of the device is being captured.
+   */
+  allocate(byteLength: number, options: { label?: string } = {}): Buffer {
+    this.state.requireUsable();
+    this.state.requireNoCapture('device.allocate');
+    requireInteger('byteLength', byteLength, 0);
+    const label = options.label ?? 'unlabelled';
+    const { account, backend } = this.state;
+    account.requireRoom(byteLength, label);
+    const handle = this.state.newHandle();
+    backend.allocate(handle, byteLength);
+    account.add(handle, byteLength, label);
+    const buffer = new Buffer(this, this.state, handle, byteLength, label);
+    onScope(buffer);
+    return buffer;
+  }
+
+  /** Limit, use and owners, largest first. Buffers count until their dispose(). */
+  memory(): MemoryReport {
+    return this.state.account.report();
+  }
+
+  /** Resolves when everything enqueued on every stream so far has finished. */
+  async synchronize(): Promise<void> {
+    this.state.requireUsable();
+    this.state.requireNoCapture('device.synchronize');
+    const { state } = this;
+    await Promise.all([...state.streams].map((stream) => state.watch(state.backend.synchronize(stream))));
+  }
+
+  /** Buffers that were still alive when the device was disposed, oldest first; empty before. */
+  get leaks(): readonly AllocationRecord[] {
+    return this.leakedAllocations;
+  }
+
+  /**
+   * Finishes all work (blocking) and releases everything; buffers that were not disposed are reported in
+   * {@link leaks}. Idempotent.
+   */
+  dispose(): void {
+    if (this.state.disposed) return;
+    this.state.requireNoCapture('device.dispose');
+    this.leakedAllocations = this.state.account.allocations();
+    this.state.disposed = true;
+    this.state.backend.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Opens a device. Throws `INVALID_ARGUMENT` for options out of range, `UNSUPPORTED` for a kind that this build does
+ * not have, `NATIVE` where the addon is missing.
+ */
+export async function openDevice(kind: 'cpu', options: DeviceOptions = {}): Promise<Device> {
+  return openCpu(kind, options);
+}
+
+let shared: Device | undefined;
+
+/** The CPU device that calls without a device use: made on first use, and again after it was disposed. */
+export function defaultDevice(): Device {
+  if (!shared || shared.disposed) shared = openCpu('cpu', {});
+  return shared;
+}
+
+function openCpu(kind: 'cpu', options: DeviceOptions): Device {
+  if (kind !== 'cpu') {
+    throw new WarpbookError('UNSUPPORTED', `Got a device of kind '${String(kind)}'; wanted 'cpu', the only kind of this build.`);
+  }
+  const { threads, name = kind, memoryLimitBytes = Math.floor(totalmem() * DEFAULT_MEMORY_FRACTION) } = options;
+  if (threads !== undefined) requireInteger('threads', threads, 1, MAX_THREADS);
+  requireInteger('memoryLimitBytes', memoryLimitBytes, 1);
+  return new Device(new CpuBackend({ threads }), name, memoryLimitBytes);
+}

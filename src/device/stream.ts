@@ -1,0 +1,221 @@
+/** An in-order queue of work that runs beside JavaScript. Every call here enqueues and returns. */
+import { WarpbookError } from '../errors';
+import type { Handle } from './backend';
+import type { Buffer } from './buffer';
+import { type GuardedCall, refuseInCapture } from './capture-guards';
+import { CaptureSession } from './capture-session';
+import type { Device } from './device';
+import { Event } from './event';
+import type { PackedParams } from './params';
+import type { DeviceState } from './state';
+
+/** One launch of a program that the device knows. */
+export interface Launch {
+  readonly program: string;
+  /** Number of CTAs in x, y and z. */
+  readonly grid: readonly [number, number, number];
+  /** From `ParamLayout.pack()`. */
+  readonly params: PackedParams;
+  /** Every buffer that the parameters point to; a captured graph holds them. */
+  readonly buffers: readonly Buffer[];
+}
+
+/** Made by `device.createStream()`; `device.stream` is the default one. */
+export class Stream {
+  readonly device: Device;
+  readonly label: string;
+  /** @internal */
+  readonly handle: Handle;
+  /** @internal The capture that the stream takes part in. */
+  session: CaptureSession | undefined;
+  private readonly state: DeviceState;
+  private numEnqueued = 0;
+  private isDisposed = false;
+
+  /** @internal */
+  constructor(device: Device, state: DeviceState, label?: string) {
+    this.device = device;
+    this.state = state;
+    this.handle = state.newHandle();
+    this.label = label ?? `stream ${this.handle}`;
+    state.backend.createStream(this.handle);
+    state.streams.add(this.handle);
+    state.releaseWhenCollected(this, 'stream', this.handle);
+  }
+
+  get disposed(): boolean {
+    return this.isDisposed || this.state.disposed;
+  }
+
+  /** Whether work that is enqueued now becomes graph nodes. */
+  get capturing(): boolean {
+    return this.session !== undefined;
+  }
+
+  /**
+   * Enqueues a launch; parameters and addresses are taken as they are now. Throws `INVALID_ARGUMENT` where a
+   * parameter points to a buffer that isn't listed, `NATIVE` for an unknown program or parameters of another size.
+   */
+  launch(launch: Launch): void {
+    this.requireWorkable('launch', this.device);
+    this.checkLaunch(launch);
+    const { program, grid, params } = launch;
+    this.state.backend.launch(this.handle, { program, grid, params: params.params, relocations: params.relocations });
+    this.addWork(launch.buffers);
+  }
+
+  /** Records `event` (or a new one) behind everything enqueued so far. In a capture it becomes an edge of the graph. */
+  record(event: Event = this.device.createEvent()): Event {
+    this.requireWorkable('record', event.device);
+    event.requireUsable();
+    this.state.backend.recordEvent(event.handle, this.handle);
+    if (this.session) {
+      event.latest = { session: this.session, nodes: this.session.frontier(this) };
+    } else {
+      event.latest = 'stream';
+      this.countOperation();
+    }
+    return event;
+  }
+
+  /**
+   * Everything enqueued from here on runs after the event's latest record. Waiting for an event of a capture makes
+   * the stream part of that capture, until it ends. An event that was never recorded is no wait.
+   */
+  wait(event: Event): void {
+    this.requireWorkable('wait', event.device);
+    event.requireUsable();
+    const { latest } = event;
+    if (typeof latest === 'string') {
+      if (this.session) refuseInCapture('stream.wait', `in a capture for an event recorded outside of it`);
+      this.state.backend.waitEvent(this.handle, event.handle);
+      this.countOperation();
+      return;
+    }
+    if (latest.session.ended) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT', 'Got stream.wait() for an event that was recorded in a capture which has ended; record it again.',
+      );
+    }
+    if (this.session && this.session !== latest.session) {
+      refuseInCapture('stream.wait', 'in a capture for an event of another capture');
+    }
+    this.state.backend.waitEvent(this.handle, event.handle);
+    latest.session.join(this, latest.nodes);
+    this.session = latest.session;
+  }
+
+  /** Resolves when everything enqueued so far has finished; rejects with `DEVICE_LOST` if the device has failed. */
+  async synchronize(): Promise<void> {
+    this.requireEager('stream.synchronize', this.device);
+    await this.state.watch(this.state.backend.synchronize(this.handle));
+  }
+
+  /** Operations that are enqueued and not finished. */
+  pending(): number {
+    this.requireEager('stream.pending', this.device);
+    return this.numEnqueued - this.state.backend.completed(this.handle);
+  }
+
+  /** What is enqueued still runs; nothing more can be. Idempotent. */
+  dispose(): void {
+    if (this.isDisposed || this.state.disposed) return;
+    if (this.session) refuseInCapture('stream.dispose', `while stream '${this.label}' is being captured`);
+    if (this === this.device.stream) {
+      throw new WarpbookError('INVALID_ARGUMENT', 'Got dispose() of the default stream, which lives as long as its device; dispose the device.');
+    }
+    this.isDisposed = true;
+    this.state.releasedByOwner(this);
+    this.state.streams.delete(this.handle);
+    this.state.backend.destroyStream(this.handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** @internal From here on, work on this stream becomes nodes; use `capture()` of `src/graph`. */
+  beginCapture(): CaptureSession {
+    this.requireEager('stream.beginCapture', this.device);
+    this.state.backend.beginCapture(this.handle);
+    const session = new CaptureSession(this);
+    this.session = session;
+    this.state.captures.add(session);
+    return session;
+  }
+
+  /** @internal Throws `CAPTURE_INVALID`, and drops the capture, where a stream was not joined back. */
+  endCapture(session: CaptureSession, graph: Handle): void {
+    const unjoined = session.unjoined();
+    if (unjoined) {
+      this.abortCapture(session);
+      throw new WarpbookError(
+        'CAPTURE_INVALID',
+        `Got the end of the capture of stream '${this.label}' with work on stream '${unjoined.label}' that it does not ` +
+          `wait for; wanted every stream joined back. End the capture with ` +
+          `'${this.label}'.wait('${unjoined.label}'.record()). The capture was dropped.`,
+        { stream: unjoined.label },
+      );
+    }
+    this.state.backend.endCapture(this.handle, graph);
+    this.leaveCapture(session);
+  }
+
+  /** @internal Drops what was recorded; every stream that took part is usable again. */
+  abortCapture(session: CaptureSession): void {
+    this.state.backend.abortCapture(this.handle);
+    this.leaveCapture(session);
+  }
+
+  /** @internal Counts an operation that the backend has accepted. */
+  countOperation(): void {
+    this.numEnqueued++;
+  }
+
+  /** @internal Counts work that the backend has accepted: a node in a capture, an operation otherwise. */
+  addWork(buffers: readonly Buffer[]): void {
+    if (this.session) this.session.addNode(this, buffers);
+    else this.numEnqueued++;
+  }
+
+  /** @internal Throws unless work for `device` may be enqueued here. */
+  requireWorkable(call: string, device: Device): void {
+    this.state.requireUsable();
+    if (this.isDisposed) {
+      throw new WarpbookError('DISPOSED', `Got ${call} on stream '${this.label}' after its dispose(); make another one.`);
+    }
+    if (device !== this.device) {
+      throw new WarpbookError(
+        'DEVICE_MISMATCH',
+        `Got ${call} for device '${device.name}' on stream '${this.label}' of device '${this.device.name}'; wanted a stream of the same device.`,
+      );
+    }
+  }
+
+  /** @internal As {@link requireWorkable}, and refuses `call` while the stream is being captured. */
+  requireEager(call: GuardedCall, device: Device): void {
+    this.requireWorkable(call, device);
+    if (this.session) refuseInCapture(call, `while stream '${this.label}' is being captured`);
+  }
+
+  /** @internal Throws unless the launch's buffers are usable, of this device, and all that its parameters point to. */
+  checkLaunch({ program, params, buffers }: Launch): void {
+    for (const buffer of buffers) {
+      buffer.requireUsable(`a launch of '${program}'`);
+      buffer.requireDevice(this.device, `a launch of '${program}'`);
+    }
+    for (const { buffer: handle, offset } of params.relocations) {
+      if (buffers.some((buffer) => buffer.handle === handle)) continue;
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `Got a launch of '${program}' whose parameter at offset ${offset} points to a buffer that is not listed in ` +
+          'launch.buffers; wanted every buffer listed, so that a graph can hold it.',
+      );
+    }
+  }
+
+  private leaveCapture(session: CaptureSession): void {
+    for (const stream of session.end()) stream.session = undefined;
+    this.state.captures.delete(session);
+  }
+}
