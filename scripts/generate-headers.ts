@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { appendParams } from '../src/attention/append-params';
 import { attentionParams } from '../src/attention/launch-params';
 import type { ParamLayout } from '../src/device/params';
 import { HEADER, HEADER_WORDS } from '../src/schedule/layout';
@@ -46,7 +47,7 @@ function paramStruct(layout: ParamLayout<never>): string {
 
 /** Parameter layouts by the header that declares their structs. */
 export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[]>> = {
-  'attention_params.h': [attentionParams as ParamLayout<never>],
+  'attention_params.h': [attentionParams as ParamLayout<never>, appendParams as ParamLayout<never>],
   'tensor_params.h': tensorParamLayouts as readonly ParamLayout<never>[],
 };
 

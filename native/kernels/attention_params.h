@@ -48,4 +48,27 @@ struct alignas(16) AttentionParams {
 };
 static_assert(sizeof(AttentionParams) == 240, "AttentionParams");
 
+struct alignas(16) AppendKvParams {
+  void* k;  // new keys: [num_tokens, num_kv_heads, head_dim]
+  void* v;  // new values, laid out as the keys
+  void* k_pages;  // pool of keys
+  void* v_pages;  // pool of values
+  void* slots;  // int64 [num_tokens]: page * page_size + token; negative: skipped
+  long long num_tokens;
+  long long stride_token;  // elements, of k and v
+  long long stride_head;  // elements, of k and v
+  long long page_stride_page;  // elements, of the pools
+  long long page_stride_token;  // elements, of the pools
+  long long page_stride_head;  // elements, of the pools
+  long long num_pages;  // a slot beyond is skipped
+  int page_size;  // tokens
+  int num_kv_heads;
+  int head_dim;
+  int dtype;  // DTYPE_CODE of k and v
+  int page_dtype;  // DTYPE_CODE of the pools
+  float k_scale;  // keys are divided by it before rounding
+  float v_scale;  // values are divided by it before rounding
+};
+static_assert(sizeof(AppendKvParams) == 128, "AppendKvParams");
+
 }  // namespace warpbook

@@ -1,0 +1,58 @@
+/** Decode attention: one query token for each request (a few with speculative decoding), over a paged KV cache. */
+import { defaultDevice } from '../device/device';
+import { WarpbookError } from '../errors';
+import type { Tensor } from '../tensor/tensor';
+import { type AttentionResult, BatchAttention, type BatchAttentionOptions, type PlanOptions, type RunOptions } from './batch-attention';
+import { cacheOperand, resolvePages } from './kv-operand';
+import type { PagedKvCache } from './paged-kv';
+import type { PageTable } from './page-table';
+import type { Plan } from './plan';
+
+export interface DecodePlanOptions extends PlanOptions {
+  /** Query tokens of each request, [batchSize]; default one each. Needs `capacity.maxQoTokens`. */
+  qoLens?: ArrayLike<number>;
+}
+
+/**
+ * A decode wrapper of fixed capacity.
+ *
+ * ```ts
+ * const decode = await BatchDecode.create({ numQoHeads: 32, numKvHeads: 8, headDim: 128, capacity: { maxBatch: 8 } });
+ * decode.plan(cache.pageTable(requests), { policy: policies.binarySearch });
+ * const { output, lse } = decode.run(q, cache);
+ * ```
+ */
+export class BatchDecode extends BatchAttention {
+  private table: PageTable | undefined;
+
+  /** Makes a wrapper; compiles and loads what it may need, so that nothing does during a capture. */
+  static async create(options: BatchAttentionOptions): Promise<BatchDecode> {
+    return new BatchDecode('BatchDecode', options.device ?? defaultDevice(), options, { causal: false, paged: true });
+  }
+
+  /**
+   * Plans a batch: runs the policy and enqueues the rewriting of the workspace. Never waits for the device.
+   * @param kv the batch's page table, or only new lengths (tokens, [batchSize]) within the pages planned before
+   * @throws WarpbookError CAPACITY_EXCEEDED, INVALID_PAGE_TABLE, INVALID_SCHEDULE, INVALID_POLICY, PLAN_QUEUE_FULL; the
+   * plan of before stays in force then
+   */
+  plan(kv: PageTable | ArrayLike<number>, options: DecodePlanOptions = {}): Plan {
+    const table = resolvePages(kv, this.table, this.pageSize);
+    const plan = this.planBatch(table.kvLens, options.qoLens, table.pagedKvIndptr, table.pagedKvIndices, table.maxPage, options);
+    this.table = table;
+    return plan;
+  }
+
+  /**
+   * Enqueues attention of the planned batch.
+   * @param q [at least the planned query tokens, numQoHeads, headDim]; surplus rows are padding, their outputs stay untouched
+   * @param cache the cache that the page table belongs to
+   * @throws WarpbookError SHAPE_MISMATCH, DTYPE_MISMATCH, DEVICE_MISMATCH, DISPOSED, INVALID_PAGE_TABLE, CAPTURE_FORBIDDEN
+   */
+  run(q: Tensor, cache: PagedKvCache, options: RunOptions = {}): AttentionResult {
+    if (cache.pageSize !== this.pageSize) {
+      throw new WarpbookError('SHAPE_MISMATCH', `The cache has pages of ${cache.pageSize} tokens; BatchDecode was made for ${this.pageSize}.`);
+    }
+    return this.launch(q, cacheOperand(cache, this.variant), options);
+  }
+}

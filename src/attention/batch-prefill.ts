@@ -1,0 +1,78 @@
+/** Prefill and append attention: any number of query tokens for each request, over a paged cache or ragged tensors. */
+import { defaultDevice } from '../device/device';
+import { WarpbookError } from '../errors';
+import type { Tensor } from '../tensor/tensor';
+import { type AttentionResult, BatchAttention, type BatchAttentionOptions, type PlanOptions, type RunOptions } from './batch-attention';
+import { cacheOperand, raggedOperand, resolvePages } from './kv-operand';
+import { PagedKvCache } from './paged-kv';
+import { PageTable } from './page-table';
+import type { Plan } from './plan';
+
+export interface BatchPrefillOptions extends BatchAttentionOptions {
+  /** Where keys and values lie: a paged cache (default), or tensors [numKvTokens, numKvHeads, headDim], requests in a row. */
+  kv?: 'paged' | 'ragged';
+}
+
+/** Ragged keys and values of a batch. */
+export interface RaggedKv {
+  /** [numKvTokens, numKvHeads, headDim] */
+  k: Tensor;
+  /** As k. */
+  v: Tensor;
+}
+
+/** A prefill wrapper of fixed capacity; causal unless told otherwise. Used as {@link BatchDecode} is. */
+export class BatchPrefill extends BatchAttention {
+  readonly kv: 'paged' | 'ragged';
+  private table: PageTable | undefined;
+
+  protected constructor(options: BatchPrefillOptions) {
+    super('BatchPrefill', options.device ?? defaultDevice(), options, { causal: true, paged: options.kv !== 'ragged' });
+    this.kv = options.kv ?? 'paged';
+  }
+
+  static async create(options: BatchPrefillOptions): Promise<BatchPrefill> {
+    return new BatchPrefill(options);
+  }
+
+  /**
+   * Plans a batch; see BatchDecode.plan.
+   * @param qoLens query tokens of each request, [batchSize]
+   * @param kv page table, or lengths: of ragged keys and values, or new ones within the pages planned before
+   */
+  plan(qoLens: ArrayLike<number>, kv: PageTable | ArrayLike<number>, options: PlanOptions = {}): Plan {
+    if (this.kv === 'ragged') return this.planRagged(qoLens, kv, options);
+    const table = resolvePages(kv, this.table, this.pageSize);
+    const plan = this.planBatch(table.kvLens, qoLens, table.pagedKvIndptr, table.pagedKvIndices, table.maxPage, options);
+    this.table = table;
+    return plan;
+  }
+
+  private planRagged(qoLens: ArrayLike<number>, kv: PageTable | ArrayLike<number>, options: PlanOptions): Plan {
+    if (kv instanceof PageTable) {
+      throw new WarpbookError('INVALID_ARGUMENT', 'plan got a page table, but this BatchPrefill is ragged; pass kvLens, or create it with kv: "paged".');
+    }
+    const kvLens = Int32Array.from(kv);
+    const starts = new Int32Array(kvLens.length + 1);
+    for (let r = 0; r < kvLens.length; r++) starts[r + 1] = starts[r] + kvLens[r];
+    const maxPage = starts[kvLens.length] - 1;
+    return this.planBatch(kvLens, qoLens, starts, new Int32Array(0), maxPage, options);
+  }
+
+  /**
+   * Enqueues attention of the planned batch.
+   * @param q [at least the planned query tokens, numQoHeads, headDim]
+   * @param kv the paged cache, or `{ k, v }` where ragged
+   */
+  run(q: Tensor, kv: PagedKvCache | RaggedKv, options: RunOptions = {}): AttentionResult {
+    if (kv instanceof PagedKvCache) {
+      if (this.kv === 'ragged') throw new WarpbookError('INVALID_ARGUMENT', 'run got a paged cache, but this BatchPrefill is ragged; pass { k, v }.');
+      if (kv.pageSize !== this.pageSize) {
+        throw new WarpbookError('SHAPE_MISMATCH', `The cache has pages of ${kv.pageSize} tokens; BatchPrefill was made for ${this.pageSize}.`);
+      }
+      return this.launch(q, cacheOperand(kv, this.variant), options);
+    }
+    if (this.kv === 'paged') throw new WarpbookError('INVALID_ARGUMENT', 'run got { k, v }, but this BatchPrefill is paged; pass a PagedKvCache, or create it with kv: "ragged".');
+    return this.launch(q, raggedOperand(kv.k, kv.v, this.variant), options);
+  }
+}

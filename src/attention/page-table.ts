@@ -1,0 +1,162 @@
+/**
+ * Page tables: which pages of a KV pool hold each request's tokens, in CSR form.
+ *
+ * Token j of request r lies in page pagedKvIndices[pagedKvIndptr[r] + floor(j / pageSize)], slot j mod pageSize. A request
+ * may own more pages than its length fills (reserved ahead). Host-side values; the wrappers keep the device's copy.
+ */
+import type { Device } from '../device/device';
+import { WarpbookError, requireInteger } from '../errors';
+import { type Tensor, fromHost } from '../tensor/tensor';
+import { ceilDiv } from '../units';
+
+/** What {@link PageTable} takes: CSR arrays, and either lengths or last page lengths. */
+export interface PageTableOptions {
+  /** Page ranges of the requests; int32 [batchSize + 1], from 0, not decreasing. */
+  pagedKvIndptr: ArrayLike<number>;
+  /** Page ids; int32 [pagedKvIndptr[batchSize]]. */
+  pagedKvIndices: ArrayLike<number>;
+  /** Tokens in each request's last page; int32 [batchSize], 1 to pageSize (0 for a request without pages). */
+  pagedKvLastPageLen?: ArrayLike<number>;
+  /** Tokens of each request; instead of pagedKvLastPageLen where pages are reserved ahead. */
+  kvLens?: ArrayLike<number>;
+  /** Tokens per page. */
+  pageSize: number;
+  /** Pages in the pool, to check the ids against; default: unknown. */
+  numPages?: number;
+}
+
+export class PageTable {
+  readonly pageSize: number;
+  /** int32 [batchSize + 1] */
+  readonly pagedKvIndptr: Int32Array;
+  /** int32 [pagedKvIndptr[batchSize]] */
+  readonly pagedKvIndices: Int32Array;
+  /** int32 [batchSize] */
+  readonly pagedKvLastPageLen: Int32Array;
+  /** Tokens of each request; int32 [batchSize]. */
+  readonly kvLens: Int32Array;
+  /** The largest page id, −1 in an empty table: what a pool must hold. */
+  readonly maxPage: number;
+
+  /**
+   * Checks the table. @throws WarpbookError INVALID_PAGE_TABLE for lengths that don't fit their pages, an index out of
+   * range, or a page that one request uses twice
+   */
+  constructor(options: PageTableOptions) {
+    const { pageSize } = options;
+    requireInteger('pageSize', pageSize, 1);
+    this.pageSize = pageSize;
+    this.pagedKvIndptr = Int32Array.from(options.pagedKvIndptr);
+    this.pagedKvIndices = Int32Array.from(options.pagedKvIndices);
+    checkIndptr(this.pagedKvIndptr, this.pagedKvIndices.length);
+    this.kvLens = options.kvLens ? Int32Array.from(options.kvLens) : lengthsOf(this.pagedKvIndptr, options.pagedKvLastPageLen, pageSize);
+    checkLengths(this.pagedKvIndptr, this.kvLens, pageSize);
+    this.pagedKvLastPageLen = this.kvLens.map((length) => (length === 0 ? 0 : ((length - 1) % pageSize) + 1));
+    this.maxPage = checkIndices(this.pagedKvIndptr, this.pagedKvIndices, options.numPages);
+  }
+
+  get batchSize(): number {
+    return this.kvLens.length;
+  }
+
+  /**
+   * The same pages with other lengths, for a loop that grows into pages reserved ahead. Costs no check of the indices.
+   * @param kvLens tokens, [batchSize]
+   * @throws WarpbookError INVALID_PAGE_TABLE where a length doesn't fit its request's pages
+   */
+  withLengths(kvLens: ArrayLike<number>): PageTable {
+    const lengths = Int32Array.from(kvLens);
+    checkLengths(this.pagedKvIndptr, lengths, this.pageSize);
+    const table = Object.create(PageTable.prototype) as { -readonly [K in keyof PageTable]: PageTable[K] };
+    table.pageSize = this.pageSize;
+    table.pagedKvIndptr = this.pagedKvIndptr;
+    table.pagedKvIndices = this.pagedKvIndices;
+    table.kvLens = lengths;
+    table.pagedKvLastPageLen = lengths.map((length) => (length === 0 ? 0 : ((length - 1) % this.pageSize) + 1));
+    table.maxPage = this.maxPage;
+    return table as PageTable;
+  }
+
+  /**
+   * The three arrays as int32 tensors: pagedKvIndptr [batchSize + 1], pagedKvIndices [numIndices], pagedKvLastPageLen
+   * [batchSize]. The caller disposes them.
+   */
+  toTensors(device?: Device): { pagedKvIndptr: Tensor; pagedKvIndices: Tensor; pagedKvLastPageLen: Tensor } {
+    const tensor = (values: Int32Array, label: string): Tensor => fromHost(values, { dtype: 'int32', device, label });
+    return {
+      pagedKvIndptr: tensor(this.pagedKvIndptr, 'pagedKvIndptr'),
+      pagedKvIndices: tensor(this.pagedKvIndices, 'pagedKvIndices'),
+      pagedKvLastPageLen: tensor(this.pagedKvLastPageLen, 'pagedKvLastPageLen'),
+    };
+  }
+
+  toString(): string {
+    let tokens = 0;
+    for (const length of this.kvLens) tokens += length;
+    return `PageTable(${this.batchSize} requests, ${tokens} tokens, ${this.pagedKvIndices.length} pages of ${this.pageSize})`;
+  }
+}
+
+function invalid(message: string, details: Record<string, unknown> = {}): never {
+  throw new WarpbookError('INVALID_PAGE_TABLE', message, details);
+}
+
+function checkIndptr(indptr: Int32Array, numIndices: number): void {
+  if (indptr.length === 0) invalid('pagedKvIndptr is empty; wanted batchSize + 1 entries, [0] for an empty batch.');
+  if (indptr[0] !== 0) invalid(`pagedKvIndptr starts with ${indptr[0]}; wanted 0.`);
+  for (let r = 0; r + 1 < indptr.length; r++) {
+    if (indptr[r + 1] < indptr[r]) invalid(`pagedKvIndptr decreases at request ${r}: ${indptr[r]} → ${indptr[r + 1]}.`, { request: r });
+  }
+  const last = indptr[indptr.length - 1];
+  if (last !== numIndices) invalid(`pagedKvIndptr ends with ${last}, but pagedKvIndices has ${numIndices} entries.`);
+}
+
+function lengthsOf(indptr: Int32Array, lastPageLen: ArrayLike<number> | undefined, pageSize: number): Int32Array {
+  const batchSize = indptr.length - 1;
+  if (!lastPageLen) invalid('A page table needs pagedKvLastPageLen or kvLens; got neither.');
+  if (lastPageLen.length !== batchSize) invalid(`pagedKvLastPageLen has ${lastPageLen.length} entries for ${batchSize} requests.`);
+  const lengths = new Int32Array(batchSize);
+  for (let r = 0; r < batchSize; r++) {
+    const pages = indptr[r + 1] - indptr[r];
+    const last = lastPageLen[r];
+    if (pages > 0 && !(last >= 1 && last <= pageSize)) {
+      invalid(`pagedKvLastPageLen[${r}] is ${last}; wanted 1 to ${pageSize} tokens.`, { request: r });
+    }
+    if (pages === 0 && last !== 0) invalid(`pagedKvLastPageLen[${r}] is ${last}, but request ${r} has no page; wanted 0.`, { request: r });
+    lengths[r] = pages === 0 ? 0 : (pages - 1) * pageSize + last;
+  }
+  return lengths;
+}
+
+function checkLengths(indptr: Int32Array, kvLens: Int32Array, pageSize: number): void {
+  if (kvLens.length !== indptr.length - 1) invalid(`kvLens has ${kvLens.length} entries for ${indptr.length - 1} requests.`);
+  for (let r = 0; r < kvLens.length; r++) {
+    const pages = indptr[r + 1] - indptr[r];
+    if (!(kvLens[r] >= 0) || ceilDiv(kvLens[r], pageSize) > pages) {
+      invalid(
+        `Request ${r} has ${kvLens[r]} tokens, which need ${ceilDiv(kvLens[r], pageSize)} pages of ${pageSize}; its page table has ${pages}.`,
+        { request: r, kvLen: kvLens[r], pages },
+      );
+    }
+  }
+}
+
+/** Returns the largest page id. */
+function checkIndices(indptr: Int32Array, indices: Int32Array, numPages: number | undefined): number {
+  let largest = -1;
+  const seen = new Set<number>();
+  for (let r = 0; r + 1 < indptr.length; r++) {
+    seen.clear();
+    for (let i = indptr[r]; i < indptr[r + 1]; i++) {
+      const page = indices[i];
+      if (page < 0 || (numPages !== undefined && page >= numPages)) {
+        const range = numPages === undefined ? 'at least 0' : `0 to ${numPages - 1}`;
+        invalid(`pagedKvIndices[${i}] of request ${r} is ${page}; wanted ${range}.`, { request: r, page });
+      }
+      if (seen.has(page)) invalid(`Request ${r} uses page ${page} twice (pagedKvIndices[${i}]).`, { request: r, page });
+      seen.add(page);
+      if (page > largest) largest = page;
+    }
+  }
+  return largest;
+}

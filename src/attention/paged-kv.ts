@@ -1,0 +1,280 @@
+/**
+ * The paged KV cache: a pool of pages on a device, a page allocator, and the page tables that kernels are planned with.
+ *
+ * Layout NHD keeps a page as [pageSize, numKvHeads, headDim], HND as [numKvHeads, pageSize, headDim]. Keys and values live
+ * in two tensors. float8 pools hold value / scale; kernels multiply by the scale again.
+ */
+import { type Device, defaultDevice } from '../device/device';
+import { WarpbookError, requireInteger } from '../errors';
+import { DTYPE_CODE, itemSize } from '../tensor/dtype';
+import { type Tensor, empty, fromHost } from '../tensor/tensor';
+import { appendParams } from './append-params';
+import { PageAllocator } from './page-allocator';
+import { PageTable } from './page-table';
+import type { KvDType } from './variant';
+
+/** Order of a page's dimensions: tokens outside (NHD) or KV heads outside (HND). */
+export type KvLayout = 'NHD' | 'HND';
+
+export interface PagedKvCacheOptions {
+  /** Pages in the pool. */
+  numPages: number;
+  /** Tokens per page; default 16. */
+  pageSize?: number;
+  numKvHeads: number;
+  headDim: number;
+  /** Default bfloat16. */
+  dtype?: KvDType;
+  /** Default NHD. */
+  layout?: KvLayout;
+  device?: Device;
+  /** Dequantisation scales of keys and values; default 1. */
+  kScale?: number;
+  vScale?: number;
+  /** Owner in `device.memory()`; default 'PagedKvCache'. */
+  label?: string;
+}
+
+/** Strides of a pool in elements. */
+export interface PoolStrides {
+  page: number;
+  token: number;
+  head: number;
+}
+
+export class PagedKvCache {
+  readonly device: Device;
+  readonly numPages: number;
+  readonly pageSize: number;
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  readonly dtype: KvDType;
+  readonly layout: KvLayout;
+  readonly kScale: number;
+  readonly vScale: number;
+  /** Keys: [numPages, pageSize, numKvHeads, headDim] (NHD) or [numPages, numKvHeads, pageSize, headDim] (HND). */
+  readonly k: Tensor;
+  /** Values, laid out as the keys. */
+  readonly v: Tensor;
+  readonly strides: PoolStrides;
+  private readonly allocator: PageAllocator;
+
+  /** @throws WarpbookError INVALID_ARGUMENT, OUT_OF_MEMORY */
+  constructor(options: PagedKvCacheOptions) {
+    const { numPages, pageSize = 16, numKvHeads, headDim, dtype = 'bfloat16', layout = 'NHD', label = 'PagedKvCache' } = options;
+    requireInteger('numKvHeads', numKvHeads, 1);
+    requireInteger('headDim', headDim, 1);
+    if (layout !== 'NHD' && layout !== 'HND') throw new WarpbookError('INVALID_ARGUMENT', `layout is ${String(layout)}; wanted NHD or HND.`);
+    this.allocator = new PageAllocator(numPages, pageSize);
+    this.device = options.device ?? defaultDevice();
+    this.numPages = numPages;
+    this.pageSize = pageSize;
+    this.numKvHeads = numKvHeads;
+    this.headDim = headDim;
+    this.dtype = dtype;
+    this.layout = layout;
+    this.kScale = options.kScale ?? 1;
+    this.vScale = options.vScale ?? 1;
+    const shape = layout === 'NHD' ? [numPages, pageSize, numKvHeads, headDim] : [numPages, numKvHeads, pageSize, headDim];
+    this.k = empty(shape, { dtype, device: this.device, label });
+    this.v = empty(shape, { dtype, device: this.device, label });
+    this.strides =
+      layout === 'NHD'
+        ? { page: pageSize * numKvHeads * headDim, token: numKvHeads * headDim, head: headDim }
+        : { page: pageSize * numKvHeads * headDim, token: headDim, head: pageSize * headDim };
+  }
+
+  get numFreePages(): number {
+    return this.allocator.numFreePages;
+  }
+  get numUsedPages(): number {
+    return this.numPages - this.allocator.numFreePages;
+  }
+  get numRequests(): number {
+    return this.allocator.numRequests;
+  }
+  /** Bytes of both pools. */
+  get byteLength(): number {
+    return 2 * this.numPages * this.strides.page * itemSize(this.dtype);
+  }
+
+  /**
+   * A new request of `kvLen` tokens whose contents are whatever the pages hold; `append` writes.
+   * @returns the request's id in this cache
+   * @throws WarpbookError OUT_OF_PAGES
+   */
+  allocate(kvLen: number = 0): number {
+    return this.allocator.allocate(kvLen);
+  }
+
+  /** Lengthens a request by `tokens` without writing. @throws WarpbookError OUT_OF_PAGES */
+  grow(request: number, tokens: number): void {
+    this.allocator.grow(request, tokens);
+  }
+
+  /** Takes pages ahead so that `kvLen` tokens will fit. @throws WarpbookError OUT_OF_PAGES */
+  reserve(request: number, kvLen: number): void {
+    this.allocator.reserve(request, kvLen);
+  }
+
+  /** Gives a request's pages back. */
+  free(request: number): void {
+    this.allocator.release(request);
+  }
+
+  /** A new request that shares the first `kvLen` tokens (default: all) with `request`. @throws WarpbookError OUT_OF_PAGES */
+  fork(request: number, kvLen?: number): number {
+    const { id, copy } = this.allocator.fork(request, kvLen);
+    if (copy) {
+      for (const pool of [this.k, this.v]) pool.select(0, copy.target).copyFrom(pool.select(0, copy.source));
+    }
+    return id;
+  }
+
+  kvLen(request: number): number {
+    return this.allocator.kvLen(request);
+  }
+
+  /** Page ids of a request in token order, reserved ones included. */
+  pages(request: number): readonly number[] {
+    return this.allocator.pages(request);
+  }
+
+  /** The page table of a batch, in the order of `requests`. */
+  pageTable(requests: readonly number[]): PageTable {
+    const indptr = [0];
+    const indices: number[] = [];
+    for (const request of requests) {
+      for (const page of this.allocator.pages(request)) indices.push(page);
+      indptr.push(indices.length);
+    }
+    const kvLens = requests.map((request) => this.allocator.kvLen(request));
+    return new PageTable({ pagedKvIndptr: indptr, pagedKvIndices: indices, kvLens, pageSize: this.pageSize, numPages: this.numPages });
+  }
+
+  /**
+   * Appends new tokens to requests: grows them and writes their keys and values.
+   * @param requests ids in this cache, [batchSize]
+   * @param k [numTokens, numKvHeads, headDim] on this device, any float dtype; requests one after the other
+   * @param v as k
+   * @param counts tokens of each request, [batchSize]; default: the same number each
+   * @throws WarpbookError SHAPE_MISMATCH, DEVICE_MISMATCH, OUT_OF_PAGES; nothing is written then
+   */
+  append(requests: readonly number[], k: Tensor, v: Tensor, counts?: ArrayLike<number>): void {
+    this.checkNew(k, v);
+    const numTokens = k.shape[0];
+    const perRequest = counts ? Array.from(counts) : requests.map(() => numTokens / Math.max(1, requests.length));
+    const total = perRequest.reduce((sum, count) => sum + count, 0);
+    if (perRequest.length !== requests.length || total !== numTokens || perRequest.some((count) => !Number.isInteger(count))) {
+      throw new WarpbookError(
+        'SHAPE_MISMATCH',
+        `append: k has ${numTokens} tokens for ${requests.length} requests with counts [${perRequest.join(', ')}]; they must add up.`,
+      );
+    }
+    const slots = new BigInt64Array(numTokens);
+    let token = 0;
+    // All or nothing: take every page before the first length changes.
+    requests.forEach((request, i) => this.allocator.reserve(request, this.allocator.kvLen(request) + perRequest[i]));
+    requests.forEach((request, i) => {
+      const start = this.allocator.kvLen(request);
+      this.allocator.grow(request, perRequest[i]);
+      const pages = this.allocator.pages(request);
+      for (let j = start; j < start + perRequest[i]; j++) {
+        slots[token++] = BigInt(pages[Math.floor(j / this.pageSize)]) * BigInt(this.pageSize) + BigInt(j % this.pageSize);
+      }
+    });
+    const slotTensor = fromHost(slots, { dtype: 'int64', device: this.device, label: 'append slots' });
+    try {
+      this.appendToSlots(slotTensor, k, v);
+    } finally {
+      slotTensor.dispose();
+    }
+  }
+
+  /**
+   * Writes keys and values to given slots; lengths and page ownership are the caller's affair. May be captured.
+   * @param slots int64 [numTokens]: page · pageSize + token within the page; negative or out of range: skipped
+   * @param k [numTokens, numKvHeads, headDim] on this device, any float dtype
+   * @param v as k
+   */
+  appendToSlots(slots: Tensor, k: Tensor, v: Tensor): void {
+    this.checkNew(k, v);
+    if (slots.dtype !== 'int64' || slots.ndim !== 1 || slots.shape[0] !== k.shape[0] || !slots.isContiguous) {
+      throw new WarpbookError('SHAPE_MISMATCH', `slots is ${slots}; wanted contiguous int64 [${k.shape[0]}].`);
+    }
+    if (k.shape[0] === 0) return;
+    this.device.stream.launch({
+      program: 'append_kv',
+      grid: [k.shape[0], 1, 1],
+      params: appendParams.pack({
+        k: k.address(), v: v.address(), k_pages: this.k.address(), v_pages: this.v.address(), slots: slots.address(),
+        num_tokens: k.shape[0], stride_token: k.strides[0], stride_head: k.strides[1],
+        page_stride_page: this.strides.page, page_stride_token: this.strides.token, page_stride_head: this.strides.head,
+        num_pages: this.numPages, page_size: this.pageSize, num_kv_heads: this.numKvHeads, head_dim: this.headDim,
+        dtype: DTYPE_CODE[k.dtype], page_dtype: DTYPE_CODE[this.dtype], k_scale: this.kScale, v_scale: this.vScale,
+      }),
+      buffers: [k.buffer, v.buffer, this.k.buffer, this.v.buffer, slots.buffer],
+    });
+  }
+
+  private checkNew(k: Tensor, v: Tensor): void {
+    for (const [name, tensor] of [['k', k], ['v', v]] as const) {
+      if (tensor.device !== this.device) {
+        throw new WarpbookError('DEVICE_MISMATCH', `${name} is on ${tensor.device.name}, the cache on ${this.device.name}; use ${name}.to(device).`);
+      }
+      const fits = tensor.ndim === 3 && tensor.shape[0] === k.shape[0] && tensor.shape[1] === this.numKvHeads && tensor.shape[2] === this.headDim;
+      if (!fits) {
+        throw new WarpbookError('SHAPE_MISMATCH', `${name} has shape [${tensor.shape}]; wanted [numTokens, ${this.numKvHeads}, ${this.headDim}].`);
+      }
+      if (!(tensor.dtype in { float32: 0, float16: 0, bfloat16: 0 })) {
+        throw new WarpbookError('DTYPE_MISMATCH', `${name} is ${tensor.dtype}; append takes float32, float16 or bfloat16.`);
+      }
+      if (tensor.strides[2] !== 1 || tensor.strides.some((stride, i) => stride !== k.strides[i]) || tensor.dtype !== k.dtype) {
+        throw new WarpbookError('SHAPE_MISMATCH', `k and v must have the same dtype and strides, with contiguous rows; use .contiguous().`);
+      }
+    }
+  }
+
+  /**
+   * Reads a batch's keys and values back to the host, dequantised, requests one after the other: for references.
+   * @returns k and v as float32 [numKvTokens, numKvHeads, headDim], kvIndptr [batchSize + 1]
+   */
+  async gather(table: PageTable): Promise<{ k: Float32Array; v: Float32Array; kvIndptr: Int32Array }> {
+    const [kPool, vPool] = (await Promise.all([this.k.data(), this.v.data()])) as [Float32Array, Float32Array];
+    const kvIndptr = new Int32Array(table.batchSize + 1);
+    for (let r = 0; r < table.batchSize; r++) kvIndptr[r + 1] = kvIndptr[r] + table.kvLens[r];
+    const row = this.numKvHeads * this.headDim;
+    const k = new Float32Array(kvIndptr[table.batchSize] * row);
+    const v = new Float32Array(k.length);
+    for (let r = 0; r < table.batchSize; r++) {
+      for (let j = 0; j < table.kvLens[r]; j++) {
+        const page = table.pagedKvIndices[table.pagedKvIndptr[r] + Math.floor(j / this.pageSize)];
+        for (let h = 0; h < this.numKvHeads; h++) {
+          const from = page * this.strides.page + (j % this.pageSize) * this.strides.token + h * this.strides.head;
+          const to = (kvIndptr[r] + j) * row + h * this.headDim;
+          for (let d = 0; d < this.headDim; d++) {
+            k[to + d] = kPool[from + d] * this.kScale;
+            v[to + d] = vPool[from + d] * this.vScale;
+          }
+        }
+      }
+    }
+    return { k, v, kvIndptr };
+  }
+
+  /** Frees both pools. Idempotent. */
+  dispose(): void {
+    this.k.dispose();
+    this.v.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  toString(): string {
+    return (
+      `PagedKvCache(${this.numRequests} requests, ${this.numUsedPages} of ${this.numPages} pages of ${this.pageSize} used, ` +
+      `${this.numKvHeads} × ${this.headDim} ${this.dtype}, ${this.layout})`
+    );
+  }
+}

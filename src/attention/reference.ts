@@ -1,0 +1,103 @@
+/**
+ * The independent reference: attention by its definition, in float64, one query row at a time, two passes, no tiles and
+ * no merging. Slow on purpose; every kernel is measured against it.
+ */
+import { WarpbookError } from '../errors';
+import type { Tensor } from '../tensor/tensor';
+import type { PagedKvCache } from './paged-kv';
+import type { PageTable } from './page-table';
+import type { AttentionVariant } from './variant';
+
+/** Float64 results: output [numQoTokens, numQoHeads, headDim], lse [numQoTokens, numQoHeads] (natural log). */
+export interface ReferenceResult {
+  output: Float64Array;
+  lse: Float64Array;
+}
+
+/** Dense inputs of {@link referenceAttention}. */
+export interface ReferenceInput {
+  /** float32 values [numQoTokens, numQoHeads, headDim] */
+  q: Float32Array;
+  /** float32 values [numKvTokens, numKvHeads, headDim], requests one after the other, already dequantised. */
+  k: Float32Array;
+  v: Float32Array;
+  /** [batchSize + 1] */
+  qoIndptr: ArrayLike<number>;
+  /** [batchSize + 1] */
+  kvIndptr: ArrayLike<number>;
+}
+
+type ReferenceVariant = Pick<
+  AttentionVariant, 'numQoHeads' | 'numKvHeads' | 'headDim' | 'causal' | 'windowLeft' | 'smScale' | 'logitsSoftCap'
+>;
+
+/** Attention over contiguous keys and values. A row that sees no key gives 0 and −∞. */
+export function referenceAttention(input: ReferenceInput, variant: ReferenceVariant): ReferenceResult {
+  const { numQoHeads, numKvHeads, headDim } = variant;
+  const batchSize = input.qoIndptr.length - 1;
+  const numQoTokens = input.qoIndptr[batchSize];
+  const output = new Float64Array(numQoTokens * numQoHeads * headDim);
+  const lse = new Float64Array(numQoTokens * numQoHeads).fill(Number.NEGATIVE_INFINITY);
+  const groupSize = numQoHeads / numKvHeads;
+  for (let r = 0; r < batchSize; r++) {
+    const kvLen = input.kvIndptr[r + 1] - input.kvIndptr[r];
+    const qoLen = input.qoIndptr[r + 1] - input.qoIndptr[r];
+    const logits = new Float64Array(kvLen);
+    for (let i = 0; i < qoLen; i++) {
+      const position = kvLen - qoLen + i;
+      const end = variant.causal ? Math.min(kvLen, position + 1) : kvLen;
+      const start = variant.windowLeft < 0 ? 0 : Math.max(0, position - variant.windowLeft);
+      for (let head = 0; head < numQoHeads; head++) {
+        const row = (input.qoIndptr[r] + i) * numQoHeads + head;
+        const kvHead = Math.floor(head / groupSize);
+        const at = (token: number): number => ((input.kvIndptr[r] + token) * numKvHeads + kvHead) * headDim;
+        lse[row] = attendRow(input, variant, row, start, end, at, logits, output);
+      }
+    }
+  }
+  return { output, lse };
+}
+
+function attendRow(
+  input: ReferenceInput, variant: ReferenceVariant, row: number, start: number, end: number, at: (token: number) => number,
+  logits: Float64Array, output: Float64Array,
+): number {
+  const { headDim, smScale, logitsSoftCap } = variant;
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let j = start; j < end; j++) {
+    const key = at(j);
+    let dot = 0;
+    for (let d = 0; d < headDim; d++) dot += input.q[row * headDim + d] * input.k[key + d];
+    const logit = dot * smScale;
+    logits[j] = logitsSoftCap > 0 ? logitsSoftCap * Math.tanh(logit / logitsSoftCap) : logit;
+    if (logits[j] > largest) largest = logits[j];
+  }
+  if (largest === Number.NEGATIVE_INFINITY) return largest;
+  let sum = 0;
+  for (let j = start; j < end; j++) {
+    const weight = Math.exp(logits[j] - largest);
+    sum += weight;
+    const value = at(j);
+    for (let d = 0; d < headDim; d++) output[row * headDim + d] += weight * input.v[value + d];
+  }
+  for (let d = 0; d < headDim; d++) output[row * headDim + d] /= sum;
+  return largest + Math.log(sum);
+}
+
+/**
+ * The reference over a paged cache: reads the pages of the table's requests back to the host and dequantises them.
+ * @param q [numQoTokens, numQoHeads, headDim]
+ * @param qoIndptr query tokens of each request; default one each
+ */
+export async function reference(
+  q: Tensor, cache: PagedKvCache, table: PageTable, variant: ReferenceVariant, qoIndptr?: ArrayLike<number>,
+): Promise<ReferenceResult> {
+  const indptr = qoIndptr ?? Int32Array.from({ length: table.batchSize + 1 }, (_, i) => i);
+  if (indptr.length !== table.batchSize + 1) {
+    throw new WarpbookError('SHAPE_MISMATCH', `qoIndptr has ${indptr.length} entries; wanted ${table.batchSize + 1}.`);
+  }
+  const dense = await cache.gather(table);
+  return referenceAttention(
+    { q: (await q.data()) as Float32Array, k: dense.k, v: dense.v, qoIndptr: indptr, kvIndptr: dense.kvIndptr }, variant,
+  );
+}
