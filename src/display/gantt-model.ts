@@ -112,7 +112,7 @@ function scheduleSubtitle(schedule: Schedule, load: Float64Array): string {
   const parts = [
     cleanLabel(schedule.machine.name),
     `${formatCount(schedule.numTiles)} tiles on ${formatCount(schedule.numCtas)} CTAs`,
-    `longest CTA ${formatCount(longest)} tokens`,
+    `longest ${formatCount(longest)} tokens`,
     `${(busy * 100).toFixed(1)} % busy`,
   ];
   if (schedule.numMergeGroups > 0) parts.push(`${formatCount(schedule.numMergeGroups)} merges`);
@@ -163,7 +163,7 @@ function timelineModel(timeline: Timeline, options: GanttOptions): GanttModel {
     `${(stats.utilisation * 100).toFixed(1)} % busy`,
   ];
   if (stats.longestTile) parts.push(`longest tile ${formatDuration(stats.longestTile.durationNs)}`);
-  if (stats.numMerges > 0) parts.push(`${formatCount(stats.numMerges)} merges (outlined)`);
+  if (stats.numMerges > 0) parts.push(`${formatCount(stats.numMerges)} merges`);
   return {
     kind: 'timeline',
     title: cleanLabel(options.title ?? `${what} timeline`),

@@ -27,10 +27,11 @@ export function ganttSpec(model: GanttModel, options: GanttOptions): VegaLiteSpe
   const height = options.height ?? Math.min(560, Math.max(120, model.numLanes * 20));
   const width = options.width ?? 900;
   const aggregated = isAggregated(model);
-  const subtitle = aggregated ? `${model.subtitle} · shown as busy share by time bin` : model.subtitle;
+  const isMerging = Array.from(model.merge).some(Boolean);
+  const note = aggregated ? ' · shown as busy share by bin' : isMerging ? ' · merges are outlined' : '';
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v5.json',
-    title: { text: model.title, subtitle: wrapLine(subtitle, width) },
+    title: { text: model.title, subtitle: wrapLine(model.subtitle + note, width) },
     width,
     height,
     autosize: { type: 'fit-x', contains: 'padding' },

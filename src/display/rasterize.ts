@@ -2,7 +2,7 @@
  * Pictures without a browser: Vega-Lite → SVG by vega's headless renderer, SVG → PNG by resvg with fonts that ship with
  * warpbook, so that the same chart has the same pixels on every machine. The libraries load on first use.
  */
-import { dirname, join } from 'node:path';
+import { fontFile } from './packages';
 import type { VegaLiteSpec } from './vega-theme';
 
 /** Draws a specification; ARIA attributes are left out, which halves the time and the size. */
@@ -24,11 +24,10 @@ export async function vegaLiteToSvg(spec: VegaLiteSpec): Promise<string> {
  */
 export async function svgToPng(svg: string, scale: number = 2): Promise<Uint8Array> {
   const { Resvg } = await import('@resvg/resvg-js');
-  const fonts = dirname(require.resolve('dejavu-fonts-ttf/package.json'));
   const image = new Resvg(svg, {
     font: {
       loadSystemFonts: false,
-      fontFiles: ['DejaVuSans.ttf', 'DejaVuSans-Bold.ttf', 'DejaVuSansMono.ttf'].map((file) => join(fonts, 'ttf', file)),
+      fontFiles: ['DejaVuSans.ttf', 'DejaVuSans-Bold.ttf', 'DejaVuSansMono.ttf'].map(fontFile),
       defaultFontFamily: 'DejaVu Sans',
       sansSerifFamily: 'DejaVu Sans',
       serifFamily: 'DejaVu Sans',
