@@ -77,7 +77,8 @@ export interface Backend {
   destroyStream(stream: Handle): void;
   /**
    * Number of operations that the stream has finished since it was made. The caller counts what it enqueues
-   * (every enqueueing call below is one operation), so this answers "is it done?" without waiting.
+   * (recordEvent, waitEvent, read and every other enqueueing call below is one operation; synchronize is none; in
+   * capture nothing is), so this answers "is it done?" without waiting.
    */
   completed(stream: Handle): number;
   /** Resolves when everything enqueued on the stream so far has finished; rejects with the sticky error. */
@@ -92,11 +93,22 @@ export interface Backend {
   // --- work -----------------------------------------------------------------------------------------------------
   /** Copies `bytes` at once (the caller may reuse them) and enqueues their transfer. Not allowed in capture. */
   write(stream: Handle, buffer: Handle, byteOffset: number, bytes: Uint8Array): void;
+  /** Not allowed in capture: a replay would read staging that has been reused. */
   writeFromStaging(
-    stream: Handle, buffer: Handle, byteOffset: number, staging: Handle, stagingOffset: number, byteLength: number,
+    stream: Handle,
+    buffer: Handle,
+    byteOffset: number,
+    staging: Handle,
+    stagingOffset: number,
+    byteLength: number,
   ): void;
   copy(
-    stream: Handle, target: Handle, targetOffset: number, source: Handle, sourceOffset: number, byteLength: number,
+    stream: Handle,
+    target: Handle,
+    targetOffset: number,
+    source: Handle,
+    sourceOffset: number,
+    byteLength: number,
   ): void;
   /** Repeats a pattern of 1, 2, 4 or 8 bytes. */
   fill(stream: Handle, buffer: Handle, byteOffset: number, byteLength: number, pattern: Uint8Array): void;

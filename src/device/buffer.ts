@@ -1,5 +1,5 @@
 /** Bytes on a device. Knows no dtypes and no shapes; ordering is the stream's business. */
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import type { Handle } from './backend';
 import type { Device } from './device';
 import type { Address } from './params';
@@ -129,9 +129,13 @@ export class Buffer {
   /** @internal Throws unless the buffer and its device can be used. */
   requireUsable(call: string): void {
     if (this.isDisposed) {
-      throw new WarpbookError('DISPOSED', `Got ${call} of buffer '${this.label}' after its dispose(); allocate a new one.`, {
-        label: this.label,
-      });
+      throw new WarpbookError(
+        'DISPOSED',
+        `Got ${call} of buffer '${this.label}' after its dispose(); allocate a new one.`,
+        {
+          label: this.label,
+        },
+      );
     }
     this.state.requireUsable();
   }

@@ -10,15 +10,20 @@ import { WarpbookError } from '../errors';
 export const CAPTURE_GUARDS = {
   'device.allocate': 'Allocate before the capture: a graph replays work, not allocations.',
   'device.dispose': 'Dispose the device after capture() has returned.',
-  'device.synchronize': 'Wait after capture() has returned: what is captured does not run, so there is nothing to wait for.',
-  'stream.synchronize': 'Wait after capture() has returned: what is captured does not run, so there is nothing to wait for.',
+  'device.synchronize':
+    'Wait after capture() has returned: what is captured does not run, so there is nothing to wait for.',
+  'stream.synchronize':
+    'Wait after capture() has returned: what is captured does not run, so there is nothing to wait for.',
   'stream.pending': 'Ask after capture() has returned: captured work is never pending.',
   'stream.dispose': 'Dispose the stream after capture() has returned.',
   'stream.beginCapture': 'End the first capture before you start another one on the same stream.',
   'stream.wait': 'Record the event on a stream of this capture: a graph cannot wait for work outside of itself.',
-  'event.synchronize': 'Wait for an event that was recorded outside of a capture, after a replay: a captured record is an edge of the graph and has no time.',
-  'event.elapsedSinceNs': 'Time a replay with events recorded around it: a captured record is an edge of the graph and has no time.',
-  'buffer.write': 'Write before the capture, or into a buffer that the captured work reads: host bytes would be frozen into the graph.',
+  'event.synchronize':
+    'Wait for an event that was recorded outside of a capture, after a replay: a captured record is an edge of the graph and has no time.',
+  'event.elapsedSinceNs':
+    'Time a replay with events recorded around it: a captured record is an edge of the graph and has no time.',
+  'buffer.write':
+    'Write before the capture, or into a buffer that the captured work reads: host bytes would be frozen into the graph.',
   'buffer.read': 'Read after a replay: what is captured has not run yet.',
   'staging.submit': 'Submit before the capture or between replays: the graph would read a slot that is reused.',
   'exec.replay': 'Replay after capture() has returned, or capture the calls themselves: graphs do not nest.',

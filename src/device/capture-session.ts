@@ -10,15 +10,20 @@ export interface CaptureGuard {
   check(): string | undefined;
 }
 
-interface CapturedNode {
+/** A node as the caller's side knows it. */
+export interface CapturedNode {
+  /** What the node points to. */
   readonly buffers: readonly Buffer[];
+  /** The launched program; undefined for copies and fills. */
+  readonly program: string | undefined;
   readonly dependencies: readonly number[];
 }
 
 /** See the file head. */
 export class CaptureSession {
   readonly guards: CaptureGuard[] = [];
-  private readonly nodes: CapturedNode[] = [];
+  /** In the order of capture. */
+  readonly nodes: CapturedNode[] = [];
   private readonly frontiers = new Map<Stream, readonly number[]>();
   private open = true;
 
@@ -36,8 +41,8 @@ export class CaptureSession {
     return this.frontiers.get(stream) ?? [];
   }
 
-  addNode(stream: Stream, buffers: readonly Buffer[]): void {
-    this.nodes.push({ buffers, dependencies: this.frontier(stream) });
+  addNode(stream: Stream, buffers: readonly Buffer[], program: string | undefined): void {
+    this.nodes.push({ buffers, program, dependencies: this.frontier(stream) });
     this.frontiers.set(stream, [this.nodes.length - 1]);
   }
 
@@ -57,11 +62,6 @@ export class CaptureSession {
       if (!frontier.every((index) => reached.has(index))) return stream;
     }
     return undefined;
-  }
-
-  /** Buffers that each node points to, by node index. */
-  nodeBuffers(): readonly (readonly Buffer[])[] {
-    return this.nodes.map(({ buffers }) => buffers);
   }
 
   /** Every stream that takes part leaves the capture. */

@@ -7,7 +7,14 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { WarpbookError } from '../errors';
 import type { Addon, NativeDevice, NativeLiveCounts } from '../native/addon';
 import { loadAddon } from '../native/load';
-import type { Backend, BackendDescription, GraphNodeDescription, Handle, LaunchDescription, Relocation } from './backend';
+import type {
+  Backend,
+  BackendDescription,
+  GraphNodeDescription,
+  Handle,
+  LaunchDescription,
+  Relocation,
+} from './backend';
 
 export interface CpuBackendOptions {
   /** Threads that play CTAs; default: the processors that this process may use. */
@@ -111,13 +118,23 @@ export class CpuBackend implements Backend {
   }
 
   writeFromStaging(
-    stream: Handle, buffer: Handle, byteOffset: number, staging: Handle, stagingOffset: number, byteLength: number,
+    stream: Handle,
+    buffer: Handle,
+    byteOffset: number,
+    staging: Handle,
+    stagingOffset: number,
+    byteLength: number,
   ): void {
     this.addon.cpu_write_from_staging(this.device, stream, buffer, byteOffset, staging, stagingOffset, byteLength);
   }
 
   copy(
-    stream: Handle, target: Handle, targetOffset: number, source: Handle, sourceOffset: number, byteLength: number,
+    stream: Handle,
+    target: Handle,
+    targetOffset: number,
+    source: Handle,
+    sourceOffset: number,
+    byteLength: number,
   ): void {
     this.addon.cpu_copy(this.device, stream, target, targetOffset, source, sourceOffset, byteLength);
   }
@@ -130,7 +147,14 @@ export class CpuBackend implements Backend {
     const [x, y, z] = launch.grid;
     const triples = this.pack(launch.relocations);
     this.addon.cpu_launch(
-      this.device, stream, this.programIndex(launch.program), x, y, z, launch.params, triples,
+      this.device,
+      stream,
+      this.programIndex(launch.program),
+      x,
+      y,
+      z,
+      launch.params,
+      triples,
       launch.relocations.length,
     );
   }
@@ -156,9 +180,11 @@ export class CpuBackend implements Backend {
   }
 
   async describeGraph(graph: Handle): Promise<readonly GraphNodeDescription[]> {
-    return this.addon.cpu_describe_graph(this.device, graph).map(({ byte_length, ...node }, index) => (
-      byte_length === undefined ? { index, ...node } : { index, ...node, byteLength: byte_length }
-    ));
+    return this.addon
+      .cpu_describe_graph(this.device, graph)
+      .map(({ byte_length, ...node }, index) =>
+        byte_length === undefined ? { index, ...node } : { index, ...node, byteLength: byte_length },
+      );
   }
 
   instantiate(graph: Handle, exec: Handle): void {
@@ -173,7 +199,15 @@ export class CpuBackend implements Backend {
     const [x, y, z] = launch.grid;
     const triples = this.pack(launch.relocations);
     this.addon.cpu_update_node(
-      this.device, exec, nodeIndex, this.programIndex(launch.program), x, y, z, launch.params, triples,
+      this.device,
+      exec,
+      nodeIndex,
+      this.programIndex(launch.program),
+      x,
+      y,
+      z,
+      launch.params,
+      triples,
       launch.relocations.length,
     );
   }
@@ -191,7 +225,10 @@ export class CpuBackend implements Backend {
     const index = this.programIndices.get(name);
     if (index === undefined) {
       const known = [...this.programIndices.keys()].join(', ');
-      throw new WarpbookError('NATIVE', `Got a launch of program '${name}'; wanted one that the CPU device has: ${known}.`);
+      throw new WarpbookError(
+        'NATIVE',
+        `Got a launch of program '${name}'; wanted one that the CPU device has: ${known}.`,
+      );
     }
     return index;
   }

@@ -3,7 +3,7 @@
  * `backend.ts` says what lies behind the seam.
  */
 import { totalmem } from 'node:os';
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import type { Backend, BackendDescription } from './backend';
 import { Buffer } from './buffer';
 import { CpuBackend } from './cpu';
@@ -133,7 +133,10 @@ export function defaultDevice(): Device {
 
 function openCpu(kind: 'cpu', options: DeviceOptions): Device {
   if (kind !== 'cpu') {
-    throw new WarpbookError('UNSUPPORTED', `Got a device of kind '${String(kind)}'; wanted 'cpu', the only kind of this build.`);
+    throw new WarpbookError(
+      'UNSUPPORTED',
+      `Got a device of kind '${String(kind)}'; wanted 'cpu', the only kind of this build.`,
+    );
   }
   const { threads, name = kind, memoryLimitBytes = Math.floor(totalmem() * DEFAULT_MEMORY_FRACTION) } = options;
   if (threads !== undefined) requireInteger('threads', threads, 1, MAX_THREADS);

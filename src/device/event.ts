@@ -61,13 +61,17 @@ export class Event {
   /** @internal */
   requireUsable(): void {
     this.state.requireUsable();
-    if (this.isDisposed) throw new WarpbookError('DISPOSED', 'Got a use of an event after its dispose(); make another one.');
+    if (this.isDisposed)
+      throw new WarpbookError('DISPOSED', 'Got a use of an event after its dispose(); make another one.');
   }
 
   private requireRecord(call: 'event.synchronize' | 'event.elapsedSinceNs'): void {
     this.requireUsable();
     if (this.latest === 'nothing') {
-      throw new WarpbookError('INVALID_ARGUMENT', `Got ${call}() of an event that was never recorded; call stream.record(event) first.`);
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `Got ${call}() of an event that was never recorded; call stream.record(event) first.`,
+      );
     }
     if (this.latest !== 'stream') refuseInCapture(call, 'for an event that was recorded in a capture');
   }

@@ -39,7 +39,10 @@ export class MemoryAccount {
   private peakBytes = 0;
   private collectedBuffers = 0;
 
-  constructor(private readonly deviceName: string, private readonly limitBytes: number) {}
+  constructor(
+    private readonly deviceName: string,
+    private readonly limitBytes: number,
+  ) {}
 
   /** Throws `OUT_OF_MEMORY` unless `byteLength` more fits into the limit. */
   requireRoom(byteLength: number, label: string): void {
@@ -99,5 +102,8 @@ export class MemoryAccount {
 function allocationSite(): string {
   const frames = (new Error().stack ?? '').split('\n').slice(1);
   const first = frames.findIndex((frame) => !/[\\/]device[\\/](memory|device)\.[jt]s/.test(frame));
-  return frames.slice(Math.max(first, 0)).map((frame) => frame.trim()).join('\n');
+  return frames
+    .slice(Math.max(first, 0))
+    .map((frame) => frame.trim())
+    .join('\n');
 }

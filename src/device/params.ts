@@ -19,7 +19,11 @@ export interface Address {
   readonly byteOffset: number;
 }
 
-export type ParamValue<T extends ParamType> = T extends 'address' ? Address | null : T extends 'i64' ? number | bigint : number;
+export type ParamValue<T extends ParamType> = T extends 'address'
+  ? Address | null
+  : T extends 'i64'
+    ? number | bigint
+    : number;
 
 export interface ParamField {
   readonly name: string;

@@ -96,6 +96,7 @@ function held(value: unknown, found: Set<unknown> = new Set()): Set<unknown> {
   found.add(value);
   const prototype: unknown = Object.getPrototypeOf(value);
   if (Array.isArray(value)) for (const item of value) held(item, found);
-  else if (prototype === Object.prototype || prototype === null) for (const item of Object.values(value)) held(item, found);
+  else if (prototype === Object.prototype || prototype === null)
+    for (const item of Object.values(value)) held(item, found);
   return found;
 }

@@ -28,7 +28,11 @@ export class DeviceState {
   private lastHandle: Handle = 0;
   private readonly registry: FinalizationRegistry<Collectable>;
 
-  constructor(readonly backend: Backend, readonly name: string, limitBytes: number) {
+  constructor(
+    readonly backend: Backend,
+    readonly name: string,
+    limitBytes: number,
+  ) {
     this.account = new MemoryAccount(name, limitBytes);
     this.registry = new FinalizationRegistry((held) => this.collect(held));
   }
@@ -47,7 +51,8 @@ export class DeviceState {
 
   /** Throws `CAPTURE_FORBIDDEN` while any stream of the device is being captured. */
   requireNoCapture(call: GuardedCall): void {
-    for (const session of this.captures) refuseInCapture(call, `while stream '${session.origin.label}' is being captured`);
+    for (const session of this.captures)
+      refuseInCapture(call, `while stream '${session.origin.label}' is being captured`);
   }
 
   /** Passes a wait on, and remembers a sticky failure so that later calls throw at once. */

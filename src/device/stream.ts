@@ -5,7 +5,7 @@ import type { Buffer } from './buffer';
 import { type GuardedCall, refuseInCapture } from './capture-guards';
 import { CaptureSession } from './capture-session';
 import type { Device } from './device';
-import { Event } from './event';
+import type { Event } from './event';
 import type { PackedParams } from './params';
 import type { DeviceState } from './state';
 
@@ -31,6 +31,8 @@ export class Stream {
   private readonly state: DeviceState;
   private numEnqueued = 0;
   private isDisposed = false;
+  /** Disposed, and everything that was enqueued has finished. */
+  private isDrained = false;
 
   /** @internal */
   constructor(device: Device, state: DeviceState, label?: string) {
@@ -61,7 +63,7 @@ export class Stream {
     this.checkLaunch(launch);
     const { program, grid, params } = launch;
     this.state.backend.launch(this.handle, { program, grid, params: params.params, relocations: params.relocations });
-    this.addWork(launch.buffers);
+    this.addWork(launch.buffers, program);
   }
 
   /** Records `event` (or a new one) behind everything enqueued so far. In a capture it becomes an edge of the graph. */
@@ -94,7 +96,8 @@ export class Stream {
     }
     if (latest.session.ended) {
       throw new WarpbookError(
-        'INVALID_ARGUMENT', 'Got stream.wait() for an event that was recorded in a capture which has ended; record it again.',
+        'INVALID_ARGUMENT',
+        'Got stream.wait() for an event that was recorded in a capture which has ended; record it again.',
       );
     }
     if (this.session && this.session !== latest.session) {
@@ -122,11 +125,18 @@ export class Stream {
     if (this.isDisposed || this.state.disposed) return;
     if (this.session) refuseInCapture('stream.dispose', `while stream '${this.label}' is being captured`);
     if (this === this.device.stream) {
-      throw new WarpbookError('INVALID_ARGUMENT', 'Got dispose() of the default stream, which lives as long as its device; dispose the device.');
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        'Got dispose() of the default stream, which lives as long as its device; dispose the device.',
+      );
     }
     this.isDisposed = true;
     this.state.releasedByOwner(this);
     this.state.streams.delete(this.handle);
+    const drained = (): void => {
+      this.isDrained = true;
+    };
+    this.state.backend.synchronize(this.handle).then(drained, drained);
     this.state.backend.destroyStream(this.handle);
   }
 
@@ -167,14 +177,19 @@ export class Stream {
     this.leaveCapture(session);
   }
 
-  /** @internal Counts an operation that the backend has accepted. */
-  countOperation(): void {
-    this.numEnqueued++;
+  /** @internal Counts an operation that the backend has accepted, and answers with its number. */
+  countOperation(): number {
+    return ++this.numEnqueued;
+  }
+
+  /** @internal Whether operation `number`, and so everything before it, has finished. */
+  hasCompleted(number: number): boolean {
+    return this.isDisposed ? this.isDrained : this.state.backend.completed(this.handle) >= number;
   }
 
   /** @internal Counts work that the backend has accepted: a node in a capture, an operation otherwise. */
-  addWork(buffers: readonly Buffer[]): void {
-    if (this.session) this.session.addNode(this, buffers);
+  addWork(buffers: readonly Buffer[], program?: string): void {
+    if (this.session) this.session.addNode(this, buffers, program);
     else this.numEnqueued++;
   }
 
@@ -182,7 +197,10 @@ export class Stream {
   requireWorkable(call: string, device: Device): void {
     this.state.requireUsable();
     if (this.isDisposed) {
-      throw new WarpbookError('DISPOSED', `Got ${call} on stream '${this.label}' after its dispose(); make another one.`);
+      throw new WarpbookError(
+        'DISPOSED',
+        `Got ${call} on stream '${this.label}' after its dispose(); make another one.`,
+      );
     }
     if (device !== this.device) {
       throw new WarpbookError(

@@ -75,16 +75,30 @@ export interface Addon {
   /** Copies `bytes` before it returns. */
   cpu_write(device: NativeDevice, stream: number, buffer: number, byte_offset: number, bytes: Uint8Array): void;
   cpu_write_from_staging(
-    device: NativeDevice, stream: number, buffer: number, byte_offset: number, staging: number,
-    staging_offset: number, byte_length: number,
+    device: NativeDevice,
+    stream: number,
+    buffer: number,
+    byte_offset: number,
+    staging: number,
+    staging_offset: number,
+    byte_length: number,
   ): void;
   cpu_copy(
-    device: NativeDevice, stream: number, target: number, target_offset: number, source: number,
-    source_offset: number, byte_length: number,
+    device: NativeDevice,
+    stream: number,
+    target: number,
+    target_offset: number,
+    source: number,
+    source_offset: number,
+    byte_length: number,
   ): void;
   /** `pattern` is 1, 2, 4 or 8 bytes and divides `byte_length`. */
   cpu_fill(
-    device: NativeDevice, stream: number, buffer: number, byte_offset: number, byte_length: number,
+    device: NativeDevice,
+    stream: number,
+    buffer: number,
+    byte_offset: number,
+    byte_length: number,
     pattern: Uint8Array,
   ): void;
   /**
@@ -92,12 +106,23 @@ export interface Addon {
    * `num_relocations` count. Everything is copied before it returns.
    */
   cpu_launch(
-    device: NativeDevice, stream: number, program_index: number, grid_x: number, grid_y: number, grid_z: number,
-    params: Uint8Array, relocations: Float64Array, num_relocations: number,
+    device: NativeDevice,
+    stream: number,
+    program_index: number,
+    grid_x: number,
+    grid_y: number,
+    grid_z: number,
+    params: Uint8Array,
+    relocations: Float64Array,
+    num_relocations: number,
   ): void;
   /** Resolves with the bytes as they are after everything enqueued on the stream so far. */
   cpu_read(
-    device: NativeDevice, stream: number, buffer: number, byte_offset: number, byte_length: number,
+    device: NativeDevice,
+    stream: number,
+    buffer: number,
+    byte_offset: number,
+    byte_length: number,
   ): Promise<ArrayBuffer>;
 
   cpu_begin_capture(device: NativeDevice, stream: number): void;
@@ -109,8 +134,16 @@ export interface Addon {
   cpu_destroy_exec(device: NativeDevice, exec: number): void;
   /** The arguments after `node_index` are those of {@link cpu_launch}; the program must be the node's own. */
   cpu_update_node(
-    device: NativeDevice, exec: number, node_index: number, program_index: number, grid_x: number, grid_y: number,
-    grid_z: number, params: Uint8Array, relocations: Float64Array, num_relocations: number,
+    device: NativeDevice,
+    exec: number,
+    node_index: number,
+    program_index: number,
+    grid_x: number,
+    grid_y: number,
+    grid_z: number,
+    params: Uint8Array,
+    relocations: Float64Array,
+    num_relocations: number,
   ): void;
   cpu_replay(device: NativeDevice, exec: number, stream: number): void;
 }

@@ -15,7 +15,8 @@ export function loadAddon(): Addon {
   if (loaded) return loaded;
   if (!existsSync(ADDON_PATH)) {
     throw new WarpbookError(
-      'NATIVE', `Got no compiled addon at ${ADDON_PATH}; wanted one. Run 'npm run build:native' (needs cmake and a C++17 compiler).`,
+      'NATIVE',
+      `Got no compiled addon at ${ADDON_PATH}; wanted one. Run 'npm run build:native' (needs cmake and a C++17 compiler).`,
     );
   }
   let addon: Addon;
@@ -23,8 +24,10 @@ export function loadAddon(): Addon {
     addon = createRequire(__filename)(ADDON_PATH) as Addon;
   } catch (cause) {
     throw new WarpbookError(
-      'NATIVE', `The addon at ${ADDON_PATH} does not load: ${(cause as Error).message}. Run 'npm run build:native' again on this machine.`,
-      {}, { cause },
+      'NATIVE',
+      `The addon at ${ADDON_PATH} does not load: ${(cause as Error).message}. Run 'npm run build:native' again on this machine.`,
+      {},
+      { cause },
     );
   }
   addon.set_error_class(WarpbookError);

@@ -1,0 +1,161 @@
+/**
+ * A ring of staging slots: host memory that plans are packed into and that the device reads in its own time. A slot
+ * is handed out again only when the copy from it has finished, which an event of its own tells.
+ */
+import { requireInteger, WarpbookError } from '../errors';
+import { formatBytes, roundUp } from '../units';
+import type { Handle } from './backend';
+import type { Buffer } from './buffer';
+import type { Device } from './device';
+import type { Event } from './event';
+import type { Stream } from './stream';
+
+const SLOT_ALIGNMENT = 64;
+
+/** One slot, handed out by {@link StagingRing.acquire}; to be given back by `submit` or `release`. */
+export interface StagingSlot {
+  readonly index: number;
+  /** Its memory; the content is whatever was there before. */
+  readonly bytes: Uint8Array;
+}
+
+interface SlotState {
+  readonly slot: StagingSlot;
+  readonly event: Event;
+  status: 'free' | 'acquired' | 'submitted';
+  /** Stream and number of the operation behind which the slot is free again. */
+  stream: Stream | undefined;
+  operation: number;
+}
+
+/** Allocates in its constructor only, and never waits but in `ready()`. */
+export class StagingRing {
+  readonly slotBytes: number;
+  private readonly stride: number;
+  private readonly handle: Handle;
+  private readonly states: readonly SlotState[];
+  private isDisposed = false;
+
+  /** `slotBytes` each, for `slots` plans in flight. */
+  constructor(
+    private readonly device: Device,
+    slotBytes: number,
+    slots = 4,
+  ) {
+    requireInteger('slotBytes', slotBytes, 1);
+    requireInteger('slots', slots, 1, 1024);
+    this.slotBytes = slotBytes;
+    this.stride = roundUp(slotBytes, SLOT_ALIGNMENT);
+    const { state } = device;
+    state.requireUsable();
+    this.handle = state.newHandle();
+    const memory = state.backend.createStaging(this.handle, this.stride * slots);
+    state.releaseWhenCollected(this, 'staging', this.handle);
+    this.states = Array.from({ length: slots }, (_, index) => ({
+      slot: { index, bytes: memory.subarray(index * this.stride, index * this.stride + slotBytes) },
+      event: device.createEvent(),
+      status: 'free',
+      stream: undefined,
+      operation: 0,
+    }));
+  }
+
+  /** A slot that nothing reads any more. Throws `PLAN_QUEUE_FULL` where there is none: await {@link ready} then. */
+  acquire(): StagingSlot {
+    this.requireUsable('acquire');
+    const free = this.states.find((state) => isFree(state));
+    if (!free) {
+      throw new WarpbookError(
+        'PLAN_QUEUE_FULL',
+        `Got a plan while all ${this.states.length} staging slots are still being read; wanted a free one. ` +
+          'Await ready() first, or make the ring with more slots.',
+        { slots: this.states.length },
+      );
+    }
+    free.status = 'acquired';
+    free.stream = undefined;
+    return free.slot;
+  }
+
+  /**
+   * Enqueues the copy of the slot's first `usedBytes` to `byteOffset` of `buffer`; the slot is free again when it has
+   * finished. Throws `CAPTURE_FORBIDDEN` while the stream is being captured.
+   */
+  submit(slot: StagingSlot, usedBytes: number, stream: Stream, buffer: Buffer, byteOffset = 0): void {
+    this.requireUsable('submit');
+    const state = this.acquired(slot, 'submit');
+    requireInteger('usedBytes', usedBytes, 0, this.slotBytes);
+    requireInteger('byteOffset', byteOffset, 0, Math.max(0, buffer.byteLength - usedBytes));
+    buffer.requireUsable('staging.submit');
+    buffer.requireDevice(this.device, 'staging.submit');
+    stream.requireEager('staging.submit', this.device);
+    const { backend } = this.device.state;
+    const stagingOffset = slot.index * this.stride;
+    backend.writeFromStaging(stream.handle, buffer.handle, byteOffset, this.handle, stagingOffset, usedBytes);
+    state.operation = stream.countOperation();
+    state.stream = stream;
+    state.status = 'submitted';
+    stream.record(state.event);
+  }
+
+  /** Gives an acquired slot back unused. */
+  release(slot: StagingSlot): void {
+    this.acquired(slot, 'release').status = 'free';
+  }
+
+  /** Resolves when a slot is free. */
+  async ready(): Promise<void> {
+    this.requireUsable('ready');
+    if (this.states.some((state) => isFree(state))) return;
+    const submitted = this.states.filter(({ status }) => status === 'submitted');
+    if (submitted.length === 0) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `Got ready() of a ring whose ${this.states.length} slots are all acquired and none submitted; submit or release one.`,
+      );
+    }
+    await Promise.race(
+      submitted.map(async (state) => {
+        const { operation } = state;
+        await state.event.synchronize();
+        if (state.status === 'submitted' && state.operation === operation) state.status = 'free';
+      }),
+    );
+  }
+
+  /** Frees the memory when nothing reads it any more; every slot's `bytes` become empty at once. Idempotent. */
+  dispose(): void {
+    if (this.isDisposed || this.device.disposed) return;
+    this.isDisposed = true;
+    this.device.state.releasedByOwner(this);
+    for (const { event } of this.states) event.dispose();
+    this.device.state.backend.destroyStaging(this.handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  private acquired(slot: StagingSlot, call: string): SlotState {
+    const state = this.states[slot.index];
+    if (state?.slot === slot && state.status === 'acquired') return state;
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `Got staging.${call}() of a slot that is not acquired; wanted one from acquire(), once.`,
+    );
+  }
+
+  private requireUsable(call: string): void {
+    this.device.state.requireUsable();
+    if (!this.isDisposed) return;
+    throw new WarpbookError(
+      'DISPOSED',
+      `Got ${call} of a staging ring of ${formatBytes(this.slotBytes)} slots after its dispose(); make another one.`,
+    );
+  }
+}
+
+function isFree(state: SlotState): boolean {
+  if (state.status === 'submitted' && state.stream?.hasCompleted(state.operation)) state.status = 'free';
+  return state.status === 'free';
+}
