@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
+/** Where to leave vitest's JSON report, for scripts that count tests. */
+const report = process.env.WARPBOOK_TEST_REPORT;
+
 export default defineConfig({
   test: {
     include: ['test/{unit,process,notebooks,types}/**/*.test.ts'],
     testTimeout: 30_000,
-    reporters: ['default'],
+    reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },
 });
