@@ -3,8 +3,8 @@
  *
  * A descriptor lists fields in order; offsets follow C's rule for natural alignment and the block is padded to 16
  * bytes. `npm run generate` turns every descriptor into a struct in native/kernels/, and a unit test compares
- * bytes. `npm run generate` turns every descriptor into a struct in native/kernels/, and a unit test compares
  * these offsets with what the C++ compiler makes of that struct.
+ */
 import { WarpbookError } from '../errors';
 import type { Handle, Relocation } from './backend';
 
