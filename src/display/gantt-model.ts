@@ -26,6 +26,8 @@ export interface GanttOptions {
   readonly height?: number;
   /** Default: says what was scheduled or measured. */
   readonly title?: string;
+  /** Added to the line of figures below the title. */
+  readonly note?: string;
   /** Names of the requests, by index; default: their numbers. */
   readonly requestLabels?: readonly string[];
 }
@@ -67,7 +69,7 @@ export function ganttModel(source: Schedule | Timeline, options: GanttOptions): 
   if (source instanceof Timeline) return timelineModel(source, options);
   throw new WarpbookError(
     'INVALID_ARGUMENT',
-    `gantt() got ${describe(source)}; wanted a Schedule (plan.schedule) or a Timeline (await plan.timeline()).`,
+    `gantt() got ${describe(source)}; wanted a Schedule (plan.schedule) or a Timeline (await decode.timeline()).`,
   );
 }
 
@@ -86,7 +88,7 @@ function scheduleModel(schedule: Schedule, options: GanttOptions): GanttModel {
   return {
     kind: 'schedule',
     title: cleanLabel(options.title ?? `Schedule: ${schedule.policy}`),
-    subtitle: scheduleSubtitle(schedule, load),
+    subtitle: withNote(scheduleParts(schedule, load), options.note),
     laneName: 'CTA',
     laneLabels: Int32Array.from({ length: numCtas }, (_, c) => c),
     numLanes: numCtas,
@@ -104,7 +106,7 @@ function scheduleModel(schedule: Schedule, options: GanttOptions): GanttModel {
   };
 }
 
-function scheduleSubtitle(schedule: Schedule, load: Float64Array): string {
+function scheduleParts(schedule: Schedule, load: Float64Array): string[] {
   const longest = maxOf(load);
   let total = 0;
   for (const tokens of load) total += tokens;
@@ -117,7 +119,11 @@ function scheduleSubtitle(schedule: Schedule, load: Float64Array): string {
   ];
   if (schedule.numMergeGroups > 0) parts.push(`${formatCount(schedule.numMergeGroups)} merges`);
   if (schedule.dispatch === 'queue') parts.push('one queue: CTAs are nominal');
-  return parts.join(' · ');
+  return parts;
+}
+
+function withNote(parts: readonly string[], note: string | undefined): string {
+  return (note === undefined ? parts : [...parts, cleanLabel(note)]).join(' · ');
 }
 
 /** Tiles back to back on the CTAs that own them. */
@@ -167,7 +173,7 @@ function timelineModel(timeline: Timeline, options: GanttOptions): GanttModel {
   return {
     kind: 'timeline',
     title: cleanLabel(options.title ?? `${what} timeline`),
-    subtitle: parts.join(' · '),
+    subtitle: withNote(parts, options.note),
     laneName: bySm ? 'SM' : 'CTA',
     laneLabels: stats.lanes,
     numLanes: stats.numLanes,

@@ -1,16 +1,40 @@
 /** Tells the registry how each class of warpbook is shown. The one place that knows all of them. */
+import { BatchAttention } from '../attention/batch-attention';
+import { PageTable } from '../attention/page-table';
+import { PagedKvCache } from '../attention/paged-kv';
+import { Plan } from '../attention/plan';
+import { Device } from '../device/device';
+import { Graph } from '../graph/graph';
+import { GraphExec } from '../graph/graph-exec';
 import { registerRecognizer, registerRenderer } from '../renderers';
 import { Schedule } from '../schedule/schedule';
+import { Tensor } from '../tensor/tensor';
 import { Timeline } from '../timeline/timeline';
+import { RequestTrace } from '../workload/request-trace';
+import { cacheBundle, pageTableBundle, planBundle, wrapperBundle } from './attention-display';
 import { Chart } from './chart';
+import { deviceBundle, isMemoryReport, memoryBundle } from './device-display';
 import { gantt } from './gantt';
-import { Table, isArqueroLike, table } from './table';
+import { graphBundle, graphExecBundle } from './graph-display';
+import { isArqueroLike, Table, table } from './table';
+import { tensorBundle } from './tensor-display';
+import { traceBundle } from './workload-display';
 
-/** Fills the registry; cheap (charts, fonts and tables load when one is first shown) and safe to call again. */
+/** Fills the registry; cheap (charts, fonts and Graphviz load when one is first shown) and safe to call again. */
 export function registerDisplays(): void {
   registerRenderer(Chart, (chart, options) => chart.bundle(options));
   registerRenderer(Table, (shown, options) => shown.bundle(options));
   registerRenderer(Schedule, (schedule, options) => gantt(schedule).bundle(options));
   registerRenderer(Timeline, (timeline, options) => gantt(timeline).bundle(options));
+  registerRenderer(Plan, planBundle);
+  registerRenderer(BatchAttention, wrapperBundle);
+  registerRenderer(PagedKvCache, cacheBundle);
+  registerRenderer(PageTable, pageTableBundle);
+  registerRenderer(RequestTrace, traceBundle);
+  registerRenderer(Tensor, tensorBundle);
+  registerRenderer(Device, deviceBundle);
+  registerRenderer(Graph, graphBundle);
+  registerRenderer(GraphExec, graphExecBundle);
   registerRecognizer(isArqueroLike, (rows, options) => table(rows).bundle(options));
+  registerRecognizer(isMemoryReport, memoryBundle);
 }

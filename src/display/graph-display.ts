@@ -1,0 +1,50 @@
+/** Captured graphs: a picture of nodes and edges drawn by Graphviz (compiled to WebAssembly, loaded on first use). */
+import type { GraphNodeDescription } from '../device/backend';
+import type { Graph } from '../graph/graph';
+import type { GraphExec } from '../graph/graph-exec';
+import type { MimeBundle, RenderOptions } from '../renderers';
+import { formatBytes } from '../units';
+import { cleanLabel } from './escape';
+import { svgToPng } from './rasterize';
+import { table } from './table';
+
+/** Layout takes seconds beyond this, and nobody can read the picture. */
+const MAX_DRAWN_NODES = 300;
+
+export async function graphBundle(graph: Graph, options: RenderOptions): Promise<MimeBundle> {
+  const nodes = await graph.nodes();
+  const text = graphText(nodes, options);
+  if (nodes.length === 0 || nodes.length > MAX_DRAWN_NODES) return { 'text/plain': text };
+  const png = await svgToPng(await dotToSvg(await graph.toDot()), 1.5);
+  return { 'image/png': Buffer.from(png.buffer, png.byteOffset, png.byteLength).toString('base64'), 'text/plain': text };
+}
+
+export function graphExecBundle(exec: GraphExec): MimeBundle {
+  const state = exec.disposed ? 'disposed' : 'ready to replay';
+  return { 'text/plain': `GraphExec on device ${cleanLabel(exec.device.name)}: ${state}` };
+}
+
+/** An SVG of a DOT text, styled as warpbook's charts are. */
+async function dotToSvg(dot: string): Promise<string> {
+  const { instance } = await import('@viz-js/viz');
+  const viz = await instance();
+  return viz.renderString(dot, {
+    format: 'svg',
+    graphAttributes: { bgcolor: '#ffffff', pad: 0.25, nodesep: 0.35, ranksep: 0.35 },
+    nodeAttributes: { style: 'filled', fillcolor: '#e8f1fa', color: '#0072b2', fontcolor: '#1f2937', margin: '0.28,0.1' },
+    edgeAttributes: { color: '#6b7280', arrowsize: 0.7 },
+  });
+}
+
+function graphText(nodes: readonly GraphNodeDescription[], options: RenderOptions): string {
+  const edges = nodes.reduce((sum, node) => sum + node.dependencies.length, 0);
+  const rows = nodes.map((node) => ({
+    node: String(node.index),
+    kind: node.kind,
+    label: node.label,
+    grid: node.grid ? node.grid.join(' × ') : '',
+    bytes: node.byteLength === undefined ? '' : formatBytes(node.byteLength),
+    after: node.dependencies.join(', '),
+  }));
+  return table(rows, { title: `Graph: ${nodes.length} nodes, ${edges} edges`, maxRows: 60 }).toText(options.columns);
+}
