@@ -1,0 +1,86 @@
+/**
+ * The mime bundle of any value. A display method is the user's code: it may throw, hang, be async, or return what is no
+ * bundle; the value is then shown as plain text with a note, and the cell goes on. Knows no message and no cell.
+ */
+import { inspect } from 'node:util';
+import vm from 'node:vm';
+import { jupyterDisplay, type MimeBundle, renderBundle } from '../../renderers';
+
+/** How long a display may take before the value is shown as text. */
+export const DISPLAY_TIMEOUT_MS = 20_000;
+
+/** The bundle of `value`, ready for JSON. Never rejects; an empty bundle means that nothing is to be shown. */
+export async function bundleOf(value: unknown, timeoutMs: number = DISPLAY_TIMEOUT_MS): Promise<MimeBundle> {
+  if (typeof value === 'string') return { 'text/plain': value };
+  try {
+    const render = (): unknown => {
+      const own = (value as { [jupyterDisplay]?: unknown })[jupyterDisplay];
+      return typeof own === 'function' ? own.call(value) : renderBundle(value);
+    };
+    const bundle = await settledWithin(timeoutMs, boundedCall(render, timeoutMs));
+    if (bundle === undefined) return { 'text/plain': plainText(value) };
+    return jsonBundle(bundle, value);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { 'text/plain': `${plainText(value)}\n(its display failed: ${reason})` };
+  }
+}
+
+/** The value as text, whatever its inspection does. */
+export function plainText(value: unknown): string {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return inspect(value);
+  for (const options of [{ depth: 4 }, { depth: 1, customInspect: false }]) {
+    try {
+      return boundedCall(() => inspect(value, { ...options, colors: false }), DISPLAY_TIMEOUT_MS);
+    } catch {
+      // Its own inspection throws or hangs: once more without it.
+    }
+  }
+  return `a ${typeof value} that can't be inspected`;
+}
+
+const SLOT: unique symbol = Symbol.for('warpbook.boundedCall') as never;
+let boundedScript: vm.Script | undefined;
+
+/** Calls `f`, and stops it when it loops for longer than `timeoutMs` or the user interrupts. */
+function boundedCall<T>(f: () => T, timeoutMs: number): T {
+  boundedScript ??= new vm.Script('globalThis[Symbol.for("warpbook.boundedCall")]()');
+  const globals = globalThis as { [SLOT]?: () => unknown };
+  const outer = globals[SLOT];
+  globals[SLOT] = f;
+  try {
+    return boundedScript.runInThisContext({ timeout: timeoutMs, breakOnSigint: true });
+  } finally {
+    globals[SLOT] = outer;
+  }
+}
+
+async function settledWithin<T>(timeoutMs: number, promise: T | Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no result within ${timeoutMs / 1000} s`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Bytes become base64, JSON types plain JSON, the rest text; a bundle without text gets one for terminals. */
+function jsonBundle(bundle: unknown, value: unknown): MimeBundle {
+  if (typeof bundle !== 'object' || bundle === null) {
+    throw new TypeError(`it returned ${bundle === null ? 'null' : `a ${typeof bundle}`}, not a mime bundle`);
+  }
+  const out: Record<string, unknown> = {};
+  for (const [type, data] of Object.entries(bundle)) {
+    if (!type.includes('/')) throw new TypeError(`'${type}' is not a mime type`);
+    if (data === undefined || data === null) continue;
+    if (data instanceof Uint8Array) out[type] = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
+    else if (typeof data === 'string') out[type] = data;
+    else if (/^application\/(.*\+)?json$/.test(type)) out[type] = JSON.parse(JSON.stringify(data));
+    else out[type] = Array.isArray(data) ? data.join('') : String(data);
+  }
+  if (Object.keys(out).length > 0) out['text/plain'] ??= plainText(value);
+  return out;
+}
