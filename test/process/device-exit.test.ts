@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+interface Ended {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+  durationMs: number;
+}
+
+/** Runs a fixture in a process of its own; one that hangs is killed after 20 s. */
+function run(fixture: string, ...args: string[]): Promise<Ended> {
+  const begin = Date.now();
+  const path = join(__dirname, 'fixtures', fixture);
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      ['--expose-gc', '--import', 'tsx', path, ...args],
+      { timeout: 20_000 },
+      (_error, stdout, stderr) => {
+        const durationMs = Date.now() - begin;
+        resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr, durationMs });
+      },
+    );
+  });
+}
+
+describe('a process with a device', () => {
+  it.each([
+    ['idle', 0, 'opened\n'],
+    ['working', 0, 'opened\n'],
+    ['awaits', 0, 'opened\nfinished\n'],
+    ['exit', 3, 'opened\n'],
+    ['disposes', 0, 'opened\nfinished\n'],
+  ])('that is %s when it ends exits with %i', async (way, code, stdout) => {
+    const ended = await run('device-exit.ts', way);
+    expect(ended).toMatchObject({ code, signal: null, stdout, stderr: '' });
+  });
+
+  it('exits when JavaScript throws, with its error and no other', async () => {
+    const ended = await run('device-exit.ts', 'throws');
+    expect(ended).toMatchObject({ code: 1, signal: null });
+    expect(ended.stderr).toContain('thrown on purpose');
+  });
+
+  it('uses devices in worker threads, which may end in any state', async () => {
+    const ended = await run('device-worker.ts');
+    const lines = ['leaves', 'disposes', 'terminated'].map((way) => `${way} [ 5, 6, 7, 8 ]\n`);
+    expect(ended).toMatchObject({
+      code: 0,
+      signal: null,
+      stderr: '',
+      stdout: `${lines.join('')}main [ 9, 10, 11, 12 ]\n`,
+    });
+  });
+
+  it('gives back what the garbage collector finds, and counts it', async () => {
+    const ended = await run('device-collected.ts');
+    expect(ended).toMatchObject({ code: 0, stderr: '', stdout: 'collected 50, used 0\n' });
+  });
+});
