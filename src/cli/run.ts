@@ -1,0 +1,105 @@
+/** `warpbook run`: notebooks from top to bottom, one after the other, for people and for CI. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { Command, InvalidArgumentError } from 'commander';
+import { WarpbookError } from '../errors';
+import { writeNotebook } from '../notebook/run/notebook-file';
+import { failureText, type NotebookReport, outputText } from '../notebook/run/report';
+import { runNotebook } from '../notebook/run/run-notebook';
+import { makeProgress } from './progress';
+
+interface Flags {
+  readonly out?: string;
+  readonly html?: boolean;
+  readonly print?: boolean;
+  readonly timeout: number;
+  readonly cellTimeout?: number;
+}
+
+const HELP = `
+Runs each notebook from its first cell to its last in a kernel of its own; neither Jupyter nor Python is needed.
+A notebook fails on the first cell that fails, on an exception or a rejection that nobody caught (also one that
+comes after its cell has ended), on a timeout, and when its kernel dies. The next notebook is run all the same.
+
+Cell tags: 'skip-execution' (not run), 'raises-exception' (must fail).
+
+Exit codes: 0 every notebook ran well, 1 a notebook failed or could not be read, 2 wrong usage.
+
+Examples:
+  warpbook run notebooks/01-first-decode.ipynb --out out --html --print
+  warpbook run notebooks/*.ipynb --cell-timeout 60`;
+
+export function runCommand(): Command {
+  return new Command('run')
+    .summary('run notebooks headless')
+    .description('Run notebooks headless.')
+    .argument('<notebook...>', 'notebook files (.ipynb)')
+    .option('-o, --out <dir>', 'write the notebooks with their outputs into this folder')
+    .option('--html', 'write each as one self-contained HTML page too (needs --out)')
+    .option('-p, --print', 'print what the cells print, and their results as text')
+    .option('--timeout <seconds>', 'limit for a notebook', parseSeconds, 600)
+    .option('--cell-timeout <seconds>', 'limit for a cell (default: what is left of --timeout)', parseSeconds)
+    .addHelpText('after', HELP)
+    .action(runAll);
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0) || !Number.isFinite(seconds)) throw new InvalidArgumentError('Wanted a number of seconds above 0.');
+  return seconds;
+}
+
+async function runAll(paths: readonly string[], flags: Flags, command: Command): Promise<void> {
+  if (flags.html && flags.out === undefined) command.error('error: --html needs --out <dir>: that is where the page goes');
+  const names = paths.map((path) => basename(path, '.ipynb'));
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (flags.out !== undefined && twice !== undefined) {
+    command.error(`error: two notebooks are named '${twice}'; with --out each needs a name of its own`);
+  }
+  const stop = new AbortController();
+  const interrupted = (): void => stop.abort();
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  let failed = 0;
+  for (const path of paths) {
+    if (stop.signal.aborted) break;
+    if (!(await runOne(path, flags, stop.signal))) failed += 1;
+  }
+  process.removeListener('SIGINT', interrupted).removeListener('SIGTERM', interrupted);
+  if (paths.length > 1) process.stderr.write(`${paths.length - failed} of ${paths.length} notebooks ran well.\n`);
+  if (failed > 0 || stop.signal.aborted) process.exitCode = 1;
+}
+
+async function runOne(path: string, flags: Flags, signal: AbortSignal): Promise<boolean> {
+  const progress = makeProgress(path, process.stderr);
+  let report: NotebookReport;
+  try {
+    const { timeout: timeoutS, cellTimeout: cellTimeoutS } = flags;
+    report = await runNotebook(path, { timeoutS, cellTimeoutS, signal, onEvent: (event) => progress.show(event) });
+  } catch (error) {
+    progress.stop();
+    if (!(error instanceof WarpbookError)) throw error;
+    process.stderr.write(`FAILED ${error.message}\n`);
+    return false;
+  }
+  progress.stop();
+  if (flags.print) process.stdout.write(outputText(report.notebook));
+  // A failed notebook is written as well: its outputs say more than the message.
+  if (flags.out !== undefined) await writeOutputs(report, flags.out, flags.html === true);
+  const seconds = (report.durationMs / 1000).toFixed(1);
+  if (report.failure) process.stderr.write(`FAILED ${failureText(path, report.failure)}\n`);
+  else process.stderr.write(`ok ${path}: ${report.cells.length} cells in ${seconds} s\n`);
+  return report.ok;
+}
+
+async function writeOutputs(report: NotebookReport, folder: string, html: boolean): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  const name = basename(report.path, '.ipynb');
+  const file = join(folder, `${name}.ipynb`);
+  writeNotebook(file, report.notebook);
+  process.stderr.write(`wrote ${file}\n`);
+  if (!html) return;
+  const { renderNotebookHtml } = await import('../display/html.js');
+  const page = join(folder, `${name}.html`);
+  writeFileSync(page, await renderNotebookHtml(report.notebook, { title: name }));
+  process.stderr.write(`wrote ${page}\n`);
+}
