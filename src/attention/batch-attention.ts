@@ -13,14 +13,15 @@ import { policies } from '../schedule/policies/known';
 import { type AttentionProblem, makeProblem } from '../schedule/problem';
 import { runPolicy } from '../schedule/run-policy';
 import type { Policy } from '../schedule/schedule';
+import { empty } from '../tensor/create';
 import { DTYPE_CODE, itemSize } from '../tensor/dtype';
-import { type Tensor, empty } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
 import type { Timeline } from '../timeline/timeline';
 import { type CapacityOptions, type WrapperCapacity, wrapperCapacity } from './capacity';
 import { attentionParams } from './launch-params';
 import { machineOf } from './machine-of';
-import { readTimeline } from './read-timeline';
 import { Plan } from './plan';
+import { readTimeline } from './read-timeline';
 import { type AttentionVariant, type AttentionVariantOptions, makeVariant } from './variant';
 import { Workspace } from './workspace';
 

@@ -6,7 +6,8 @@
  */
 import type { Device } from '../device/device';
 import { WarpbookError, requireInteger } from '../errors';
-import { type Tensor, fromHost } from '../tensor/tensor';
+import { fromHost } from '../tensor/create';
+import type { Tensor } from '../tensor/tensor';
 import { ceilDiv } from '../units';
 
 /** What {@link PageTable} takes: CSR arrays, and either lengths or last page lengths. */

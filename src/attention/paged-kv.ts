@@ -6,8 +6,9 @@
  */
 import { type Device, defaultDevice } from '../device/device';
 import { WarpbookError, requireInteger } from '../errors';
+import { empty, fromHost } from '../tensor/create';
 import { DTYPE_CODE, itemSize } from '../tensor/dtype';
-import { type Tensor, empty, fromHost } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
 import { appendParams } from './append-params';
 import { PageAllocator } from './page-allocator';
 import { PageTable } from './page-table';

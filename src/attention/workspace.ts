@@ -31,6 +31,7 @@ export class Workspace {
   readonly counters: Buffer;
   /** Undefined where the wrapper isn't traced. */
   readonly trace: Buffer | undefined;
+  private readonly device: Device;
   private readonly imageRing: StagingRing;
   private readonly pageRing: StagingRing | undefined;
   /** What the device's page list holds. */
@@ -38,6 +39,7 @@ export class Workspace {
   private pageShadowLength = 0;
 
   constructor(device: Device, capacity: WrapperCapacity, headDim: number, options: { paged: boolean; trace: boolean; label: string }) {
+    this.device = device;
     this.layout = workspaceLayout(capacity);
     const made: { dispose(): void }[] = [];
     const keep = <T extends { dispose(): void }>(resource: T): T => {
@@ -76,6 +78,7 @@ export class Workspace {
    */
   upload(schedule: Schedule, pageStarts: ArrayLike<number>, pages: Int32Array, planId: number, stream: Stream): number {
     checkCapacity(schedule, this.layout.capacity);
+    stream.requireEager('staging.submit', this.device);
     const slot = this.imageRing.acquire();
     let uploaded = 0;
     try {
