@@ -2,7 +2,7 @@
  * Runs a command without its output, with one line that says what it is doing and how long it took. If the command
  * fails, everything it printed follows. Plain JavaScript: it runs before anything is built.
  *
- *   node scripts/quietly.mjs "Compiling TypeScript" tsc -p tsconfig.build.json
+ *   node scripts/quietly.mjs "Checking style" biome check .
  */
 import { spawn } from 'node:child_process';
 
