@@ -7,8 +7,9 @@ import { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
 import { Timeline } from '../timeline/timeline';
 import { TRACE_PHASE } from '../timeline/trace-record';
-import { formatCount, formatDuration } from '../units';
+import { formatDuration } from '../units';
 import { cleanLabel } from './escape';
+import { countOf } from './text-lines';
 
 /** What bars are coloured by. */
 export type GanttColor = 'request' | 'kvHead' | 'phase';
@@ -113,11 +114,11 @@ function scheduleParts(schedule: Schedule, load: Float64Array): string[] {
   const busy = longest > 0 ? total / (longest * load.length) : 0;
   const parts = [
     cleanLabel(schedule.machine.name),
-    `${formatCount(schedule.numTiles)} tiles on ${formatCount(schedule.numCtas)} CTAs`,
-    `longest ${formatCount(longest)} tokens`,
+    `${countOf(schedule.numTiles, 'tile')} on ${countOf(schedule.numCtas, 'CTA')}`,
+    `longest ${countOf(longest, 'token')}`,
     `${(busy * 100).toFixed(1)} % busy`,
   ];
-  if (schedule.numMergeGroups > 0) parts.push(`${formatCount(schedule.numMergeGroups)} merges`);
+  if (schedule.numMergeGroups > 0) parts.push(countOf(schedule.numMergeGroups, 'merge'));
   if (schedule.dispatch === 'queue') parts.push('one queue: CTAs are nominal');
   return parts;
 }
@@ -164,12 +165,12 @@ function timelineModel(timeline: Timeline, options: GanttOptions): GanttModel {
   const unit = timeUnit(timeline.durationNs);
   const what = timeline.source === 'measured' ? 'Measured' : 'Simulated';
   const parts = [
-    `${formatDuration(stats.makespanNs)}`,
-    `${formatCount(stats.numTiles)} tiles on ${formatCount(stats.numLanes)} ${bySm ? 'SMs' : 'CTAs'}`,
+    formatDuration(stats.makespanNs),
+    `${countOf(stats.numTiles, 'tile')} on ${countOf(stats.numLanes, bySm ? 'SM' : 'CTA')}`,
     `${(stats.utilisation * 100).toFixed(1)} % busy`,
   ];
   if (stats.longestTile) parts.push(`longest tile ${formatDuration(stats.longestTile.durationNs)}`);
-  if (stats.numMerges > 0) parts.push(`${formatCount(stats.numMerges)} merges`);
+  if (stats.numMerges > 0) parts.push(countOf(stats.numMerges, 'merge'));
   return {
     kind: 'timeline',
     title: cleanLabel(options.title ?? `${what} timeline`),

@@ -7,6 +7,7 @@ import { formatBytes } from '../units';
 import { cleanLabel } from './escape';
 import { svgToPng } from './rasterize';
 import { table } from './table';
+import { countOf } from './text-lines';
 
 /** Layout takes seconds beyond this, and nobody can read the picture. */
 const MAX_DRAWN_NODES = 300;
@@ -46,5 +47,5 @@ function graphText(nodes: readonly GraphNodeDescription[], options: RenderOption
     bytes: node.byteLength === undefined ? '' : formatBytes(node.byteLength),
     after: node.dependencies.join(', '),
   }));
-  return table(rows, { title: `Graph: ${nodes.length} nodes, ${edges} edges`, maxRows: 60 }).toText(options.columns);
+  return table(rows, { title: `Graph: ${countOf(nodes.length, 'node')}, ${countOf(edges, 'edge')}`, maxRows: 60 }).toText(options.columns);
 }

@@ -2,10 +2,10 @@
  * Progress of long work: a bar in a terminal, a display that updates itself in a notebook, one closing line elsewhere
  * (a log). Knows nothing of the work.
  */
-import { type FrontEnd, frontEndKey } from '../notebook/display';
 import { jupyterDisplay } from '../renderers';
 import { formatCount, formatDuration } from '../units';
 import { cleanLabel } from './escape';
+import { currentFrontEnd } from './front-end';
 import { loadCliProgress } from './packages';
 
 export interface Progress {
@@ -93,20 +93,18 @@ class TrackedProgress implements Progress {
 }
 
 function makeSink(): Sink {
-  const frontEnd = (globalThis as { [frontEndKey]?: FrontEnd })[frontEndKey];
-  if (frontEnd) return notebookSink();
+  if (currentFrontEnd()) return notebookSink();
   return process.stderr.isTTY ? terminalSink() : logSink();
 }
 
-/** The front end is looked up at each drawing: every cell has its own. */
+/** A display that is updated in place. */
 function notebookSink(): Sink {
   nextId += 1;
   const id = `warpbook-progress-${process.pid}-${nextId}`;
   let shown = false;
   const show = (state: ProgressState): void => {
     const line = progressLine(state);
-    const frontEnd = (globalThis as { [frontEndKey]?: FrontEnd })[frontEndKey];
-    frontEnd?.show({ [jupyterDisplay]: () => ({ 'text/plain': line }) }, id, shown);
+    currentFrontEnd()?.show({ [jupyterDisplay]: () => ({ 'text/plain': line }) }, id, shown);
     shown = true;
   };
   return { draw: show, end: show };

@@ -13,8 +13,8 @@ const VOID_TAGS: ReadonlySet<string> = new Set(['br', 'hr', 'col']);
 const NUMERIC_ATTRIBUTES: ReadonlySet<string> = new Set(['colspan', 'rowspan', 'border']);
 const STYLE_PROPERTY = /^(text-align):(left|right|center)$/;
 
-const TOKEN = /<!--[\s\S]*?-->|<(\/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s+[^\s=>"'/]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))?)*)\s*\/?>/g;
-const ATTRIBUTE = /([^\s=>"'/]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'=<>`]+)))?/g;
+const TOKEN = /<!--[\s\S]*?-->|<(\/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s+[^\s=<>"'/]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))?)*)\s*\/?>/g;
+const ATTRIBUTE = /([^\s=<>"'/]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'=<>`]+)))?/g;
 const ENTITY = /^&(?:amp|lt|gt|quot|apos|nbsp|#39|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});$/;
 
 /**

@@ -6,6 +6,7 @@ import { WarpbookError } from '../errors';
 import type { MimeBundle, RenderOptions } from '../renderers';
 import { cleanLabel, displayWidth, escapeHtml, pad } from './escape';
 import { type FormattedColumn, formatColumn } from './table-format';
+import { countOf } from './text-lines';
 
 /** The part of arquero's ColumnTable that a display reads: rows in its order, after its filters. */
 export interface ArqueroLike {
@@ -92,7 +93,7 @@ export class Table {
   private restNote(): string {
     if (this.numRows === 0) return '(no rows)';
     const rest = this.numRows - this.shownRows;
-    return rest === 0 ? '' : `… ${rest.toLocaleString('en-US')} more ${rest === 1 ? 'row' : 'rows'}`;
+    return rest === 0 ? '' : `… and ${countOf(rest, 'more row')}`;
   }
 }
 
