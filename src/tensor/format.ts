@@ -2,8 +2,8 @@
  * Text of arrays by the printing rules of NumPy 2.4 (`str(array)` with default options): one format for all elements
  * shown, scientific notation where magnitudes differ much, corners with `...` for large arrays, wrapped lines.
  *
- * bfloat16 and the float8 types, which NumPy doesn't have, follow the rules of float32 with the digits that their own
- * precision needs. Knows no device: what is shown has been fetched.
+ * bfloat16 and the float8 types, which NumPy doesn't have, are shown as the float32 numbers that they are. Knows no
+ * device: what is shown has been fetched.
  */
 import { requireInteger } from '../errors';
 import { type Decimal, exactDecimal, roundDecimal, shortestDecimal } from './decimal';
@@ -41,13 +41,16 @@ export function visibleEdge(shape: readonly number[], options: PrintOptions = {}
   return numElements(shape) > threshold && shape.some((size) => size > 2 * edgeItems) ? edgeItems : undefined;
 }
 
-/** A float dtype whose thresholds apply: NumPy knows float32 and float16. */
-function thresholdsOf(dtype: FloatDType): 'float32' | 'float16' {
+/** A dtype that NumPy prints. */
+type PrintedFloat = 'float32' | 'float16';
+
+function printedAs(dtype: FloatDType): PrintedFloat {
   return dtype === 'float16' ? 'float16' : 'float32';
 }
 
-function cutoff(dtype: FloatDType): number {
-  return 10 ** Math.min(8, decimalPrecision(thresholdsOf(dtype)));
+/** Magnitude from which on elements are shown with an exponent. */
+function cutoff(dtype: PrintedFloat): number {
+  return 10 ** Math.min(8, decimalPrecision(dtype));
 }
 
 function signOf(x: number): string {
@@ -68,7 +71,7 @@ function nonFinite(x: number): string {
 }
 
 /** The digits of |x| that are shown: those that its dtype needs, of which `digitsKept` allows so many. */
-function shownDigits(x: number, dtype: FloatDType, digitsKept: (d: Decimal) => number): Decimal {
+function shownDigits(x: number, dtype: PrintedFloat, digitsKept: (d: Decimal) => number): Decimal {
   const shortest = shortestDecimal(Math.abs(x), dtype);
   const kept = digitsKept(shortest);
   return shortest.digits.length <= kept ? shortest : roundDecimal(exactDecimal(Math.abs(x)), kept);
@@ -77,55 +80,59 @@ function shownDigits(x: number, dtype: FloatDType, digitsKept: (d: Decimal) => n
 type Formatter = (index: number) => string;
 
 /** Whether magnitudes are too large, too small or too different for positional notation. */
-function needsExponent(values: readonly number[], dtype: FloatDType): boolean {
+function needsExponent(values: readonly number[], dtype: PrintedFloat): boolean {
   const magnitudes = values.map(Math.abs).filter((x) => x !== 0);
   if (magnitudes.length === 0) return false;
-  const rules = thresholdsOf(dtype);
   const max = magnitudes.reduce((a, b) => Math.max(a, b));
   const min = magnitudes.reduce((a, b) => Math.min(a, b));
-  return max >= cutoff(dtype) || min < roundToDType(1e-4, rules) || roundToDType(max / min, rules) > 1000;
+  return max >= cutoff(dtype) || min < roundToDType(1e-4, dtype) || roundToDType(max / min, dtype) > 1000;
 }
 
-/** Integer part, fraction and exponent of every element; padded to common widths by the caller. */
-function floatFormatter(values: ArrayLike<number>, dtype: FloatDType, precision: number): Formatter {
+interface Shown {
+  readonly sign: string;
+  readonly decimal: Decimal;
+}
+
+/** One common format for all elements: places before and after the point, and of the exponent. */
+function floatFormatter(values: ArrayLike<number>, dtype: PrintedFloat, precision: number): Formatter {
   const all = Array.from(values);
   const finite = all.filter(Number.isFinite);
   const scientific = needsExponent(finite, dtype);
-  const pieces = new Map<number, readonly [integer: string, fraction: string, exponent: number]>();
-  all.forEach((x, i) => {
-    if (!Number.isFinite(x)) return;
-    if (scientific) {
-      const { digits, exponent } = shownDigits(x, dtype, () => precision + 1);
-      pieces.set(i, [signOf(x) + digits[0], digits.slice(1), exponent]);
-    } else {
-      const [integer, fraction] = positional(shownDigits(x, dtype, (d) => d.exponent + 1 + precision));
-      pieces.set(i, [signOf(x) + integer, fraction, 0]);
-    }
-  });
+  const digitsKept = scientific ? () => precision + 1 : (d: Decimal) => d.exponent + 1 + precision;
+  const shown = all.map((x): Shown | undefined =>
+    Number.isFinite(x) ? { sign: signOf(x), decimal: shownDigits(x, dtype, digitsKept) } : undefined,
+  );
   let left = 0;
   let right = 0;
   let exponentWidth = 2;
-  for (const [integer, fraction, exponent] of pieces.values()) {
-    left = Math.max(left, integer.length);
+  for (const element of shown) {
+    if (!element) continue;
+    const { sign, decimal } = element;
+    const [integer, fraction] = scientific ? [decimal.digits[0], decimal.digits.slice(1)] : positional(decimal);
+    left = Math.max(left, sign.length + integer.length);
     right = Math.max(right, fraction.length);
-    exponentWidth = Math.max(exponentWidth, String(Math.abs(exponent)).length);
+    exponentWidth = Math.max(exponentWidth, String(Math.abs(decimal.exponent)).length);
   }
-  const exponentSpace = scientific && finite.length > 0 ? exponentWidth + 2 : 0;
+  const exponentSpace = scientific ? exponentWidth + 2 : 0;
   const special = all.filter((x) => !Number.isFinite(x)).map((x) => nonFinite(x).length);
   const width = special.reduce((a, b) => Math.max(a, b), left + 1 + right + exponentSpace);
   return (i) => {
-    const piece = pieces.get(i);
-    if (!piece) return nonFinite(all[i]).padStart(width);
-    const [integer, fraction, exponent] = piece;
-    const text = scientific
-      ? `${integer}.${fraction.padEnd(right, '0')}${exponentText(exponent, exponentWidth)}`
-      : `${integer}.${fraction.padEnd(right)}`;
-    return text.padStart(width);
+    const element = shown[i];
+    if (!element) return nonFinite(all[i]).padStart(width);
+    const { sign, decimal } = element;
+    if (!scientific) {
+      const [integer, fraction] = positional(decimal);
+      return `${sign}${integer}.${fraction.padEnd(right)}`.padStart(width);
+    }
+    // Places that other elements need are filled with further digits of the exact value, not with zeros.
+    const { digits, exponent } =
+      decimal.digits.length <= right ? roundDecimal(exactDecimal(Math.abs(all[i])), right + 1) : decimal;
+    return `${sign}${digits[0]}.${digits.slice(1).padEnd(right, '0')}${exponentText(exponent, exponentWidth)}`.padStart(width);
   };
 }
 
 function formatterOf(values: DataArray, dtype: DType, precision: number): Formatter {
-  if (isFloat(dtype)) return floatFormatter(values as Float32Array, dtype, precision);
+  if (isFloat(dtype)) return floatFormatter(values as Float32Array, printedAs(dtype), precision);
   if (dtype === 'bool') return (i) => (values[i] ? ' True' : 'False');
   const texts = Array.from(values as ArrayLike<number | bigint>, String);
   const width = texts.reduce((widest, text) => Math.max(widest, text.length), 0);
@@ -139,8 +146,9 @@ function formatScalar(value: number | bigint, dtype: DType): string {
   const x = Number(value);
   if (!Number.isFinite(x)) return nonFinite(x);
   const magnitude = Math.abs(x);
-  const decimal = shortestDecimal(magnitude, dtype);
-  if (magnitude !== 0 && (magnitude >= cutoff(dtype) || magnitude < 1e-4)) {
+  const printed = printedAs(dtype);
+  const decimal = shortestDecimal(magnitude, printed);
+  if (magnitude !== 0 && (magnitude >= cutoff(printed) || magnitude < 1e-4)) {
     const fraction = decimal.digits.slice(1);
     return `${signOf(x)}${decimal.digits[0]}${fraction && `.${fraction}`}${exponentText(decimal.exponent)}`;
   }

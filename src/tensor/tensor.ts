@@ -52,6 +52,11 @@ export class Tensor<D extends DType = DType> {
   private readonly ownsBuffer: boolean;
   private isDisposed = false;
 
+  static {
+    // What console.log shows; as a member, the computed name would not pass isolatedDeclarations.
+    Object.defineProperty(Tensor.prototype, inspect.custom, { value: Tensor.prototype.toString });
+  }
+
   private constructor(buffer: Buffer, placement: TensorPlacement<D>, owner: Tensor | undefined, ownsBuffer: boolean) {
     const { dtype, shape, strides = contiguousStrides(shape), byteOffset = 0 } = placement;
     this.device = buffer.device;
@@ -308,10 +313,6 @@ export class Tensor<D extends DType = DType> {
   toString(): string {
     const state = this.disposed ? ' (disposed)' : '';
     return `Tensor ${this.dtype} ${formatShape(this.shape)} '${this.label}' on ${this.device.name}${state}`;
-  }
-
-  [inspect.custom](): string {
-    return this.toString();
   }
 
   /** @internal Throws DISPOSED unless the tensor and what it borrows from can be used. */
