@@ -21,6 +21,7 @@ export type { DType } from './tensor/dtype';
 export { Tensor } from './tensor/tensor';
 export * from './tensor/create';
 export * from './tensor/compare';
+export * from './tensor/random';
 export { loadNpy, saveNpy } from './tensor/npy';
 export { loadSafetensors, saveSafetensors } from './tensor/safetensors';
 
@@ -61,6 +62,7 @@ export { type ReferenceInput, type ReferenceResult, reference, referenceAttentio
 export { Chart } from './display/chart';
 export { type GanttOptions, gantt } from './display/gantt';
 export { type Table, type TableOptions, table } from './display/table';
+export { type Progress, progress } from './display/progress';
 export { clearOutput, display } from './notebook/display';
 
 registerDisplays();

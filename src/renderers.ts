@@ -31,7 +31,10 @@ export function registerRenderer<T extends object>(cls: RenderedClass<T>, render
 }
 
 /** Shows values of foreign classes, recognised by what they can do; asked after the registered classes. */
-export function registerRecognizer<T extends object>(recognizes: (value: object) => value is T, render: Renderer<T>): void {
+export function registerRecognizer<T extends object>(
+  recognizes: (value: object) => value is T,
+  render: Renderer<T>,
+): void {
   if (byRecognition.some((entry) => entry.recognizes === recognizes)) return;
   byRecognition.push({ recognizes, render: render as Renderer<never> });
 }

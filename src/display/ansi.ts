@@ -16,7 +16,13 @@ interface Style {
 }
 
 const PLAIN: Readonly<Style> = {
-  bold: false, dim: false, italic: false, underline: false, inverse: false, foreground: undefined, background: undefined,
+  bold: false,
+  dim: false,
+  italic: false,
+  underline: false,
+  inverse: false,
+  foreground: undefined,
+  background: undefined,
 };
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: SGR sequences start with an escape character
@@ -113,5 +119,11 @@ function paletteColor(n: number | undefined): string | undefined {
 }
 
 function hex(...channels: (number | undefined)[]): string {
-  return `#${channels.map((c) => Math.min(255, Math.max(0, Math.trunc(c ?? 0))).toString(16).padStart(2, '0')).join('')}`;
+  return `#${channels
+    .map((c) =>
+      Math.min(255, Math.max(0, Math.trunc(c ?? 0)))
+        .toString(16)
+        .padStart(2, '0'),
+    )
+    .join('')}`;
 }

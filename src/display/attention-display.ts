@@ -23,11 +23,12 @@ export function planBundle(plan: Plan, options: RenderOptions): Promise<MimeBund
 }
 
 export function cacheBundle(cache: PagedKvCache, options: RenderOptions): MimeBundle {
+  const { numUsedPages: used, numFreePages: free } = cache;
   const tokens = cache.numPages * cache.pageSize;
   return factsBundle(
     `PagedKvCache on device ${cache.device.name}`,
     [
-      ['pages', `${formatCount(cache.numUsedPages)} used, ${formatCount(cache.numFreePages)} free  ${shareBar(cache.numUsedPages, cache.numPages)}`],
+      ['pages', `${formatCount(used)} used, ${formatCount(free)} free  ${shareBar(used, cache.numPages)}`],
       ['page', `${formatCount(cache.pageSize)} tokens, ${cache.layout}`],
       ['capacity', `${formatCount(tokens)} tokens, ${formatBytes(cache.byteLength)}`],
       ['requests', formatCount(cache.numRequests)],

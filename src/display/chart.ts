@@ -63,11 +63,14 @@ export class Chart {
       case '.txt':
         return `${this.toText()}\n`;
       default:
-        throw new WarpbookError('INVALID_ARGUMENT', `Can't save a chart as ${path}; wanted a name ending in .png, .svg, .json or .txt.`);
+        throw new WarpbookError(
+          'INVALID_ARGUMENT',
+          `Can't save a chart as ${path}; wanted a name ending in .png, .svg, .json or .txt.`,
+        );
     }
   }
 
-  /** Vega-Lite for JupyterLab and VS Code, PNG for the rest, text for terminals. No HTML: it would outrank Vega-Lite. */
+  /** Vega-Lite for JupyterLab and VS Code, PNG for others, text for terminals. HTML would outrank Vega-Lite. */
   async bundle(options: RenderOptions = {}): Promise<MimeBundle> {
     const png = await this.toPng();
     return {

@@ -5,6 +5,7 @@ import type { MimeBundle, RenderOptions } from '../renderers';
 import { formatBytes, formatCount } from '../units';
 import { type Facts, factsBundle, shareBar } from './facts';
 import { type Table, table } from './table';
+import { countOf } from './text-lines';
 
 export function deviceBundle(device: Device, options: RenderOptions): MimeBundle {
   const { description } = device;
@@ -28,17 +29,21 @@ export function memoryBundle(report: MemoryReport, options: RenderOptions): Mime
 export function isMemoryReport(value: object): value is MemoryReport {
   const report = value as Partial<MemoryReport>;
   return (
-    typeof report.limitBytes === 'number' && typeof report.usedBytes === 'number' && typeof report.peakBytes === 'number' &&
+    typeof report.limitBytes === 'number' &&
+    typeof report.usedBytes === 'number' &&
+    typeof report.peakBytes === 'number' &&
     Array.isArray(report.owners)
   );
 }
 
 function memoryFacts(report: MemoryReport): Facts {
-  const collected: Facts = report.collectedBuffers > 0
-    ? [['leaked', `${formatCount(report.collectedBuffers)} buffers were collected without dispose()`]]
-    : [];
+  const { usedBytes, limitBytes } = report;
+  const collected: Facts =
+    report.collectedBuffers > 0
+      ? [['leaked', `${countOf(report.collectedBuffers, 'buffer')} collected without dispose()`]]
+      : [];
   return [
-    ['in use', `${formatBytes(report.usedBytes)} of ${formatBytes(report.limitBytes)}  ${shareBar(report.usedBytes, report.limitBytes)}`],
+    ['in use', `${formatBytes(usedBytes)} of ${formatBytes(limitBytes)}  ${shareBar(usedBytes, limitBytes)}`],
     ['peak', formatBytes(report.peakBytes)],
     ['buffers', formatCount(report.liveBuffers)],
     ...collected,
@@ -47,6 +52,11 @@ function memoryFacts(report: MemoryReport): Facts {
 
 function ownerTables(report: MemoryReport): Table[] {
   if (report.owners.length === 0) return [];
-  const rows = report.owners.map(({ label, bytes, buffers }) => ({ owner: label, memory: formatBytes(bytes), bytes, buffers }));
+  const rows = report.owners.map(({ label, bytes, buffers }) => ({
+    owner: label,
+    memory: formatBytes(bytes),
+    bytes,
+    buffers,
+  }));
   return [table(rows, { maxRows: 20 })];
 }

@@ -3,7 +3,13 @@
  * display goes through it. Knows no layout.
  */
 
-const HTML_ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const HTML_ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 /** Text for HTML and SVG, in element content and in quoted attributes alike; control characters are dropped too. */
 export function escapeHtml(text: string): string {
@@ -18,17 +24,18 @@ export function escapeScriptJson(value: unknown): string {
 
 // ECMA-48 sequences: CSI (colours, cursor), strings such as OSC (titles, links, clipboard) up to their terminator, and
 // two-character escapes.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this pattern is about
-const ESCAPE_SEQUENCES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]/g;
+const ESCAPE_SEQUENCES =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this pattern is about
+  /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]/g;
 // C0 and C1 except tab and newline, invisible direction overrides, and what XML forbids (lone surrogates, U+FFFE and
 // U+FFFF).
-const UNSAFE =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: see above
-  /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: see above
+const UNSAFE = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff]/g;
+const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 /** Text without terminal escape sequences and control characters; newlines and tabs stay. */
 export function cleanText(text: string): string {
-  return text.replace(/\r\n/g, '\n').replace(ESCAPE_SEQUENCES, '').replace(UNSAFE, '');
+  return text.replace(/\r\n/g, '\n').replace(ESCAPE_SEQUENCES, '').replace(UNSAFE, '').replace(LONE_SURROGATE, '');
 }
 
 /** One line of clean text, at most `maxLength` characters (then an ellipsis). */
@@ -51,9 +58,15 @@ export function displayWidth(text: string): number {
 
 function isWide(point: number): boolean {
   return (
-    (point >= 0x1100 && point <= 0x115f) || (point >= 0x2e80 && point <= 0xa4cf) || (point >= 0xac00 && point <= 0xd7a3) ||
-    (point >= 0xf900 && point <= 0xfaff) || (point >= 0xfe30 && point <= 0xfe6f) || (point >= 0xff00 && point <= 0xff60) ||
-    (point >= 0xffe0 && point <= 0xffe6) || (point >= 0x1f300 && point <= 0x1faff) || (point >= 0x20000 && point <= 0x3fffd)
+    (point >= 0x1100 && point <= 0x115f) ||
+    (point >= 0x2e80 && point <= 0xa4cf) ||
+    (point >= 0xac00 && point <= 0xd7a3) ||
+    (point >= 0xf900 && point <= 0xfaff) ||
+    (point >= 0xfe30 && point <= 0xfe6f) ||
+    (point >= 0xff00 && point <= 0xff60) ||
+    (point >= 0xffe0 && point <= 0xffe6) ||
+    (point >= 0x1f300 && point <= 0x1faff) ||
+    (point >= 0x20000 && point <= 0x3fffd)
   );
 }
 

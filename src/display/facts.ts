@@ -8,8 +8,11 @@ export type Facts = readonly (readonly [name: string, value: string])[];
 
 export function factsBundle(title: string, facts: Facts, tables: readonly Table[], options: RenderOptions): MimeBundle {
   const clean = facts.map(([name, value]) => [cleanLabel(name), cleanLabel(value)] as const);
-  const rows = clean.map(([name, value]) => `<tr><th style="text-align:left">${escapeHtml(name)}</th><td style="text-align:left">${escapeHtml(value)}</td></tr>`);
-  const list = `<table><caption>${escapeHtml(cleanLabel(title))}</caption><tbody>\n${rows.join('\n')}\n</tbody></table>`;
+  const cell = (tag: 'th' | 'td', content: string): string =>
+    `<${tag} style="text-align:left">${escapeHtml(content)}</${tag}>`;
+  const rows = clean.map(([name, value]) => `<tr>${cell('th', name)}${cell('td', value)}</tr>`);
+  const caption = `<caption>${escapeHtml(cleanLabel(title))}</caption>`;
+  const list = `<table>${caption}<tbody>\n${rows.join('\n')}\n</tbody></table>`;
   const text = [`${cleanLabel(title)}\n${alignPairs(clean)}`, ...tables.map((table) => table.toText(options.columns))];
   return {
     'text/html': [list, ...tables.map((table) => table.toHtml())].join('\n'),

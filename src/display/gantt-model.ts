@@ -76,10 +76,14 @@ export function ganttModel(source: Schedule | Timeline, options: GanttOptions): 
 
 function scheduleModel(schedule: Schedule, options: GanttOptions): GanttModel {
   if (options.lanes === 'sm') {
-    throw new WarpbookError('INVALID_ARGUMENT', "gantt() of a Schedule got lanes: 'sm'; its tiles are dealt to CTAs: use 'cta'.");
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      "gantt() of a Schedule got lanes: 'sm'; its tiles are dealt to CTAs: use 'cta'.",
+    );
   }
   const { numTiles, numCtas, tiles } = schedule;
-  const column = (field: number): Int32Array => Int32Array.from({ length: numTiles }, (_, t) => tiles[t * TILE_STRIDE + field]);
+  const column = (field: number): Int32Array =>
+    Int32Array.from({ length: numTiles }, (_, t) => tiles[t * TILE_STRIDE + field]);
   const kvTokens = column(TILE.kvEnd);
   for (let t = 0; t < numTiles; t++) kvTokens[t] -= tiles[t * TILE_STRIDE + TILE.kvStart];
   const { cta, start } = schedule.dispatch === 'queue' ? nextFreeCta(kvTokens, numCtas) : ownedCta(schedule, kvTokens);
@@ -96,7 +100,10 @@ function scheduleModel(schedule: Schedule, options: GanttOptions): GanttModel {
     xTitle: 'KV tokens (scheduled)',
     xUnit: 'tokens',
     extent: Math.max(1, maxOf(end)),
-    lane: cta, start, end, cta,
+    lane: cta,
+    start,
+    end,
+    cta,
     item: Int32Array.from({ length: numTiles }, (_, t) => t),
     merge: new Uint8Array(numTiles),
     request: column(TILE.request),

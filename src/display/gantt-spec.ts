@@ -4,9 +4,9 @@
  */
 import { busyBins } from './gantt-bins';
 import { type GanttColor, type GanttModel, type GanttOptions, rowLabels } from './gantt-model';
-import { CATEGORY_COLORS, MAX_LEGEND_ENTRIES, NEUTRAL_COLOR, assignColors } from './palette';
+import { assignColors, CATEGORY_COLORS, MAX_LEGEND_ENTRIES, NEUTRAL_COLOR } from './palette';
 import { wrapParts } from './text-lines';
-import { SUBTITLE_FONT_SIZE, type VegaLiteSpec, chartConfig } from './vega-theme';
+import { chartConfig, SUBTITLE_FONT_SIZE, type VegaLiteSpec } from './vega-theme';
 
 /** Above this many bars (or lanes) busy shares are drawn: front ends get slow and bars thinner than a pixel. */
 export const MAX_BARS = 20_000;
@@ -90,11 +90,18 @@ function barLayers(model: GanttModel, colorBy: GanttColor, height: number): obje
     {
       data: { sequence: { start: 0, stop: model.numLanes, as: 'lane' } },
       transform: [
-        { calculate: `datum.lane - ${half}`, as: 'top' }, { calculate: `datum.lane + ${half}`, as: 'bottom' },
-        { calculate: '0', as: 'start' }, { calculate: String(round(model.extent)), as: 'end' },
+        { calculate: `datum.lane - ${half}`, as: 'top' },
+        { calculate: `datum.lane + ${half}`, as: 'bottom' },
+        { calculate: '0', as: 'start' },
+        { calculate: String(round(model.extent)), as: 'end' },
       ],
       mark: { type: 'rect', color: IDLE, clip: true, tooltip: null },
-      encoding: { x: xChannel(model, 'start'), x2: { field: 'end' }, y: yChannel(model, 'top'), y2: { field: 'bottom' } },
+      encoding: {
+        x: xChannel(model, 'start'),
+        x2: { field: 'end' },
+        y: yChannel(model, 'top'),
+        y2: { field: 'bottom' },
+      },
     },
     {
       data: { values },
@@ -114,12 +121,21 @@ function barLayers(model: GanttModel, colorBy: GanttColor, height: number): obje
           field: colorBy,
           type: 'nominal',
           scale: { domain: categories, range: colors },
-          legend: categories.length > 1 && categories.length <= MAX_LEGEND_ENTRIES ? { title: CATEGORY_TITLES[colorBy] } : null,
+          legend:
+            categories.length > 1 && categories.length <= MAX_LEGEND_ENTRIES
+              ? { title: CATEGORY_TITLES[colorBy] }
+              : null,
         },
         ...(hasMerges
           ? {
-              stroke: { condition: { test: "datum.phase === 'merge'", value: OUTLINE }, value: separator.stroke ?? null },
-              strokeWidth: { condition: { test: "datum.phase === 'merge'", value: laneHeight >= 8 ? 1 : 0.5 }, value: separator.strokeWidth ?? 0 },
+              stroke: {
+                condition: { test: "datum.phase === 'merge'", value: OUTLINE },
+                value: separator.stroke ?? null,
+              },
+              strokeWidth: {
+                condition: { test: "datum.phase === 'merge'", value: laneHeight >= 8 ? 1 : 0.5 },
+                value: separator.strokeWidth ?? 0,
+              },
             }
           : {}),
         tooltip: tooltip(model),
@@ -145,7 +161,10 @@ function barData(model: GanttModel, colorBy: GanttColor): { values: BarRow[]; ca
   const values: BarRow[] = [];
   for (let i = 0; i < model.lane.length; i++) {
     values.push({
-      lane: model.lane[i], start: round(model.start[i]), end: round(model.end[i]), cta: model.cta[i],
+      lane: model.lane[i],
+      start: round(model.start[i]),
+      end: round(model.end[i]),
+      cta: model.cta[i],
       ...(model.sm ? { sm: model.sm[i] } : {}),
       item: model.item[i],
       phase: model.merge[i] ? 'merge' : model.partial[i] ? 'partial tile' : 'tile',
@@ -158,7 +177,11 @@ function barData(model: GanttModel, colorBy: GanttColor): { values: BarRow[]; ca
 }
 
 /** Categories in the order of their numbers, and a colour for each. */
-function categoriesOf(model: GanttModel, values: readonly BarRow[], colorBy: GanttColor): { categories: string[]; colors: string[] } {
+function categoriesOf(
+  model: GanttModel,
+  values: readonly BarRow[],
+  colorBy: GanttColor,
+): { categories: string[]; colors: string[] } {
   const order = (i: number): number => {
     if (colorBy === 'phase') return model.merge[i] ? 2 : model.partial[i];
     return colorBy === 'request' ? model.request[i] : model.kvHead[i];
@@ -169,7 +192,9 @@ function categoriesOf(model: GanttModel, values: readonly BarRow[], colorBy: Gan
   const known = numbers.filter((n) => n >= 0);
   const indexOf = new Map(known.map((n, index) => [n, index]));
 
-  const byPlace = Array.from(values.keys()).sort((a, b) => values[a].lane - values[b].lane || values[a].start - values[b].start);
+  const byPlace = Array.from(values.keys()).sort(
+    (a, b) => values[a].lane - values[b].lane || values[a].start - values[b].start,
+  );
   const neighbours: number[] = [];
   for (let i = 1; i < byPlace.length; i++) {
     const a = indexOf.get(order(byPlace[i - 1]));

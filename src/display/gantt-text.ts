@@ -22,19 +22,22 @@ export function ganttText(model: GanttModel, columns: number): string {
   const labelWidth = Math.max(model.laneName.length, ...labels.map((label) => label.length));
   const plotWidth = Math.max(20, Math.max(40, columns) - labelWidth - ' ││ 100%'.length);
   const isShaded = lanesPerLine > 1;
+  const hasMerges = Array.from(model.merge).some(Boolean);
   const bins = busyBins(model, plotWidth, lanesPerLine);
   const rows = isShaded ? shadedRows(bins.share, labels.length, plotWidth) : barRows(model, bins.share, plotWidth);
   const lines = labels.map((label, r) => {
     let busy = 0;
     for (let b = 0; b < plotWidth; b++) busy += bins.share[r * plotWidth + b];
-    return `${pad(label, labelWidth, 'right')} │${rows[r]}│ ${pad(`${((busy / plotWidth) * 100).toFixed(0)}%`, 4, 'right')}`;
+    const percent = `${((busy / plotWidth) * 100).toFixed(0)}%`;
+    return `${pad(label, labelWidth, 'right')} │${rows[r]}│ ${pad(percent, 4, 'right')}`;
   });
   const legend = isShaded
     ? `${lanesPerLine} ${model.laneName}s a line; busy share: ${IDLE} 0  ░ ≤25%  ▒ ≤50%  ▓ ≤75%  █ more`
-    : `█▓ tiles  ${model.merge.length > 0 && Array.from(model.merge).some(Boolean) ? `${MERGE} merge  ` : ''}${IDLE} idle  % busy`;
+    : `█▓ tiles  ${hasMerges ? `${MERGE} merge  ` : ''}${IDLE} idle  % busy`;
   const indent = ' '.repeat(labelWidth + 1);
   return [
-    ...wrapParts(model.title, columns), ...wrapParts(model.subtitle, columns),
+    ...wrapParts(model.title, columns),
+    ...wrapParts(model.subtitle, columns),
     ...lines,
     `${indent}└${'─'.repeat(plotWidth)}┘`,
     `${indent} ${axisLabels(model, plotWidth)}`,
@@ -76,7 +79,8 @@ function barRows(model: GanttModel, share: Float64Array, width: number): string[
 }
 
 function axisLabels(model: GanttModel, width: number): string {
-  const number = (value: number): string => (Number.isInteger(value) ? formatCount(value) : String(Number(value.toPrecision(4))));
+  const number = (value: number): string =>
+    Number.isInteger(value) ? formatCount(value) : String(Number(value.toPrecision(4)));
   const end = `${number(model.extent)} ${model.xUnit}`;
   const middle = number(model.kind === 'schedule' ? Math.round(model.extent / 2) : model.extent / 2);
   const left = pad('0', Math.max(1, Math.floor(width / 2 - middle.length / 2))) + middle;

@@ -17,7 +17,10 @@ export async function graphBundle(graph: Graph, options: RenderOptions): Promise
   const text = graphText(nodes, options);
   if (nodes.length === 0 || nodes.length > MAX_DRAWN_NODES) return { 'text/plain': text };
   const png = await svgToPng(await dotToSvg(await graph.toDot()), 1.5);
-  return { 'image/png': Buffer.from(png.buffer, png.byteOffset, png.byteLength).toString('base64'), 'text/plain': text };
+  return {
+    'image/png': Buffer.from(png.buffer, png.byteOffset, png.byteLength).toString('base64'),
+    'text/plain': text,
+  };
 }
 
 export function graphExecBundle(exec: GraphExec): MimeBundle {
@@ -32,7 +35,13 @@ async function dotToSvg(dot: string): Promise<string> {
   return viz.renderString(dot, {
     format: 'svg',
     graphAttributes: { bgcolor: '#ffffff', pad: 0.25, nodesep: 0.35, ranksep: 0.35 },
-    nodeAttributes: { style: 'filled', fillcolor: '#e8f1fa', color: '#0072b2', fontcolor: '#1f2937', margin: '0.28,0.1' },
+    nodeAttributes: {
+      style: 'filled',
+      fillcolor: '#e8f1fa',
+      color: '#0072b2',
+      fontcolor: '#1f2937',
+      margin: '0.28,0.1',
+    },
     edgeAttributes: { color: '#6b7280', arrowsize: 0.7 },
   });
 }
@@ -47,5 +56,8 @@ function graphText(nodes: readonly GraphNodeDescription[], options: RenderOption
     bytes: node.byteLength === undefined ? '' : formatBytes(node.byteLength),
     after: node.dependencies.join(', '),
   }));
-  return table(rows, { title: `Graph: ${countOf(nodes.length, 'node')}, ${countOf(edges, 'edge')}`, maxRows: 60 }).toText(options.columns);
+  return table(rows, {
+    title: `Graph: ${countOf(nodes.length, 'node')}, ${countOf(edges, 'edge')}`,
+    maxRows: 60,
+  }).toText(options.columns);
 }

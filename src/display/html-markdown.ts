@@ -1,4 +1,4 @@
-/** Markdown and source code as HTML for a page. HTML inside markdown is shown as text. The libraries load on first use. */
+/** Markdown and source code as HTML for a page. HTML in markdown is shown as text. Libraries load on use. */
 import { escapeHtml } from './escape';
 
 /** Escaped HTML of source code with spans of highlight.js classes. */
@@ -18,7 +18,8 @@ export async function loadHighlighter(): Promise<Highlighter> {
 export async function loadMarkdown(highlight: Highlighter): Promise<MarkdownRenderer> {
   const { default: MarkdownIt } = await import('markdown-it');
   const markdown = new MarkdownIt({ html: false, linkify: true, highlight });
-  const defaultLink = markdown.renderer.rules.link_open ?? ((tokens, i, options, _env, self) => self.renderToken(tokens, i, options));
+  const defaultLink =
+    markdown.renderer.rules.link_open ?? ((tokens, i, options, _env, self) => self.renderToken(tokens, i, options));
   markdown.renderer.rules.link_open = (tokens, i, options, env, self) => {
     tokens[i].attrSet('rel', 'noopener noreferrer');
     return defaultLink(tokens, i, options, env, self);

@@ -5,7 +5,7 @@
 import { ansiToHtml } from './ansi';
 import { VEGA_LITE_MIME } from './chart';
 import { cleanText, escapeHtml, escapeScriptJson } from './escape';
-import { type MarkdownRenderer, isBase64 } from './html-markdown';
+import { isBase64, type MarkdownRenderer } from './html-markdown';
 import { staticMarkup } from './sanitize-html';
 
 /** An nbformat output: stream, display_data, execute_result or error. */
@@ -36,7 +36,9 @@ export class PageCharts {
   }
 
   dataElements(): string[] {
-    return this.specs.map((spec, i) => `<script type="application/json" id="spec-${i + 1}">${escapeScriptJson(spec)}</script>`);
+    return this.specs.map(
+      (spec, i) => `<script type="application/json" id="spec-${i + 1}">${escapeScriptJson(spec)}</script>`,
+    );
   }
 }
 
@@ -86,7 +88,10 @@ const RENDERERS: readonly (readonly [mime: string, render: Renderer])[] = [
   ['image/jpeg', (data, bundle) => picture('image/jpeg', data, altText(bundle))],
   ['image/gif', (data, bundle) => picture('image/gif', data, altText(bundle))],
   ['image/webp', (data, bundle) => picture('image/webp', data, altText(bundle))],
-  ['image/svg+xml', (data, bundle) => picture('image/svg+xml', Buffer.from(joinText(data)).toString('base64'), altText(bundle))],
+  [
+    'image/svg+xml',
+    (data, bundle) => picture('image/svg+xml', Buffer.from(joinText(data)).toString('base64'), altText(bundle)),
+  ],
   ['text/markdown', (data, _bundle, page) => `<div class="markdown">${page.markdown(joinText(data), {})}</div>`],
   ['application/json', (data) => terminal(JSON.stringify(data, null, 2) ?? '', 'text')],
   ['text/plain', (data) => terminal(joinText(data), 'text')],
@@ -102,10 +107,15 @@ function renderBundle(bundle: Readonly<Record<string, unknown>>, page: OutputCon
   return mimes.length === 0 ? '' : terminal(`[no representation that a page can show: ${mimes.join(', ')}]`, 'text');
 }
 
-function renderChart(data: unknown, bundle: Readonly<Record<string, unknown>>, page: OutputContext): string | undefined {
+function renderChart(
+  data: unknown,
+  bundle: Readonly<Record<string, unknown>>,
+  page: OutputContext,
+): string | undefined {
   if (typeof data !== 'object' || data === null || Array.isArray(data)) return undefined;
   const fallback =
-    picture('image/png', bundle['image/png'], altText(bundle)) ?? `<pre class="text">${escapeHtml(joinText(bundle['text/plain']))}</pre>`;
+    picture('image/png', bundle['image/png'], altText(bundle)) ??
+    `<pre class="text">${escapeHtml(joinText(bundle['text/plain']))}</pre>`;
   const spec = page.charts.add(data as Readonly<Record<string, unknown>>);
   return `<figure class="chart" data-spec="${spec}">${fallback}</figure>`;
 }

@@ -8,8 +8,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { escapeHtml } from './escape';
-import { type Highlighter, type MarkdownRenderer, loadHighlighter, loadMarkdown } from './html-markdown';
-import { type OutputLike, PageCharts, joinText, renderOutput } from './html-output';
+import { type Highlighter, loadHighlighter, loadMarkdown, type MarkdownRenderer } from './html-markdown';
+import { joinText, type OutputLike, PageCharts, renderOutput } from './html-output';
 import { PAGE_STYLE } from './html-style';
 import { vegaBrowserBuilds } from './packages';
 
@@ -81,13 +81,19 @@ function renderCell(cell: NotebookCellLike, page: PageContext): string {
   if (cell.cell_type !== 'code') {
     return source.trim() === '' ? '' : `<section class="raw"><pre>${escapeHtml(source)}</pre></section>`;
   }
-  const outputs = (cell.outputs ?? []).map((output) => renderOutput(output as OutputLike, page)).filter((html) => html !== '');
+  const outputs = (cell.outputs ?? [])
+    .map((output) => renderOutput(output as OutputLike, page))
+    .filter((html) => html !== '');
   if (source.trim() === '' && outputs.length === 0) return '';
   const count = typeof cell.execution_count === 'number' ? String(cell.execution_count) : '';
-  const input = isSourceHidden(cell) || source.trim() === ''
-    ? ''
-    : `<div class="input"><span class="count" aria-hidden="true">${count}</span><pre><code>${page.highlight(source, page.language)}</code></pre></div>`;
-  return `<section class="code">${input}${outputs.length > 0 ? `<div class="outputs">${outputs.join('\n')}</div>` : ''}</section>`;
+  const prompt = `<span class="count" aria-hidden="true">${count}</span>`;
+  const highlighted = page.highlight(source, page.language);
+  const input =
+    isSourceHidden(cell) || source.trim() === ''
+      ? ''
+      : `<div class="input">${prompt}<pre><code>${highlighted}</code></pre></div>`;
+  const shown = outputs.length > 0 ? `<div class="outputs">${outputs.join('\n')}</div>` : '';
+  return `<section class="code">${input}${shown}</section>`;
 }
 
 function isSourceHidden(cell: NotebookCellLike): boolean {
@@ -124,14 +130,20 @@ for (const holder of document.querySelectorAll('figure.chart')) {
 
 async function chartScripts(): Promise<string[]> {
   const builds = await Promise.all(vegaBrowserBuilds().map((file) => readFile(file, 'utf8')));
-  return [...builds, EMBED_CHARTS].map((source) => source.replace(/<\/script/gi, '<\\/script').replace(/<!--/g, '<\\!--'));
+  return [...builds, EMBED_CHARTS].map((source) =>
+    source.replace(/<\/script/gi, '<\\/script').replace(/<!--/g, '<\\!--'),
+  );
 }
 
 /** Only these very scripts run; nothing is fetched but pictures that a markdown cell links to. */
 function contentPolicy(scripts: readonly string[]): string {
   const hashes = scripts.map((script) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`);
   return [
-    "default-src 'none'", "style-src 'unsafe-inline'", 'img-src data: blob: https:', "base-uri 'none'", "form-action 'none'",
+    "default-src 'none'",
+    "style-src 'unsafe-inline'",
+    'img-src data: blob: https:',
+    "base-uri 'none'",
+    "form-action 'none'",
     `script-src ${hashes.length > 0 ? hashes.join(' ') : "'none'"}`,
   ].join('; ');
 }

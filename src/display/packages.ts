@@ -17,7 +17,11 @@ export function fontFile(name: string): string {
 /** The browser builds that draw an interactive chart, in the order in which a page loads them. */
 export function vegaBrowserBuilds(): string[] {
   // Their packages export the module alone; the browser build lies beside it.
-  return [join(folderOf('vega'), 'vega.min.js'), join(folderOf('vega-lite'), 'vega-lite.min.js'), join(folderOf('vega-embed'), 'vega-embed.min.js')];
+  return [
+    join(folderOf('vega'), 'vega.min.js'),
+    join(folderOf('vega-lite'), 'vega-lite.min.js'),
+    join(folderOf('vega-embed'), 'vega-embed.min.js'),
+  ];
 }
 
 /** cli-progress, loaded when a bar is first drawn. */

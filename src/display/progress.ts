@@ -53,7 +53,11 @@ class TrackedProgress implements Progress {
   private note = '';
   private finished = false;
 
-  constructor(private readonly label: string, private readonly total: number, private readonly sink: Sink) {
+  constructor(
+    private readonly label: string,
+    private readonly total: number,
+    private readonly sink: Sink,
+  ) {
     this.draw();
   }
 
@@ -145,7 +149,10 @@ export function progressLine(state: ProgressState): string {
   const parts = [label];
   if (total > 0) {
     const filled = Math.round((done / total) * BAR_WIDTH);
-    parts.push('━'.repeat(filled) + '─'.repeat(BAR_WIDTH - filled), `${Math.floor((done / total) * 100)} %`.padStart(5));
+    parts.push(
+      '━'.repeat(filled) + '─'.repeat(BAR_WIDTH - filled),
+      `${Math.floor((done / total) * 100)} %`.padStart(5),
+    );
     parts.push(`${formatCount(done)} of ${formatCount(total)}`);
   } else {
     parts.push(formatCount(done));

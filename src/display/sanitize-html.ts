@@ -5,15 +5,55 @@
 import { cleanText, escapeHtml } from './escape';
 
 const TAGS: ReadonlySet<string> = new Set([
-  'table', 'caption', 'colgroup', 'col', 'thead', 'tbody', 'tfoot', 'tr', 'th', 'td', 'div', 'span', 'p', 'pre', 'code', 'kbd',
-  'b', 'strong', 'i', 'em', 'u', 's', 'small', 'sub', 'sup', 'br', 'hr', 'ul', 'ol', 'li', 'dl', 'dt', 'dd', 'blockquote',
-  'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'details', 'summary',
+  'table',
+  'caption',
+  'colgroup',
+  'col',
+  'thead',
+  'tbody',
+  'tfoot',
+  'tr',
+  'th',
+  'td',
+  'div',
+  'span',
+  'p',
+  'pre',
+  'code',
+  'kbd',
+  'b',
+  'strong',
+  'i',
+  'em',
+  'u',
+  's',
+  'small',
+  'sub',
+  'sup',
+  'br',
+  'hr',
+  'ul',
+  'ol',
+  'li',
+  'dl',
+  'dt',
+  'dd',
+  'blockquote',
+  'h1',
+  'h2',
+  'h3',
+  'h4',
+  'h5',
+  'h6',
+  'details',
+  'summary',
 ]);
 const VOID_TAGS: ReadonlySet<string> = new Set(['br', 'hr', 'col']);
 const NUMERIC_ATTRIBUTES: ReadonlySet<string> = new Set(['colspan', 'rowspan', 'border']);
 const STYLE_PROPERTY = /^(text-align):(left|right|center)$/;
 
-const TOKEN = /<!--[\s\S]*?-->|<(\/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s+[^\s=<>"'/]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))?)*)\s*\/?>/g;
+const TOKEN =
+  /<!--[\s\S]*?-->|<(\/?)([a-z][a-z0-9]*)((?:\s+[^\s=<>"'/]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))?)*)\s*\/?>/gi;
 const ATTRIBUTE = /([^\s=<>"'/]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'=<>`]+)))?/g;
 const ENTITY = /^&(?:amp|lt|gt|quot|apos|nbsp|#39|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});$/;
 
@@ -62,7 +102,10 @@ function staticAttributes(source: string): string {
     if (NUMERIC_ATTRIBUTES.has(key) && /^[0-9]{1,4}$/.test(value)) output += ` ${key}="${value}"`;
     if (key === 'align' && /^(left|right|center)$/.test(value)) output += ` style="text-align:${value}"`;
     if (key === 'style') {
-      const kept = value.split(';').map((p) => p.replace(/\s+/g, '')).filter((p) => STYLE_PROPERTY.test(p));
+      const kept = value
+        .split(';')
+        .map((p) => p.replace(/\s+/g, ''))
+        .filter((p) => STYLE_PROPERTY.test(p));
       if (kept.length > 0) output += ` style="${kept.join(';')}"`;
     }
   }

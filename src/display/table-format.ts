@@ -21,7 +21,10 @@ export function formatColumn(values: readonly unknown[], decimals?: number): For
   const isNumeric = present.length > 0 && present.every((v) => typeof v === 'number' || typeof v === 'bigint');
   if (!isNumeric) return { align: 'left', cells: values.map(formatCell) };
   const format = numberFormat(present as (number | bigint)[], decimals);
-  return { align: 'right', cells: values.map((v) => (v === null || v === undefined ? '' : format(v as number | bigint))) };
+  return {
+    align: 'right',
+    cells: values.map((v) => (v === null || v === undefined ? '' : format(v as number | bigint))),
+  };
 }
 
 function formatCell(value: unknown): string {
@@ -34,7 +37,10 @@ function formatCell(value: unknown): string {
   return cleanLabel(String(value), MAX_CELL_LENGTH);
 }
 
-function numberFormat(values: readonly (number | bigint)[], decimals: number | undefined): (value: number | bigint) => string {
+function numberFormat(
+  values: readonly (number | bigint)[],
+  decimals: number | undefined,
+): (value: number | bigint) => string {
   if (decimals !== undefined) return fixed(decimals);
   const finite = values.filter((v): v is number => typeof v === 'number' && Number.isFinite(v));
   if (finite.every(Number.isInteger)) return fixed(0);

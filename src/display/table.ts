@@ -44,7 +44,10 @@ export class Table {
     const known = new Set(rows.columnNames());
     for (const name of names) {
       if (!known.has(name)) {
-        throw new WarpbookError('INVALID_ARGUMENT', `The table has no column ${name}; it has ${[...known].join(', ')}.`);
+        throw new WarpbookError(
+          'INVALID_ARGUMENT',
+          `The table has no column ${name}; it has ${[...known].join(', ')}.`,
+        );
       }
     }
     this.title = options.title === undefined ? undefined : cleanLabel(options.title);
@@ -67,7 +70,10 @@ export class Table {
       body.push(`<tr>${this.columns.map((c) => `<td${style(c)}>${escapeHtml(c.cells[row])}</td>`).join('')}</tr>`);
     }
     const rest = this.restNote();
-    const foot = rest === '' ? '' : `<tfoot><tr><td colspan="${Math.max(1, this.columns.length)}">${escapeHtml(rest)}</td></tr></tfoot>`;
+    const foot =
+      rest === ''
+        ? ''
+        : `<tfoot><tr><td colspan="${Math.max(1, this.columns.length)}">${escapeHtml(rest)}</td></tr></tfoot>`;
     return `<table>${caption}<thead><tr>${head}</tr></thead><tbody>\n${body.join('\n')}\n</tbody>${foot}</table>`;
   }
 
@@ -75,7 +81,10 @@ export class Table {
   toText(columns: number = 100): string {
     const widths = fitWidths(this.columns, columns);
     const line = (cells: readonly string[]): string =>
-      cells.map((cell, i) => pad(cut(cell, widths[i]), widths[i], this.columns[i].align)).join('  ').trimEnd();
+      cells
+        .map((cell, i) => pad(cut(cell, widths[i]), widths[i], this.columns[i].align))
+        .join('  ')
+        .trimEnd();
     const lines = [line(this.columns.map((c) => c.header)), widths.map((w) => '─'.repeat(w)).join('  ')];
     for (let row = 0; row < this.shownRows; row++) lines.push(line(this.columns.map((c) => c.cells[row])));
     const rest = this.restNote();
@@ -113,8 +122,11 @@ export function table(rows: readonly object[] | ArqueroLike, options: TableOptio
 export function isArqueroLike(value: unknown): value is ArqueroLike {
   const candidate = value as Partial<ArqueroLike> | null;
   return (
-    typeof candidate === 'object' && candidate !== null && typeof candidate.numRows === 'function' &&
-    typeof candidate.columnNames === 'function' && typeof candidate.get === 'function'
+    typeof candidate === 'object' &&
+    candidate !== null &&
+    typeof candidate.numRows === 'function' &&
+    typeof candidate.columnNames === 'function' &&
+    typeof candidate.get === 'function'
   );
 }
 
@@ -138,7 +150,8 @@ function fitWidths(columns: readonly ShownColumn[], available: number): number[]
     if (excess <= 0) return widths;
     let widest = -1;
     columns.forEach((column, i) => {
-      if (column.align === 'left' && widths[i] > MIN_TEXT_WIDTH && (widest < 0 || widths[i] > widths[widest])) widest = i;
+      if (column.align === 'left' && widths[i] > MIN_TEXT_WIDTH && (widest < 0 || widths[i] > widths[widest]))
+        widest = i;
     });
     if (widest < 0) return widths;
     widths[widest]--;

@@ -1,5 +1,5 @@
 /** The columns of a timeline and their checks. Knows nothing but their meaning; timeline.ts gives them methods. */
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 
 /** Where the times come from: a kernel's trace, or a cost model. */
 export type TimelineSource = 'measured' | 'simulated';
@@ -32,7 +32,16 @@ export interface TimelineColumns {
 }
 
 const COLUMN_NAMES = [
-  'cta', 'sm', 'item', 'phase', 'startNs', 'endNs', 'request', 'kvHead', 'kvTokens', 'partial',
+  'cta',
+  'sm',
+  'item',
+  'phase',
+  'startNs',
+  'endNs',
+  'request',
+  'kvHead',
+  'kvTokens',
+  'partial',
 ] as const satisfies readonly (keyof TimelineColumns)[];
 
 /** @throws WarpbookError INVALID_ARGUMENT; see the constructor of Timeline */

@@ -4,7 +4,7 @@
  * Hides the record layout and the 64-bit clock. Knows no schedule: whoever launched the kernel says which request, KV
  * head and length each item has.
  */
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import type { TimelineColumns } from './columns';
 import { Timeline } from './timeline';
 import { TRACE_PHASE, TRACE_RECORD, TRACE_RECORD_WORDS } from './trace-record';
@@ -116,9 +116,15 @@ function nsSince(records: Int32Array, word: number, origin: Clock): number {
 
 function emptyColumns(numSpans: number): TimelineColumns {
   return {
-    cta: new Int32Array(numSpans), sm: new Int32Array(numSpans), item: new Int32Array(numSpans),
-    phase: new Uint8Array(numSpans), startNs: new Float64Array(numSpans), endNs: new Float64Array(numSpans),
-    request: new Int32Array(numSpans).fill(-1), kvHead: new Int32Array(numSpans).fill(-1),
-    kvTokens: new Int32Array(numSpans), partial: new Uint8Array(numSpans),
+    cta: new Int32Array(numSpans),
+    sm: new Int32Array(numSpans),
+    item: new Int32Array(numSpans),
+    phase: new Uint8Array(numSpans),
+    startNs: new Float64Array(numSpans),
+    endNs: new Float64Array(numSpans),
+    request: new Int32Array(numSpans).fill(-1),
+    kvHead: new Int32Array(numSpans).fill(-1),
+    kvTokens: new Int32Array(numSpans),
+    partial: new Uint8Array(numSpans),
   };
 }

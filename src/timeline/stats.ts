@@ -19,7 +19,7 @@ export interface TimelineStats {
   readonly utilisation: number;
   /** 1 − utilisation; 0 for an empty timeline. */
   readonly idleShare: number;
-  /** Idle time after a lane's last span, as a share of numLanes × makespanNs: the tail that a better balance removes. */
+  /** Idle time after the lanes' last spans, as a share of numLanes × makespanNs: what a better balance removes. */
   readonly tailShare: number;
   /** Largest busy time over the mean: 1 is perfectly even. */
   readonly imbalance: number;
@@ -78,7 +78,8 @@ export function timelineStats(timeline: TimelineColumns, numCtas: number, by: 'c
       longest < 0
         ? undefined
         : {
-            item: timeline.item[longest], cta: timeline.cta[longest],
+            item: timeline.item[longest],
+            cta: timeline.cta[longest],
             durationNs: timeline.endNs[longest] - timeline.startNs[longest],
           },
   };

@@ -3,7 +3,7 @@
  * and drawn alike. Structure of arrays; spans in any order. Knows no schedule, device or chart.
  */
 import { requireInteger } from '../errors';
-import { type SpanPhase, type TimelineColumns, type TimelineSource, checkColumns } from './columns';
+import { checkColumns, type SpanPhase, type TimelineColumns, type TimelineSource } from './columns';
 import { type TimelineStats, timelineStats } from './stats';
 import { TRACE_PHASE } from './trace-record';
 
@@ -73,10 +73,15 @@ export class Timeline implements TimelineColumns {
   span(index: number): Span {
     requireInteger('index', index, 0, this.numSpans - 1);
     return {
-      cta: this.cta[index], sm: this.sm[index], item: this.item[index],
+      cta: this.cta[index],
+      sm: this.sm[index],
+      item: this.item[index],
       phase: this.phase[index] === TRACE_PHASE.merge ? 'merge' : 'tile',
-      startNs: this.startNs[index], endNs: this.endNs[index],
-      request: this.request[index], kvHead: this.kvHead[index], kvTokens: this.kvTokens[index],
+      startNs: this.startNs[index],
+      endNs: this.endNs[index],
+      request: this.request[index],
+      kvHead: this.kvHead[index],
+      kvTokens: this.kvTokens[index],
       partial: this.partial[index] === 1,
     };
   }
@@ -88,7 +93,7 @@ export class Timeline implements TimelineColumns {
 
   /**
    * How busy the lanes were.
-   * @param lanes 'cta' (default): one lane per CTA of the launch; 'sm': one per SM (CPU device: thread) that ran a span,
+   * @param lanes 'cta' (default): a lane per CTA of the launch; 'sm': one per SM (CPU device: thread) that ran a span,
    * the fairer view where a few threads play many CTAs
    */
   stats(lanes: 'cta' | 'sm' = 'cta'): TimelineStats {

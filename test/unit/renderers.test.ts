@@ -24,7 +24,9 @@ describe('the registry of renderers', () => {
   });
 
   test('asks a foreign object that displays itself, and recognisers for the others', async () => {
-    expect(await renderBundle({ [jupyterDisplay]: () => ({ 'text/plain': 'itself' }) })).toEqual({ 'text/plain': 'itself' });
+    expect(await renderBundle({ [jupyterDisplay]: () => ({ 'text/plain': 'itself' }) })).toEqual({
+      'text/plain': 'itself',
+    });
     expect(await renderBundle({ [jupyterDisplay]: () => 'no bundle' })).toBeUndefined();
     const isDuck = (value: object): value is { quack: string } => 'quack' in value;
     registerRecognizer(isDuck, (duck) => ({ 'text/plain': duck.quack }));

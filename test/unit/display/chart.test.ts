@@ -46,11 +46,18 @@ describe('Chart', () => {
   });
 
   test('saves by the extension of the name', async () => {
-    for (const [name, start] of [['a.svg', '<svg'], ['a.JSON', '{'], ['a.txt', 'Three CTAs'], ['a.png', '\x89PNG']] as const) {
+    for (const [name, start] of [
+      ['a.svg', '<svg'],
+      ['a.JSON', '{'],
+      ['a.txt', 'Three CTAs'],
+      ['a.png', '\x89PNG'],
+    ] as const) {
       await chart.save(join(folder, name));
       expect(readFileSync(join(folder, name), 'latin1').startsWith(start)).toBe(true);
     }
-    await expect(chart.save(join(folder, 'a.pdf'))).rejects.toThrow(/a\.pdf; wanted a name ending in \.png, \.svg, \.json or \.txt\./);
+    await expect(chart.save(join(folder, 'a.pdf'))).rejects.toThrow(
+      /a\.pdf; wanted a name ending in \.png, \.svg, \.json or \.txt\./,
+    );
     expect(existsSync(join(folder, 'a.pdf'))).toBe(false);
   });
 
@@ -69,7 +76,10 @@ describe('Chart', () => {
 
   test('132 CTAs and 2,000 bars are drawn in well under half a second', async () => {
     const kvLens = Array.from({ length: 50 }, (_, i) => 200 + ((i * 1999) % 4800));
-    const schedule = fixedSplitSize(512)(makeProblem({ kvLens, numQoHeads: 32, numKvHeads: 8, headDim: 128 }), machines.h100);
+    const schedule = fixedSplitSize(512)(
+      makeProblem({ kvLens, numQoHeads: 32, numKvHeads: 8, headDim: 128 }),
+      machines.h100,
+    );
     expect(schedule.numTiles).toBeGreaterThan(1_900);
     await chart.toPng();
     const times: number[] = [];

@@ -4,7 +4,9 @@ import { cleanLabel, cleanText, displayWidth, escapeHtml, escapeScriptJson, pad 
 
 describe('escapeHtml', () => {
   test('escapes markup in content and in attributes of either quote', () => {
-    expect(escapeHtml(`<img src=x onerror="a('b')"> & more`)).toBe('&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt; &amp; more');
+    expect(escapeHtml(`<img src=x onerror="a('b')"> & more`)).toBe(
+      '&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt; &amp; more',
+    );
   });
 
   test('of any string leaves no markup, no quote and no control character', () => {
@@ -26,7 +28,8 @@ test('escapeScriptJson can be the content of a script element and parses back', 
 
 describe('cleanText', () => {
   test('drops what steers a terminal and keeps newlines and tabs', () => {
-    const hostile = 'a\x1b[31mred\x1b[0m\tb\r\nc\x1b]0;title\x07d\x1b]52;c;ZWNobyBw\x1b\\e\x9b2Jf\x07g\x00h\x1bci\rj\u202ek\ufffel\ud800m';
+    const hostile =
+      'a\x1b[31mred\x1b[0m\tb\r\nc\x1b]0;title\x07d\x1b]52;c;ZWNobyBw\x1b\\e\x9b2Jf\x07g\x00h\x1bci\rj\u202ek\ufffel\ud800m';
     expect(cleanText(hostile)).toBe('ared\tb\ncdefghijklm');
   });
 

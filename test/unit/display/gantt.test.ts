@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { gantt } from '../../../src/display/gantt';
-import { machines, cpuMachine } from '../../../src/schedule/machine';
-import { policies } from '../../../src/schedule/policies/known';
+import { cpuMachine, machines } from '../../../src/schedule/machine';
 import { fixedSplitSize } from '../../../src/schedule/policies/fixed-split-size';
+import { policies } from '../../../src/schedule/policies/known';
 import { makeProblem } from '../../../src/schedule/problem';
 import { Schedule } from '../../../src/schedule/schedule';
 import { timelineOf } from '../timeline/spans';
@@ -41,15 +41,26 @@ describe('the Gantt of a Schedule', () => {
     expect(spec.$schema).toBe('https://vega.github.io/schema/vega-lite/v5.json');
     expect(spec.background).toBe('#ffffff');
     expect(spec.title.text).toBe('Schedule: fixedSplitSize(1024)');
-    expect(spec.title.subtitle.join(' · ')).toMatch(/^CPU · 10 tiles on 3 CTAs · longest [\d,]+ tokens · [\d.]+ % busy · 2 merges$/);
+    expect(spec.title.subtitle.join(' · ')).toMatch(
+      /^CPU · 10 tiles on 3 CTAs · longest [\d,]+ tokens · [\d.]+ % busy · 2 merges$/,
+    );
     const bars = spec.layer[1];
     expect(bars.encoding.x.axis.title).toBe('KV tokens (scheduled)');
     expect(bars.encoding.y.axis.title).toBe('CTA');
     expect(bars.data.values).toHaveLength(schedule.numTiles);
     expect(bars.encoding.tooltip.map((entry) => entry.title)).toEqual([
-      'CTA', 'Item', 'Phase', 'Request', 'KV head', 'KV tokens', 'Start (tokens)',
+      'CTA',
+      'Item',
+      'Phase',
+      'Request',
+      'KV head',
+      'KV tokens',
+      'Start (tokens)',
     ]);
-    expect(bars.params?.[0]).toMatchObject({ bind: 'scales', select: { zoom: 'wheel![event.ctrlKey || event.metaKey]' } });
+    expect(bars.params?.[0]).toMatchObject({
+      bind: 'scales',
+      select: { zoom: 'wheel![event.ctrlKey || event.metaKey]' },
+    });
     expect(JSON.parse(JSON.stringify(spec))).toEqual(spec);
   });
 
@@ -61,7 +72,13 @@ describe('the Gantt of a Schedule', () => {
         const tile = schedule.tile(t);
         const tokens = tile.kvEnd - tile.kvStart;
         expect(bars[t]).toMatchObject({
-          lane: cta, start: at, end: at + tokens, item: t, request: String(tile.request), kvHead: String(tile.kvHead), kvTokens: tokens,
+          lane: cta,
+          start: at,
+          end: at + tokens,
+          item: t,
+          request: String(tile.request),
+          kvHead: String(tile.kvHead),
+          kvTokens: tokens,
           phase: tile.partialSlot >= 0 ? 'partial tile' : 'tile',
         });
         at += tokens;
@@ -72,10 +89,17 @@ describe('the Gantt of a Schedule', () => {
   test('deals the tiles of one queue to the CTA that is free first', () => {
     const { policy, problem, machine } = schedule;
     const queued = new Schedule(policy, problem, machine, {
-      ...schedule, tiles: schedule.tiles, ctaIndptr: schedule.ctaIndptr, dispatch: 'queue',
+      ...schedule,
+      tiles: schedule.tiles,
+      ctaIndptr: schedule.ctaIndptr,
+      dispatch: 'queue',
     } as Schedule);
     const bars = specOf(queued).layer[1].data.values as { lane: number; start: number; end: number }[];
-    expect(bars.slice(0, 3).map((bar) => [bar.lane, bar.start])).toEqual([[0, 0], [1, 0], [2, 0]]);
+    expect(bars.slice(0, 3).map((bar) => [bar.lane, bar.start])).toEqual([
+      [0, 0],
+      [1, 0],
+      [2, 0],
+    ]);
     const freeAt = [0, 0, 0];
     for (const bar of bars) {
       expect(bar.start).toBe(Math.min(...freeAt));
@@ -85,7 +109,10 @@ describe('the Gantt of a Schedule', () => {
   });
 
   test('an empty batch draws empty lanes', async () => {
-    const empty = policies.noSplit(makeProblem({ kvLens: [], numQoHeads: 4, numKvHeads: 2, headDim: 64 }), cpuMachine(2));
+    const empty = policies.noSplit(
+      makeProblem({ kvLens: [], numQoHeads: 4, numKvHeads: 2, headDim: 64 }),
+      cpuMachine(2),
+    );
     const chart = gantt(empty);
     expect(await chart.toSvg()).toContain('<svg');
     expect(chart.toText()).toContain('0 │····');
@@ -103,11 +130,28 @@ describe('the Gantt of a Timeline', () => {
     expect(bars.encoding.x.axis.title).toBe('Time (µs)');
     expect(bars.encoding.x.scale.domain).toEqual([0, 20]);
     expect(bars.data.values[3]).toEqual({
-      lane: 2, start: 16, end: 17, cta: 2, sm: 3, item: 3, phase: 'merge', request: 'several', kvHead: 'several', kvTokens: 0,
+      lane: 2,
+      start: 16,
+      end: 17,
+      cta: 2,
+      sm: 3,
+      item: 3,
+      phase: 'merge',
+      request: 'several',
+      kvHead: 'several',
+      kvTokens: 0,
     });
     expect(bars.encoding.color.scale.domain).toEqual(['0', '1', '2', 'several']);
     expect(bars.encoding.tooltip.map((entry) => entry.title)).toEqual([
-      'CTA', 'SM', 'Item', 'Phase', 'Request', 'KV head', 'KV tokens', 'Start (µs)', 'Duration (µs)',
+      'CTA',
+      'SM',
+      'Item',
+      'Phase',
+      'Request',
+      'KV head',
+      'KV tokens',
+      'Start (µs)',
+      'Duration (µs)',
     ]);
   });
 
@@ -131,7 +175,10 @@ describe('the Gantt of a Timeline', () => {
   });
 
   test('more than 20 requests have no legend', () => {
-    const many = timelineOf(1, Array.from({ length: 21 }, (_, i) => ({ cta: 0, startNs: i, endNs: i + 1, request: i })));
+    const many = timelineOf(
+      1,
+      Array.from({ length: 21 }, (_, i) => ({ cta: 0, startNs: i, endNs: i + 1, request: i })),
+    );
     expect(specOf(many).layer[1].encoding.color.legend).toBeNull();
   });
 });

@@ -57,6 +57,24 @@ describe('progress in a log', () => {
   });
 });
 
+test('progress in a terminal redraws one line and ends with it', () => {
+  const written: string[] = [];
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => written.push(String(text)) > 0);
+  const { isTTY } = process.stderr;
+  process.stderr.isTTY = true;
+  try {
+    const bar = progress('Cells', 3);
+    bar.update(3, 'last');
+    bar.finish();
+  } finally {
+    process.stderr.isTTY = isTTY;
+  }
+  const text = written.join('');
+  expect(text).toContain('Cells  ──');
+  expect(text).toMatch(/━{28} {2}100 % {2}3 of 3 .* last/);
+  expect(text.match(/\n/g)).toHaveLength(1);
+});
+
 test('the line of a bar', () => {
   const state = { label: 'Run', total: 4, done: 1, note: 'cell 2', elapsedNs: 1.2e9 };
   expect(progressLine(state)).toBe(`Run  ${'━'.repeat(7)}${'─'.repeat(21)}   25 %  1 of 4  1.20 s  cell 2`);

@@ -1,4 +1,4 @@
-import { from, table as arqueroTable } from 'arquero';
+import { table as arqueroTable, from } from 'arquero';
 import { describe, expect, test } from 'vitest';
 import { table } from '../../../src/display/table';
 
@@ -30,16 +30,26 @@ describe('table() as text', () => {
   });
 
   test('aligns wide characters by the columns they take', () => {
-    expect(table([{ name: '日本語', n: 1 }, { name: 'abc', n: 22 }]).toText()).toBe(
-      ['name     n', '──────  ──', '日本語   1', 'abc     22'].join('\n'),
-    );
+    expect(
+      table([
+        { name: '日本語', n: 1 },
+        { name: 'abc', n: 22 },
+      ]).toText(),
+    ).toBe(['name     n', '──────  ──', '日本語   1', 'abc     22'].join('\n'));
   });
 });
 
 describe('formats of numbers', () => {
   const column = (values: unknown[], decimals?: number): string[] => {
-    const shown = table(values.map((value) => ({ v: value })), decimals === undefined ? {} : { decimals: { v: decimals } });
-    return shown.toText().split('\n').slice(2).map((line) => line.trim());
+    const shown = table(
+      values.map((value) => ({ v: value })),
+      decimals === undefined ? {} : { decimals: { v: decimals } },
+    );
+    return shown
+      .toText()
+      .split('\n')
+      .slice(2)
+      .map((line) => line.trim());
   };
   test.each([
     ['integers', [1, 1234567, -5], ['1', '1,234,567', '-5']],
@@ -65,8 +75,14 @@ describe('table() of an arquero table', () => {
     const shown = arqueroTable({ request: ['a', 'b', 'c'], tokens: [3000, 1, 200] })
       .filter((row: { tokens: number }) => row.tokens > 100)
       .orderby('tokens');
-    expect(table(shown).toText()).toBe(['request  tokens', '───────  ──────', 'c           200', 'a         3,000'].join('\n'));
-    expect(table(from(rows), { columns: ['tiles', 'policy'] }).toText().split('\n')[0]).toBe(' tiles  policy');
+    expect(table(shown).toText()).toBe(
+      ['request  tokens', '───────  ──────', 'c           200', 'a         3,000'].join('\n'),
+    );
+    expect(
+      table(from(rows), { columns: ['tiles', 'policy'] })
+        .toText()
+        .split('\n')[0],
+    ).toBe(' tiles  policy');
   });
 });
 
@@ -81,7 +97,8 @@ describe('table() as HTML', () => {
   test('escapes every string', () => {
     const hostile = '<img src=x onerror=alert(1)>"\'&\x1b[31m';
     const shown = table([{ [hostile]: hostile, n: 1 }], { title: hostile, units: { n: hostile } });
-    expect(shown.toHtml()).not.toMatch(/<img|\x1b/);
+    expect(shown.toHtml()).not.toContain('<img');
+    expect(shown.toHtml()).not.toContain('\x1b');
     expect(shown.toHtml().match(/&lt;img src=x onerror=alert\(1\)&gt;&quot;&#39;&amp;/g)).toHaveLength(4);
     expect(shown.toText()).not.toContain('\x1b');
   });
@@ -95,7 +112,9 @@ describe('long, empty and bad tables', () => {
   test('rows beyond maxRows are counted', () => {
     const many = Array.from({ length: 1500 }, (_, i) => ({ i }));
     expect(table(many, { maxRows: 2 }).toText().split('\n').slice(2)).toEqual(['0', '1', '… and 1,498 more rows']);
-    expect(table(many, { maxRows: 1499 }).toHtml()).toContain('<tfoot><tr><td colspan="1">… and 1 more row</td></tr></tfoot>');
+    expect(table(many, { maxRows: 1499 }).toHtml()).toContain(
+      '<tfoot><tr><td colspan="1">… and 1 more row</td></tr></tfoot>',
+    );
   });
 
   test('no rows', () => {
@@ -112,6 +131,8 @@ describe('long, empty and bad tables', () => {
   test('what is no table', () => {
     expect(() => table(3 as never)).toThrow('table() wants an array of objects, one per row, or an arquero table.');
     expect(() => table([1] as never)).toThrow('table() wants an array of objects');
-    expect(() => table(rows, { columns: ['nope'] })).toThrow('The table has no column nope; it has policy, tiles, makespan, share.');
+    expect(() => table(rows, { columns: ['nope'] })).toThrow(
+      'The table has no column nope; it has policy, tiles, makespan, share.',
+    );
   });
 });

@@ -6,7 +6,8 @@ export function timelineOf(
   spans: readonly (Partial<Span> & Pick<Span, 'cta' | 'startNs' | 'endNs'>)[],
   source: 'measured' | 'simulated' = 'measured',
 ): Timeline {
-  const column = (pick: (span: (typeof spans)[number], i: number) => number): Int32Array => Int32Array.from(spans, pick);
+  const column = (pick: (span: (typeof spans)[number], i: number) => number): Int32Array =>
+    Int32Array.from(spans, pick);
   return new Timeline(source, numCtas, {
     cta: column((s) => s.cta),
     sm: column((s) => s.sm ?? s.cta),

@@ -50,7 +50,14 @@ describe('Timeline.stats', () => {
 
   test('an empty timeline has zeros, not NaN', () => {
     const stats = timelineOf(4, []).stats();
-    expect(stats).toMatchObject({ makespanNs: 0, utilisation: 0, idleShare: 0, tailShare: 0, imbalance: 1, longestTile: undefined });
+    expect(stats).toMatchObject({
+      makespanNs: 0,
+      utilisation: 0,
+      idleShare: 0,
+      tailShare: 0,
+      imbalance: 1,
+      longestTile: undefined,
+    });
     expect(timelineOf(0, []).stats('sm').numLanes).toBe(0);
   });
 });
@@ -58,9 +65,9 @@ describe('Timeline.stats', () => {
 describe('Timeline', () => {
   test('refuses columns of different lengths and indices outside', () => {
     const timeline = timelineOf(1, [{ cta: 0, startNs: 0, endNs: 1 }]);
-    expect(() => new Timeline('measured', 1, { ...timeline, cta: timeline.cta, kvHead: new Int32Array(3) } as Timeline)).toThrow(
-      "The timeline's column kvHead has 3 entries; wanted 1, as many as cta has.",
-    );
+    expect(
+      () => new Timeline('measured', 1, { ...timeline, cta: timeline.cta, kvHead: new Int32Array(3) } as Timeline),
+    ).toThrow("The timeline's column kvHead has 3 entries; wanted 1, as many as cta has.");
     expect(() => timeline.span(1)).toThrow('index is 1; wanted an integer from 0 to 0.');
     expect(() => new Timeline('measured', 1.5, timeline)).toThrow('numCtas is 1.5; wanted an integer of at least 0.');
   });
