@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "cpu/attention/append_kv.h"
+#include "cpu/attention/attention.h"
 #include "cpu/ops/ops.h"
 #include "cpu/program.h"
 #include "cpu/programs.h"
@@ -19,6 +20,7 @@ const Program noop_program{"noop", 0, run_noop};
 const Program* const kPrograms[] = {
     &noop_program,
     &append_kv_program,
+    &attention_program,
     &tensor_arange_program,
     &tensor_compare_program,
     &tensor_copy_program,

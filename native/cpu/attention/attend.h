@@ -1,0 +1,204 @@
+// One job: rows of one KV head against a range of keys, from loading the queries to writing output or partial state.
+//
+// The running sums are kept in three steps: a block of kBlockKeys keys in registers, kBlocksPerFlush blocks in
+// float32, everything before that in float64. So the error does not grow with the number of keys.
+#pragma once
+
+#include "cpu/attention/key_blocks.h"
+#include "cpu/attention/micro_kernels.h"
+#include "cpu/attention/output.h"
+#include "cpu/attention/scratch.h"
+#include "cpu/attention/softmax.h"
+
+namespace warpbook::cpu::WB_ISA {
+
+// Converts a row to float32. `probe` stays 0 as long as all elements are finite.
+template <class T>
+WB_INLINE void convert_row(const T* source, HeadDim dim, float* target, Vec& probe) {
+  for (int c = 0; c < dim.chunks + dim.half; ++c) {
+    const Vec x = load_chunk(source + c * kWidth, c == dim.chunks);
+    probe = fma(x, zero(), probe);
+    store(target + c * kWidth, x);
+  }
+}
+
+template <class T>
+class Attention {
+ public:
+  Attention(const AttendJob& job, const Scratch& scratch)
+      : job_(job), scratch_(scratch), head_dim_(job.params->head_dim), stride_(padded_head_dim(head_dim_)),
+        dim_(head_dim_in_vectors(head_dim_)), mask_(*job.params, job.rows, job.num_rows) {}
+
+  void run() {
+    load_queries(job_, scratch_.q, stride_);
+    memset(scratch_.sums, 0, sizeof(float) * job_.num_rows * stride_);
+    memset(scratch_.totals, 0, sizeof(double) * job_.num_rows * stride_);
+
+    KeyBlocks<T> source(job_, mask_);
+    KeyBlock<T> blocks[2];
+    int current = 0;
+    int unflushed = 0;
+    bool more = source.next(blocks[current]);
+    while (more) {
+      KeyBlock<T>& next = blocks[1 - current];
+      more = source.next(next);
+      attend_block(blocks[current], more ? &next : nullptr);
+      current = 1 - current;
+      if (++unflushed == kBlocksPerFlush) {
+        flush();
+        unflushed = 0;
+      }
+    }
+    flush();
+    write_result();
+  }
+
+ private:
+  // Up to here the products convert keys and values on their way into registers, once for each group of rows; more
+  // rows are served from a block that was converted once.
+  static constexpr int kRowsConvertedInPlace = sizeof(T) == 1 ? kScoreRows : 2 * kScoreRows;
+  // Rows of the next block that are asked for with each four keys' logits; the weights' part takes the rest.
+  static constexpr int kAskedPerScores = 3;
+
+  // Memory is the bottleneck of decode, so there is always a load on its way: while a block's logits and weights are
+  // computed the next block's keys are asked for, and while its values are summed the next block's values.
+  void attend_block(const KeyBlock<T>& block, const KeyBlock<T>* next) {
+    const T* const* next_keys = next != nullptr ? next->keys : nullptr;
+    const T* const* next_values = next != nullptr ? next->values : nullptr;
+    const bool convert = job_.num_rows > kRowsConvertedInPlace && sizeof(T) < sizeof(float);
+    int asked = 0;
+    if (convert) {
+      convert_block(block.keys, next_keys, block.num_keys, scratch_.keys);
+      const float* const* keys = rows_of(scratch_.keys, block.num_keys);
+      for (int j = 0; j < block.num_keys; j += 4) score_keys(keys + j, converted_dim(), j);
+    } else {
+      for (int j = 0; j < block.num_keys; j += 4) {
+        asked = ask_for(next_keys, asked, kAskedPerScores);
+        score_keys(block.keys + j, dim_, j);
+      }
+    }
+
+    const int per_row = convert ? 0 : (kBlockKeys - asked + job_.num_rows - 1) / job_.num_rows;
+    for (int r = 0; r < job_.num_rows; ++r) {
+      asked = ask_for(next_keys, asked, per_row);
+      const VisibleKeys visible = visible_keys(block, r);
+      factors_[r] = update_softmax(scratch_.scores + r * kBlockKeys, visible.begin, visible.end,
+                                   job_.params->sm_scale * job_.params->k_scale, job_.params->logits_soft_cap,
+                                   states_[r]);
+    }
+
+    if (convert || block.masked) {
+      const bool finite = convert_block(block.values, next_values, block.num_keys, scratch_.values);
+      const float* const* values = rows_of(scratch_.values, block.num_keys);
+      if (block.masked && !finite) {
+        add_visible_values(block, values);
+      } else {
+        value_rows<float>(job_.num_rows, scratch_.scores, values, nullptr, block.num_keys, converted_dim(), factors_,
+                          scratch_.sums, stride_);
+      }
+    } else {
+      value_rows<T>(job_.num_rows, scratch_.scores, block.values, next_values, block.num_keys, dim_, factors_,
+                    scratch_.sums, stride_);
+    }
+  }
+
+  // Prefetches `count` rows from number `asked` on, and returns the number of the next one.
+  int ask_for(const T* const* rows, int asked, int count) const {
+    const int end = asked + count < kBlockKeys ? asked + count : kBlockKeys;
+    for (int i = asked; rows != nullptr && i < end; ++i) prefetch(rows[i], head_dim_);
+    return end;
+  }
+
+  template <class K>
+  void score_keys(const K* const* keys, HeadDim dim, int first) {
+    score_rows(job_.num_rows, scratch_.q, stride_, keys, dim, scratch_.scores + first);
+  }
+
+  // A masked value may be anything, and 0 * NaN is NaN: where there is such a value, each row reads only what it sees.
+  void add_visible_values(const KeyBlock<T>& block, const float* const* values) {
+    for (int r = 0; r < job_.num_rows; ++r) {
+      const VisibleKeys visible = visible_keys(block, r);
+      const int count = visible.end > visible.begin ? visible.end - visible.begin : 0;
+      value_rows<float>(1, scratch_.scores + r * kBlockKeys + visible.begin, values + visible.begin, nullptr, count,
+                        converted_dim(), factors_ + r, scratch_.sums + r * stride_, stride_);
+    }
+  }
+
+  VisibleKeys visible_keys(const KeyBlock<T>& block, int row) const {
+    if (!block.masked) return {0, block.num_keys};
+    return mask_.visible(job_.rows[row].position, block.position, block.num_keys);
+  }
+
+  // Returns whether all elements are finite.
+  bool convert_block(const T* const* source, const T* const* ahead, int num_keys, float* target) {
+    Vec probe = zero();
+    for (int j = 0; j < num_keys; ++j) {
+      if (ahead != nullptr) prefetch(ahead[j], head_dim_);
+      convert_row(source[j], dim_, target + j * stride_, probe);
+    }
+    return reduce_add(probe) == 0.0f;
+  }
+
+  // Converted rows are whole vectors: their padding is written as 0.
+  HeadDim converted_dim() const { return {dim_.chunks + dim_.half, false}; }
+
+  const float* const* rows_of(const float* converted, int num_keys) {
+    for (int j = 0; j < kBlockKeys; ++j) {
+      converted_rows_[j] = converted + (j < num_keys ? j : num_keys - 1) * stride_;
+    }
+    return converted_rows_;
+  }
+
+  void flush() {
+    for (int r = 0; r < job_.num_rows; ++r) {
+      float* sums = scratch_.sums + r * stride_;
+      double* totals = scratch_.totals + r * stride_;
+      const double factor = states_[r].pending;
+      states_[r].pending = 1;
+      for (int d = 0; d < stride_; ++d) {
+        totals[d] = totals[d] * factor + sums[d];
+        sums[d] = 0;
+      }
+    }
+  }
+
+  // A row that saw no key has the sum 0: its output is 0 and its LSE -inf.
+  void write_result() {
+    for (int r = 0; r < job_.num_rows; ++r) {
+      const RowState& state = states_[r];
+      const bool empty = state.sum == 0;
+      const double scale = empty ? 0 : job_.params->v_scale / state.sum;
+      const double* totals = scratch_.totals + r * stride_;
+      float* row = scratch_.sums + r * stride_;
+      for (int d = 0; d < head_dim_; ++d) row[d] = static_cast<float>(totals[d] * scale);
+      const float lse = empty ? -INFINITY : static_cast<float>(state.max + log(state.sum));
+      if (job_.partial_slot >= 0) {
+        write_partial(*job_.params, job_.partial_slot + r, row, lse);
+      } else {
+        write_output(*job_.params, job_.rows[r], row, lse);
+      }
+    }
+  }
+
+  const AttendJob& job_;
+  const Scratch& scratch_;
+  const int head_dim_;
+  const int stride_;
+  const HeadDim dim_;
+  const Mask mask_;
+  RowState states_[kMaxRows];
+  float factors_[kMaxRows];
+  const float* converted_rows_[kBlockKeys];
+};
+
+static void attend(const AttendJob& job, const Scratch& scratch) {
+  switch (job.params->kv_dtype) {
+    case DTYPE_FLOAT32: return Attention<float>(job, scratch).run();
+    case DTYPE_FLOAT16: return Attention<Float16>(job, scratch).run();
+    case DTYPE_BFLOAT16: return Attention<BFloat16>(job, scratch).run();
+    case DTYPE_FLOAT8_E4M3FN: return Attention<Float8E4M3>(job, scratch).run();
+    case DTYPE_FLOAT8_E5M2: return Attention<Float8E5M2>(job, scratch).run();
+  }
+}
+
+}  // namespace warpbook::cpu::WB_ISA
