@@ -116,12 +116,13 @@ function firstHeading(notebook: NotebookLike): string | undefined {
 
 /** Replaces each picture by the chart it shows; where that fails the picture stays. */
 const EMBED_CHARTS = `
+const actions = { export: true, source: false, compiled: false, editor: false };
 for (const holder of document.querySelectorAll('figure.chart')) {
   const spec = JSON.parse(document.getElementById(holder.dataset.spec).textContent);
   const target = document.createElement('div');
   const picture = holder.firstElementChild;
   holder.appendChild(target);
-  vegaEmbed(target, spec, { ast: true, actions: { export: true, source: false, compiled: false, editor: false } }).then(
+  vegaEmbed(target, spec, { ast: true, renderer: 'canvas', actions }).then(
     () => { picture.hidden = true; holder.classList.add('live'); },
     (error) => { target.remove(); console.error(error); },
   );

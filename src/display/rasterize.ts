@@ -27,11 +27,11 @@ export async function svgToPng(svg: string, scale: number = 2): Promise<Uint8Arr
   const image = new Resvg(svg, {
     font: {
       loadSystemFonts: false,
-      fontFiles: ['DejaVuSans.ttf', 'DejaVuSans-Bold.ttf', 'DejaVuSansMono.ttf'].map(fontFile),
+      fontFiles: ['DejaVuSans.ttf', 'DejaVuSans-Bold.ttf'].map(fontFile),
       defaultFontFamily: 'DejaVu Sans',
       sansSerifFamily: 'DejaVu Sans',
       serifFamily: 'DejaVu Sans',
-      monospaceFamily: 'DejaVu Sans Mono',
+      monospaceFamily: 'DejaVu Sans',
     },
     fitTo: { mode: 'zoom', value: scale },
   });
