@@ -33,13 +33,18 @@ void PromiseWorker::Pending::settle() {
 }
 
 void PromiseWorker::call_js(Napi::Env env, Napi::Function, PromiseWorker* worker, Pending* pending) {
+  // Without an environment the queue is being emptied after its end.
   if (env != nullptr) {
     Napi::HandleScope scope(env);
     if (--worker->num_pending_ == 0) worker->function_.Unref(env);
-    if (pending->make_value_) {
-      pending->deferred_.Resolve(pending->make_value_(env));
-    } else {
-      pending->deferred_.Reject(make_error(env, pending->code_, pending->message_));
+    try {
+      if (pending->make_value_) {
+        pending->deferred_.Resolve(pending->make_value_(env));
+      } else {
+        pending->deferred_.Reject(make_error(env, pending->code_, pending->message_));
+      }
+    } catch (const Napi::Error&) {
+      // JavaScript can't run any more: a worker thread is being terminated, and whoever waited goes with it.
     }
   }
   delete pending;

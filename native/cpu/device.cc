@@ -101,7 +101,7 @@ void Device::destroy_stream(Handle stream) {
   if (streams_.get(stream).capture) throw Misuse("got destroy_stream for a stream that is being captured");
   std::unique_ptr<Stream> closing = streams_.take(stream).stream;
   closing->close();
-  closed_streams_.push_back({std::move(closing), {}});
+  closed_streams_.push_back({{}, std::move(closing)});
   reap_closed_streams();
 }
 

@@ -108,10 +108,11 @@ class Device {
     std::shared_ptr<Capture> capture;
   };
 
-  // Destroyed by the caller, but still finishing what was enqueued, with its shares of memory freed since.
+  // Destroyed by the caller, but still finishing what was enqueued, with its shares of memory freed since; the stream
+  // is declared last, so that it ends before they do.
   struct ClosedStream {
-    std::unique_ptr<Stream> stream;
     std::vector<MemoryPtr> released;
+    std::unique_ptr<Stream> stream;
   };
 
   Stream& eager_stream(Handle stream, const char* call);
