@@ -45,12 +45,14 @@ export function runCommand(): Command {
 
 function parseSeconds(text: string): number {
   const seconds = Number(text);
-  if (!(seconds > 0) || !Number.isFinite(seconds)) throw new InvalidArgumentError('Wanted a number of seconds above 0.');
+  if (!(seconds > 0) || !Number.isFinite(seconds))
+    throw new InvalidArgumentError('Wanted a number of seconds above 0.');
   return seconds;
 }
 
 async function runAll(paths: readonly string[], flags: Flags, command: Command): Promise<void> {
-  if (flags.html && flags.out === undefined) command.error('error: --html needs --out <dir>: that is where the page goes');
+  if (flags.html && flags.out === undefined)
+    command.error('error: --html needs --out <dir>: that is where the page goes');
   const names = paths.map((path) => basename(path, '.ipynb'));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (flags.out !== undefined && twice !== undefined) {

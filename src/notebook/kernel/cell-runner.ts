@@ -8,7 +8,14 @@ import { format } from 'node:util';
 import { type FrontEnd, frontEndKey } from '../display';
 import type { Content, FailureNote } from '../run/protocol';
 import { CellCompiler } from './compiler';
-import { type CellSource, describeDiagnostics, describeThrown, scriptNameOf, type StackContext } from './failure';
+import {
+  type CellSource,
+  describeDiagnostics,
+  describeInterruption,
+  describeThrown,
+  type StackContext,
+  scriptNameOf,
+} from './failure';
 import { CellModules } from './modules';
 import { CellOutput, type Publish, type StreamName } from './output';
 import { makePrelude, PRELUDE_ERROR, type Prelude } from './prelude';
@@ -45,6 +52,7 @@ export class CellRunner {
   private readonly stacks: StackContext;
   private current: Cell | undefined;
   private running = false;
+  private interrupted = false;
   private executionCount = 0;
   private result: { value: unknown } | undefined;
   private errors: unknown[][] = [];
@@ -67,7 +75,14 @@ export class CellRunner {
     this.executor = tslab.createExecutor(
       root,
       { node: wrapped, browser: wrapped, close: () => this.compiler.close() },
-      { log: (value) => { this.result = { value }; }, error: (...args) => { this.errors.push(args); } },
+      {
+        log: (value) => {
+          this.result = { value };
+        },
+        error: (...args) => {
+          this.errors.push(args);
+        },
+      },
     );
     this.stacks = { mapper: (script) => this.compiler.mapper(script), cell: (label) => this.sources.get(label) };
   }
@@ -111,6 +126,7 @@ export class CellRunner {
     this.sources.set(label, { label, code: request.code });
     this.current = cell;
     this.running = true;
+    this.interrupted = false;
     if (!request.silent) output.send('execute_input', { code: request.code, execution_count: executionCount });
     if (this.preludeProblem) output.write('stderr', this.preludeProblem);
     this.preludeProblem = undefined;
@@ -133,7 +149,9 @@ export class CellRunner {
 
   /** Ends the running cell at its next await; a synchronous loop is ended by SIGINT itself. */
   interrupt(): void {
-    if (this.running) this.executor.interrupt();
+    if (!this.running) return;
+    this.interrupted = true;
+    this.executor.interrupt();
   }
 
   private conclude(cell: Cell, thrown: FailureNote | undefined, executionCount: number): CellOutcome {
@@ -158,6 +176,8 @@ export class CellRunner {
     let ok: boolean;
     try {
       await this.modules.prepare(this.compiler.importsOf(cell.code));
+      // The executor has nothing to interrupt as long as packages are loaded.
+      if (this.interrupted) return describeInterruption();
       ok = await this.executor.execute(cell.code);
     } catch (error) {
       return describeThrown(error, cell, this.stacks);

@@ -6,8 +6,16 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type * as TypeScript from '@tslab/typescript-for-tslab';
 import { packageName, packageRoot, packageTypes } from './package-paths';
+import { expandShorthands } from './shorthand';
 import { composeMaps, dropMapComment, type PositionMapper, splitInlineMap } from './source-map';
-import { type Converter, type ConvertResult, type Diagnostic, loadTslab, type Tslab, type TypeScriptApi } from './tslab';
+import {
+  type Converter,
+  type ConvertResult,
+  type Diagnostic,
+  loadTslab,
+  type Tslab,
+  type TypeScriptApi,
+} from './tslab';
 
 /** Lines that stand before a cell's own text in the script that runs; see {@link CellCompiler.wrapped}. */
 const SCRIPT_LINES_BEFORE = 1;
@@ -45,7 +53,10 @@ export class CellCompiler {
           return starting && path.endsWith(EARLIER_DECLARATIONS) ? `${content}${first}` : content;
         };
       },
-      host: (host, ts) => resolveFromAnywhere(ts, host),
+      host: (host, ts) => {
+        resolveFromAnywhere(ts, host);
+        expandShorthands(ts, host);
+      },
       transpile: (real) => this.transpileKeepingMaps(real),
     });
     this.inner = this.tslab.createConverter({ isJS: false, isBrowser: false });
@@ -84,7 +95,7 @@ export class CellCompiler {
     if (prepared) return prepared;
     this.mapsByCode.clear();
     const result = this.inner.convert(declarations, source);
-    this.diagnostics = result.diagnostics;
+    this.diagnostics = this.inCell(result.diagnostics, source);
     for (const { path, data } of result.sideOutputs ?? []) {
       const map = this.mapsByCode.get(data);
       if (map) this.mappers.set(path, map);
@@ -94,6 +105,30 @@ export class CellCompiler {
     if (map) this.mappers.set(this.scriptName, cellMapper(map, result.output.split('\n').length));
     // The executor puts its function head on the first line: an empty one keeps the cell's columns as they are.
     return { ...result, output: `\n${result.output}\n//# sourceURL=${this.scriptName}` };
+  }
+
+  /**
+   * tslab appends a line of exports to a cell, and with an unclosed bracket it's that line that TypeScript complains
+   * about. Then the syntax errors of the cell alone are what the user can read.
+   */
+  private inCell(diagnostics: readonly Diagnostic[], source: string): readonly Diagnostic[] {
+    const numLines = source.split('\n').length;
+    if (!diagnostics.some(({ start, fileName }) => fileName === undefined && start.line >= numLines))
+      return diagnostics;
+    const { ts } = this.tslab;
+    const file = ts.createSourceFile('cell.ts', source, ts.ScriptTarget.Latest);
+    const { parseDiagnostics } = file as unknown as { parseDiagnostics: readonly TypeScript.DiagnosticWithLocation[] };
+    const position = (offset: number) => ({ offset, ...file.getLineAndCharacterOfPosition(offset) });
+    const errors = parseDiagnostics.map(
+      ({ start, length, messageText, category, code }): Diagnostic => ({
+        start: position(start),
+        end: position(start + length),
+        messageText: ts.flattenDiagnosticMessageText(messageText, '\n'),
+        category,
+        code,
+      }),
+    );
+    return errors.length > 0 ? errors : diagnostics;
   }
 
   private transpileKeepingMaps(real: TypeScriptApi['transpileModule']): TypeScriptApi['transpileModule'] {

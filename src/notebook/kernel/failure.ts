@@ -41,7 +41,10 @@ export function describeDiagnostics(diagnostics: readonly Diagnostic[], cell: Ce
     const { line, column, excerpt } = locate(first, cell);
     const where = first.fileName ? `${first.fileName}, line ${line}` : `cell ${cell.label}, line ${line}`;
     traceback.push(`TypeScript error TS${first.code} (${where}, column ${column}): ${first.messageText}`);
-    traceback.push(...rest.map((diagnostic, depth) => `${'  '.repeat(depth + 1)}${diagnostic.messageText}`), ...excerpt);
+    traceback.push(
+      ...rest.map((diagnostic, depth) => `${'  '.repeat(depth + 1)}${diagnostic.messageText}`),
+      ...excerpt,
+    );
   }
   const [first] = diagnostics;
   const { line } = locate(first, cell);
@@ -55,7 +58,7 @@ function locate(diagnostic: Diagnostic, cell: CellSource): { line: number; colum
     return { line: diagnostic.start.line + 1, column: diagnostic.start.character + 1, excerpt: [] };
   }
   const lines = cell.code.split('\n');
-  // tslab appends a line of its own; an unclosed bracket is reported there, beyond the cell's end.
+  // A place beyond the cell's end lies in the line that tslab appends.
   const inside = diagnostic.start.line < lines.length;
   const line = inside ? diagnostic.start.line + 1 : lines.length;
   const column = inside ? diagnostic.start.character + 1 : (lines.at(-1) as string).length + 1;
@@ -76,25 +79,30 @@ function excerptOf(lines: readonly string[], line: number, column: number, lengt
 
 /** A value that was thrown, or that a promise was rejected with; anything can be. */
 export function describeThrown(thrown: unknown, cell: CellSource | undefined, context: StackContext): FailureNote {
-  if (isInterruption(thrown)) {
-    const evalue = 'The cell was interrupted.';
-    return { ename: 'Interrupted', evalue, traceback: [`Interrupted: ${evalue}`] };
-  }
-  const error = thrown instanceof Error || isErrorLike(thrown) ? (thrown as Error) : undefined;
+  if (isInterruption(thrown)) return describeInterruption();
+  const error = isErrorLike(thrown) ? (thrown as Error) : undefined;
   if (!error) {
-    const text = safely(() => inspect(thrown), 'a value that can\'t be shown');
+    const text = safely(() => inspect(thrown), "a value that can't be shown");
     const evalue = typeof thrown === 'string' ? thrown : text;
     return { ename: `thrown ${typeof thrown}`, evalue, traceback: [`Thrown, though not an Error: ${text}`] };
   }
   const ename = safely(() => String(error.name), 'Error');
   const evalue = safely(() => String(error.message), '');
-  const { lines, frames } = readStack(safely(() => inspect(error), `${ename}: ${evalue}`), context);
+  const { lines, frames } = readStack(
+    safely(() => inspect(error), `${ename}: ${evalue}`),
+    context,
+  );
   const here = frames.find((frame) => frame.label === cell?.label);
   const shown = frames[0];
   const source = shown && context.cell(shown.label);
   if (source) lines.push('', ...excerptOf(source.code.split('\n'), shown.line, shown.column));
   const note = { ename, evalue, traceback: lines };
   return here ? { ...note, line: here.line } : note;
+}
+
+export function describeInterruption(): FailureNote {
+  const evalue = 'The cell was interrupted.';
+  return { ename: 'Interrupted', evalue, traceback: [`Interrupted: ${evalue}`] };
 }
 
 interface CellFrame {
@@ -128,7 +136,9 @@ function readStack(text: string, context: StackContext): { lines: string[]; fram
       const place = `cell ${label}, line ${mapped.line}, column ${mapped.column}`;
       // Names of earlier cells are called through the object that holds them.
       const called = name.trim().replace(/^(Proxy|Object)\./, '');
-      lines.push(called === '' || called === '<anonymous>' ? `${at}${place}${rest}` : `${at}${called} (${place})${rest}`);
+      lines.push(
+        called === '' || called === '<anonymous>' ? `${at}${place}${rest}` : `${at}${called} (${place})${rest}`,
+      );
     } else if (mapped) {
       lines.push(`${at}${name}(${script.replace(/\.js$/, '.ts')}:${mapped.line}:${mapped.column})${rest}`);
     } else if (!MACHINERY.test(script)) {
@@ -139,13 +149,15 @@ function readStack(text: string, context: StackContext): { lines: string[]; fram
 }
 
 function isErrorLike(value: unknown): boolean {
-  return safely(() => typeof value === 'object' && value !== null && typeof (value as Error).stack === 'string', false);
+  return safely(() => value instanceof Error || typeof (value as Error | null)?.stack === 'string', false);
 }
 
 function isInterruption(value: unknown): boolean {
-  if (!(value instanceof Error)) return false;
-  const code: unknown = safely(() => (value as { code?: unknown }).code, undefined);
-  return code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED' || value.message === 'Interrupted asynchronously';
+  return safely(() => {
+    if (!(value instanceof Error)) return false;
+    const { code } = value as { code?: unknown };
+    return code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED' || value.message === 'Interrupted asynchronously';
+  }, false);
 }
 
 /** Getters and inspection of foreign values may throw. */

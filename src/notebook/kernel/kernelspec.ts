@@ -50,7 +50,10 @@ export function uninstallKernelspec(prefix?: string): string {
   const folder = kernelspecFolder(prefix);
   const file = join(folder, 'kernel.json');
   if (!existsSync(file)) {
-    throw new WarpbookError('FILE_NOT_FOUND', `got no kernelspec at ${folder}; wanted one that 'warpbook install' wrote.`);
+    throw new WarpbookError(
+      'FILE_NOT_FOUND',
+      `got no kernelspec at ${folder}; wanted one that 'warpbook install' wrote.`,
+    );
   }
   if (!readFileSync(file, 'utf8').includes(join('notebook', 'kernel', 'main.js'))) {
     throw new WarpbookError('FILE_FORMAT', `${file} starts another kernel; wanted one of warpbook. Remove it by hand.`);

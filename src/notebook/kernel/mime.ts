@@ -76,7 +76,8 @@ function jsonBundle(bundle: unknown, value: unknown): MimeBundle {
   for (const [type, data] of Object.entries(bundle)) {
     if (!type.includes('/')) throw new TypeError(`'${type}' is not a mime type`);
     if (data === undefined || data === null) continue;
-    if (data instanceof Uint8Array) out[type] = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
+    if (data instanceof Uint8Array)
+      out[type] = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
     else if (typeof data === 'string') out[type] = data;
     else if (/^application\/(.*\+)?json$/.test(type)) out[type] = JSON.parse(JSON.stringify(data));
     else out[type] = Array.isArray(data) ? data.join('') : String(data);

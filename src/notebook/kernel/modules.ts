@@ -12,7 +12,12 @@ import { packageEntry, packageName, packageRoot } from './package-paths';
 
 interface ModuleInternals {
   _load(request: string, parent: NodeJS.Module | undefined, isMain: boolean): unknown;
-  _resolveFilename(request: string, parent: NodeJS.Module | undefined, isMain: boolean, options?: { paths?: string[] }): string;
+  _resolveFilename(
+    request: string,
+    parent: NodeJS.Module | undefined,
+    isMain: boolean,
+    options?: { paths?: string[] },
+  ): string;
 }
 
 type Loaded = { readonly exports: unknown } | { readonly error: unknown };

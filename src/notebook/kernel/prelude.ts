@@ -55,7 +55,10 @@ export function exportedNames(ts: TypeScriptApi, file: string, seen: Set<string>
           for (const name of exportedNames(ts, target, seen)) names.add(name);
         }
       }
-    } else if (ts.canHaveModifiers(statement) && ts.getModifiers(statement)?.some((m) => m.kind === ts.SyntaxKind.ExportKeyword)) {
+    } else if (
+      ts.canHaveModifiers(statement) &&
+      ts.getModifiers(statement)?.some((m) => m.kind === ts.SyntaxKind.ExportKeyword)
+    ) {
       if (ts.isVariableStatement(statement)) {
         for (const { name } of statement.declarationList.declarations) if (ts.isIdentifier(name)) names.add(name.text);
       } else {

@@ -3,7 +3,7 @@
  * options and nothing of how a cell runs.
  */
 import { type Content, type Message, PROTOCOL_VERSION } from '../run/protocol';
-import type { CellRunner } from './cell-runner';
+import type { CellOutcome, CellRunner } from './cell-runner';
 import { packageVersion } from './package-paths';
 import { waitForQuiet } from './quiet';
 import type { KernelSockets, RequestChannel } from './sockets';
@@ -93,26 +93,32 @@ export class KernelServer {
   private async execute({ channel, request }: Waiting): Promise<void> {
     const { content } = request;
     this.status(request, 'busy');
-    try {
-      const runner = await this.runner;
-      const silent = content.silent === true;
-      const label = (request.metadata.warpbook as { cell?: unknown } | undefined)?.cell;
-      const { executionCount, failure } = await runner.run({
-        code: String(content.code),
-        silent,
-        storeHistory: content.store_history !== false,
-        label: label === undefined ? undefined : String(label),
-        publish: (msgType, body, metadata) => this.sockets.publish(request, msgType, body, metadata),
-      });
-      if (failure && content.stop_on_error !== false) await this.abortQueued();
-      const { ename, evalue, traceback } = failure ?? {};
-      const reply = failure
-        ? { status: 'error', execution_count: executionCount, ename, evalue, traceback }
-        : { status: 'ok', execution_count: executionCount, payload: [], user_expressions: {} };
-      this.sockets.reply(channel, request, 'execute_reply', reply, failure ? { warpbook: failure } : {});
-    } finally {
-      this.status(request, 'idle');
-    }
+    // Whatever happens a reply follows: a client without one waits forever.
+    const outcome = await this.run(request).catch((error: unknown): CellOutcome => {
+      const evalue = `the kernel failed: ${error instanceof Error ? error.message : String(error)}`;
+      return { executionCount: 0, failure: { ename: 'KernelError', evalue, traceback: [evalue] } };
+    });
+    const { executionCount, failure } = outcome;
+    if (failure && content.stop_on_error !== false) await this.abortQueued();
+    const { ename, evalue, traceback } = failure ?? {};
+    const reply = failure
+      ? { status: 'error', execution_count: executionCount, ename, evalue, traceback }
+      : { status: 'ok', execution_count: executionCount, payload: [], user_expressions: {} };
+    this.sockets.reply(channel, request, 'execute_reply', reply, failure ? { warpbook: failure } : {});
+    this.status(request, 'idle');
+  }
+
+  private async run(request: Message): Promise<CellOutcome> {
+    const { content, metadata } = request;
+    const runner = await this.runner;
+    const label = (metadata.warpbook as { cell?: unknown } | undefined)?.cell;
+    return runner.run({
+      code: String(content.code),
+      silent: content.silent === true,
+      storeHistory: content.store_history !== false,
+      label: label === undefined ? undefined : String(label),
+      publish: (msgType, body, note) => this.sockets.publish(request, msgType, body, note),
+    });
   }
 
   /**
@@ -174,9 +180,16 @@ function complete(runner: CellRunner, code: string, cursor: number): Content {
 }
 
 function inspect(runner: CellRunner, code: string, cursor: number): Content {
-  const info = runner.executor.inspect(code, toUnits(code, cursor)) as ReturnType<typeof runner.executor.inspect> | undefined;
+  const info = runner.executor.inspect(code, toUnits(code, cursor)) as
+    | ReturnType<typeof runner.executor.inspect>
+    | undefined;
   if (!info) return { status: 'ok', found: false, data: {}, metadata: {} };
-  return { status: 'ok', found: true, data: { 'text/plain': runner.compiler.tslab.printQuickInfo(info) }, metadata: {} };
+  return {
+    status: 'ok',
+    found: true,
+    data: { 'text/plain': runner.compiler.tslab.printQuickInfo(info) },
+    metadata: {},
+  };
 }
 
 /** Jupyter counts Unicode characters, JavaScript UTF-16 units. */

@@ -5,7 +5,14 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import * as zmq from 'zeromq';
 import {
-  type Channel, CHANNELS, type ConnectionInfo, type Content, decodeMessage, encodeMessage, makeHeader, type Message,
+  CHANNELS,
+  type Channel,
+  type ConnectionInfo,
+  type Content,
+  decodeMessage,
+  encodeMessage,
+  type Message,
+  makeHeader,
 } from '../run/protocol';
 
 export type RequestChannel = 'shell' | 'control';
@@ -48,7 +55,10 @@ export class KernelSockets {
   }
 
   /** Hands every well-signed request to `handle`; `refuse` hears of the others. Returns once the sockets close. */
-  async serve(handle: (channel: RequestChannel, request: Message) => void, refuse: (error: Error) => void): Promise<void> {
+  async serve(
+    handle: (channel: RequestChannel, request: Message) => void,
+    refuse: (error: Error) => void,
+  ): Promise<void> {
     const receive = async (channel: RequestChannel): Promise<void> => {
       for await (const frames of this.sockets[channel] as zmq.Router) {
         let request: Message;

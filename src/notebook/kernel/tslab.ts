@@ -29,7 +29,9 @@ export interface Tslab {
   isCompleteCode: typeof import('tslab/dist/converter').isCompleteCode;
   printQuickInfo: typeof import('tslab/dist/inspect').printQuickInfo;
   /** Where `import { display } from 'tslab'` in a cell sends its bundles. */
-  setDisplaySink(sink: (data: { data: object; metadata: object; transient: { display_id?: string } }, update: boolean) => void): void;
+  setDisplaySink(
+    sink: (data: { data: object; metadata: object; transient: { display_id?: string } }, update: boolean) => void,
+  ): void;
 }
 
 /**
@@ -42,7 +44,10 @@ export function loadTslab(hooks: TslabHooks): Tslab {
   const id = from.resolve('@tslab/typescript-for-tslab');
   const overrides: Partial<Record<string | symbol, unknown>> = {
     createWatchCompilerHost: (
-      roots: string[], options: TypeScript.CompilerOptions, system: TypeScript.System, ...rest: []
+      roots: string[],
+      options: TypeScript.CompilerOptions,
+      system: TypeScript.System,
+      ...rest: []
     ) => {
       hooks.system(system, ts);
       const host = ts.createWatchCompilerHost(roots, hooks.compilerOptions(options), system, ...rest);

@@ -30,7 +30,10 @@ function lineAt(text: string, offset: number): number {
 }
 
 class Unexpected extends Error {
-  constructor(readonly at: number, readonly wanted: string) {
+  constructor(
+    readonly at: number,
+    readonly wanted: string,
+  ) {
     super(`wanted ${wanted}`);
   }
 }
@@ -47,7 +50,10 @@ class Walker {
   private at = 0;
   private depthFound = -1;
 
-  constructor(private readonly text: string, private readonly wanted: JsonPath | undefined) {}
+  constructor(
+    private readonly text: string,
+    private readonly wanted: JsonPath | undefined,
+  ) {}
 
   document(): void {
     this.value([]);
@@ -62,12 +68,13 @@ class Walker {
       this.depthFound = path.length;
     }
     const c = this.text[this.at];
-    if (c === '{') this.members('}', () => {
-      this.space();
-      const key: string = JSON.parse(this.string('a property name in double quotes'));
-      this.expect(':');
-      this.value([...path, key]);
-    });
+    if (c === '{')
+      this.members('}', () => {
+        this.space();
+        const key: string = JSON.parse(this.string('a property name in double quotes'));
+        this.expect(':');
+        this.value([...path, key]);
+      });
     else if (c === '[') {
       let index = 0;
       this.members(']', () => this.value([...path, index++]));

@@ -4,9 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import * as zmq from 'zeromq';
-import {
-  type ConnectionInfo, type Content, decodeMessage, encodeMessage, makeHeader, type Message,
-} from './protocol';
+import { type ConnectionInfo, type Content, decodeMessage, encodeMessage, type Message, makeHeader } from './protocol';
 
 interface Waiting {
   reply?: Message;
@@ -33,8 +31,16 @@ export class KernelClient {
       this[channel].connect(`${info.transport}://${info.ip}:${info[`${channel}_port`]}`);
     }
     this.iopub.subscribe();
-    void this.receive(this.shell, (message) => this.settle(message, (entry) => { entry.reply = message; }));
-    void this.receive(this.control, (message) => this.settle(message, (entry) => { entry.reply = message; }));
+    void this.receive(this.shell, (message) =>
+      this.settle(message, (entry) => {
+        entry.reply = message;
+      }),
+    );
+    void this.receive(this.control, (message) =>
+      this.settle(message, (entry) => {
+        entry.reply = message;
+      }),
+    );
     void this.receive(this.iopub, (message) => this.published(message));
   }
 
@@ -58,7 +64,10 @@ export class KernelClient {
 
   /** As {@link request}; `id` is what the parent header of each answering message names. */
   requestWithId(
-    channel: 'shell' | 'control', msgType: string, content: Content, metadata: Content = {},
+    channel: 'shell' | 'control',
+    msgType: string,
+    content: Content,
+    metadata: Content = {},
   ): { id: string; reply: Promise<Message> } {
     const header = makeHeader(msgType, this.session);
     const reply = new Promise<Message>((resolve, reject) => {
@@ -98,7 +107,9 @@ export class KernelClient {
   private published(message: Message): void {
     this.onIopub(message);
     if (message.header.msg_type !== 'status' || message.content.execution_state !== 'idle') return;
-    this.settle(message, (entry) => { entry.idle = true; });
+    this.settle(message, (entry) => {
+      entry.idle = true;
+    });
   }
 
   private settle(message: Message, note: (entry: Waiting) => void): void {

@@ -2,8 +2,8 @@
  * A kernel's process and its connection file. Hides spawning, ports, native output and death; knows no message.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
@@ -81,7 +81,8 @@ export class KernelProcess {
   async connection(timeoutMs: number): Promise<ConnectionInfo> {
     const start = performance.now();
     for (;;) {
-      if (this.exit) throw new WarpbookError('KERNEL_DIED', `The kernel did not start: its process ${exitText(this.exit)}.`);
+      if (this.exit)
+        throw new WarpbookError('KERNEL_DIED', `The kernel did not start: its process ${exitText(this.exit)}.`);
       const info: ConnectionInfo = JSON.parse(readFileSync(this.file, 'utf8'));
       if (CHANNELS.every((channel) => info[`${channel}_port`] !== 0)) return info;
       if (performance.now() - start > timeoutMs) {

@@ -23,7 +23,9 @@ export function readNotebook(file: string): INotebookContent {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') {
-      throw new WarpbookError('FILE_NOT_FOUND', `got '${file}', which does not exist; wanted a notebook (.ipynb).`, { file });
+      throw new WarpbookError('FILE_NOT_FOUND', `got '${file}', which does not exist; wanted a notebook (.ipynb).`, {
+        file,
+      });
     }
     throw new WarpbookError('FILE_FORMAT', `${file}: ${message}; wanted a notebook (.ipynb).`, { file });
   }
@@ -45,7 +47,10 @@ export function parseNotebook(text: string, file: string): INotebookContent {
   }
   const major = (json as { nbformat?: unknown } | null)?.nbformat;
   if (typeof major === 'number' && major !== 4) {
-    return fail(lineOfJsonPath(text, ['nbformat']), `got nbformat ${major}; wanted 4. Convert it: jupyter nbconvert --to notebook`);
+    return fail(
+      lineOfJsonPath(text, ['nbformat']),
+      `got nbformat ${major}; wanted 4. Convert it: jupyter nbconvert --to notebook`,
+    );
   }
   const parsed = schema(false).safeParse(json);
   if (!parsed.success) {
@@ -91,7 +96,8 @@ function splitLines(text: string): string[] {
 }
 
 function splitOutput(output: IOutput): IOutput {
-  if (output.output_type === 'stream') return { ...output, text: splitLines(joinLines(output.text as MultilineString)) };
+  if (output.output_type === 'stream')
+    return { ...output, text: splitLines(joinLines(output.text as MultilineString)) };
   if (!('data' in output)) return output;
   const data = Object.entries(output.data as Record<string, unknown>).map(([type, value]) => {
     const lines = typeof value === 'string' && (type.startsWith('text/') || type === 'image/svg+xml');
@@ -129,7 +135,8 @@ function schema(strict: boolean): z.ZodType {
 }
 
 function makeSchema(strict: boolean): z.ZodType {
-  const object = <S extends z.ZodRawShape>(shape: S): z.ZodObject<S> => (strict ? z.strictObject(shape) : z.object(shape)) as never;
+  const object = <S extends z.ZodRawShape>(shape: S): z.ZodObject<S> =>
+    (strict ? z.strictObject(shape) : z.object(shape)) as never;
   const text = z.union([z.string(), z.array(z.string())], { error: 'expected a string or a list of strings' });
   const metadata = z.record(z.string(), z.unknown());
   const count = z.int().min(0).nullable();

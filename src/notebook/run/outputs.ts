@@ -41,15 +41,23 @@ export class OutputCollector {
         this.stream(id as string, content.name as string, content.text as string);
         break;
       case 'display_data':
-        this.push(id as string, { output_type: 'display_data', data: content.data, metadata: content.metadata } as IOutput, content);
+        this.push(
+          id as string,
+          { output_type: 'display_data', data: content.data, metadata: content.metadata } as IOutput,
+          content,
+        );
         break;
       case 'execute_result':
-        this.push(id as string, {
-          output_type: 'execute_result',
-          execution_count: content.execution_count,
-          data: content.data,
-          metadata: content.metadata,
-        } as IOutput, content);
+        this.push(
+          id as string,
+          {
+            output_type: 'execute_result',
+            execution_count: content.execution_count,
+            data: content.data,
+            metadata: content.metadata,
+          } as IOutput,
+          content,
+        );
         break;
       case 'update_display_data':
         for (const slot of this.displays.get(displayId(content) ?? '') ?? []) {

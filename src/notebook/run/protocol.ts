@@ -92,7 +92,10 @@ export function encodeMessage(message: Message, key: string): Buffer[] {
 export function decodeMessage(frames: readonly Buffer[], key: string): Message {
   const at = frames.findIndex((frame) => frame.equals(DELIMITER));
   if (at < 0 || frames.length < at + 6) {
-    throw new WarpbookError('INVALID_ARGUMENT', `got ${frames.length} frames that are no Jupyter message; message refused.`);
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `got ${frames.length} frames that are no Jupyter message; message refused.`,
+    );
   }
   const parts = frames.slice(at + 2, at + 6);
   const wanted = Buffer.from(sign(frames.slice(at + 2), key));

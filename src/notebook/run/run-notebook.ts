@@ -33,6 +33,7 @@ export interface RunOptions {
 
 /** What an interrupted cell gets before its process is killed. */
 const INTERRUPT_GRACE_MS = 2000;
+const INTERRUPT_AGAIN_MS = 400;
 const SHUTDOWN_MS = 2000;
 const SKIP_TAG = 'skip-execution';
 const RAISES_TAG = 'raises-exception';
@@ -65,6 +66,7 @@ class NotebookRun {
   private shuttingDown = false;
   /** The code cell in the kernel's hands, from 1; 0 before the first. */
   private currentCell = 0;
+  private cellRunning = false;
 
   constructor(path: string, notebook: INotebookContent, options: RunOptions) {
     this.path = path;
@@ -106,7 +108,8 @@ class NotebookRun {
       const connected = new KernelClient(info, (message) => this.collector.add(message));
       client = connected;
       void kernel.exited.then((exit) => {
-        if (!this.shuttingDown) connected.fail(new WarpbookError('KERNEL_DIED', `the kernel's process ${exitText(exit)}`));
+        if (!this.shuttingDown)
+          connected.fail(new WarpbookError('KERNEL_DIED', `the kernel's process ${exitText(exit)}`));
       });
       await this.within(this.deadline, connected.handshake());
       this.startMs = performance.now() - this.start;
@@ -134,11 +137,13 @@ class NotebookRun {
         continue;
       }
       this.currentCell = number;
+      this.cellRunning = true;
       this.options.onEvent?.({ type: 'cell-started', cell: number, numCells });
       const start = performance.now();
       let status: CellStatus = 'failed';
       try {
         status = await this.runCell(kernel, client, cell, number, source, tags.includes(RAISES_TAG));
+        this.cellRunning = false;
       } finally {
         const durationMs = performance.now() - start;
         this.cells.push({ number, status, durationMs });
@@ -151,9 +156,21 @@ class NotebookRun {
   }
 
   private async runCell(
-    kernel: KernelProcess, client: KernelClient, cell: ICodeCell, number: number, code: string, mustFail: boolean,
+    kernel: KernelProcess,
+    client: KernelClient,
+    cell: ICodeCell,
+    number: number,
+    code: string,
+    mustFail: boolean,
   ): Promise<CellStatus> {
-    const content = { code, silent: false, store_history: true, user_expressions: {}, allow_stdin: false, stop_on_error: true };
+    const content = {
+      code,
+      silent: false,
+      store_history: true,
+      user_expressions: {},
+      allow_stdin: false,
+      stop_on_error: true,
+    };
     const { id, reply } = client.requestWithId('shell', 'execute_request', content, { warpbook: { cell: number } });
     this.collector.begin(id, cell);
     const { cellTimeoutS = Number.POSITIVE_INFINITY } = this.options;
@@ -183,11 +200,22 @@ class NotebookRun {
   }
 
   /** Interrupts, so that what the cell printed arrives and finalizers run; then kills. The run fails either way. */
-  private async endTimedOut(kernel: KernelProcess, reply: Promise<unknown>, cell: number, ofCell: boolean): Promise<void> {
+  private async endTimedOut(
+    kernel: KernelProcess,
+    reply: Promise<unknown>,
+    cell: number,
+    ofCell: boolean,
+  ): Promise<void> {
     const { timeoutS = 600, cellTimeoutS } = this.options;
     const limit = ofCell ? `${cellTimeoutS} s for a cell` : `${timeoutS} s for the notebook`;
+    // Repeated: an interrupt that comes before the kernel has taken up the cell finds nothing to interrupt.
     kernel.interrupt();
-    const stopped = await this.within(performance.now() + INTERRUPT_GRACE_MS, reply).then(() => true, () => false);
+    const again = setInterval(() => kernel.interrupt(), INTERRUPT_AGAIN_MS);
+    const stopped = await this.within(performance.now() + INTERRUPT_GRACE_MS, reply).then(
+      () => true,
+      () => false,
+    );
+    clearInterval(again);
     const how = stopped ? 'it was interrupted' : 'it did not react to an interrupt, so its kernel was killed';
     const message = `timed out: the limit is ${limit}; ${how}. Raise ${ofCell ? '--cell-timeout' : '--timeout'}, or make it faster.`;
     this.failure = { code: 'TIMEOUT', cell, message, traceback: [] };
@@ -234,9 +262,9 @@ class NotebookRun {
       return { code: 'KERNEL_DIED', cell, message: 'the run was stopped.', traceback: [] };
     }
     if (code === 'TIMEOUT') return { code, cell, message, traceback: [] };
-    const ran = cell !== undefined && this.cells.length < cell;
-    const when = ran ? ' while the cell ran' : cell === undefined ? ' before the first cell' : ' after the cell had ended';
-    return { code: 'KERNEL_DIED', cell, message: `${message}${when}.`, traceback: [] };
+    if (cell === undefined) return { code: 'KERNEL_DIED', message, traceback: [] };
+    const when = this.cellRunning ? 'while the cell ran' : 'after the cell had ended';
+    return { code: 'KERNEL_DIED', cell, message: `${message} ${when}.`, traceback: [] };
   }
 
   private async within<T>(deadline: number, promise: Promise<T>): Promise<T> {
@@ -245,7 +273,8 @@ class NotebookRun {
       const ms = Math.max(0, deadline - performance.now());
       const text = `timed out after ${((deadline - this.start) / 1000).toFixed(1)} s.`;
       // Node's timers count to 2^31 ms.
-      if (Number.isFinite(ms)) timer = setTimeout(() => reject(new WarpbookError('TIMEOUT', text)), Math.min(ms, 2 ** 31 - 1));
+      if (Number.isFinite(ms))
+        timer = setTimeout(() => reject(new WarpbookError('TIMEOUT', text)), Math.min(ms, 2 ** 31 - 1));
     });
     try {
       return await Promise.race([promise, late]);
@@ -259,6 +288,7 @@ class NotebookRun {
 function foreignLanguage(notebook: INotebookContent): string | undefined {
   const { kernelspec, language_info: info } = notebook.metadata;
   if (!kernelspec) return info && info.name !== 'typescript' ? info.name : undefined;
-  const typescript = kernelspec.name === 'warpbook' || kernelspec.name === 'tslab' || kernelspec.language === 'typescript';
+  const typescript =
+    kernelspec.name === 'warpbook' || kernelspec.name === 'tslab' || kernelspec.language === 'typescript';
   return typescript || info?.name === 'typescript' ? undefined : kernelspec.name;
 }

@@ -1,0 +1,145 @@
+/** What cells print, show and return, as the runner stores it. One notebook, one kernel. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ICodeCell, IOutput, IStream } from '@jupyterlab/nbformat';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { checkNotebook } from '../../src/notebook/run/notebook-file';
+import { type NotebookReport, outputText } from '../../src/notebook/run/report';
+import { runNotebook } from '../../src/notebook/run/run-notebook';
+import { type CellSpec, requireBuilt, temporaryFolder, writeFixture } from '../support/notebooks';
+
+const shows = (body: string): string => `({ a: 1, [Symbol.for('Jupyter.display')]() { ${body} } })`;
+
+const CELLS: Record<string, string | CellSpec> = {
+  title: { source: '# Title', type: 'markdown' },
+  many: 'for (let i = 0; i < 200_000; i++) console.log(i);',
+  both: 'console.error("e");\nconsole.log("o");\nprocess.stdout.write(Buffer.from("ä"));\nvoid 0;',
+  late: 'setTimeout(() => console.log("from late"), 50);\nconsole.log("now");',
+  waits: 'await new Promise((resolve) => setTimeout(resolve, 200));\nconsole.log("waited");',
+  displays: `const shown = display("first");
+console.log("between");
+display({ [Symbol.for("Jupyter.display")]: async () => ({ "text/html": "<b>2</b>", "text/plain": "2" }) });
+console.log("after");`,
+  update: 'shown.update("changed");',
+  cleared: 'console.log("gone");\nclearOutput();\nconsole.log("stays");',
+  bundle: `await null;
+const picture = { "image/png": new Uint8Array([1, 2, 3]), "application/json": { a: [1] }, "text/plain": "png" };
+({ [Symbol.for("Jupyter.display")]: () => picture })`,
+  displayLast: 'display(5)',
+  throwing: shows('throw new Error("no paint");'),
+  noBundle: shows('return 7;'),
+  noMime: shows('return { html: "" };'),
+  circular: shows('const c: any = {}; c.c = c; return { "application/json": c };'),
+  badInspect: '({ [Symbol.for("nodejs.util.inspect.custom")]() { throw new Error("no text"); } })',
+  text: '"plain text"',
+  nothing: 'undefined',
+  semicolon: '6 * 7;',
+  native: 'import { writeSync } from "node:fs";\nwriteSync(1, "native\\n");',
+  environment: 'process.env.GREETING',
+  skipped: { source: 'throw new Error("not run")', tags: ['skip-execution'] },
+  empty: ' \n',
+  expected: { source: 'throw new Error("expected")', tags: ['raises-exception'] },
+  folder: "import { helper } from './helper';\n[helper(2), process.cwd().includes('warpbook-test-')]",
+  packages: `import { WarpbookError as Imported } from 'warpbook';
+import * as aq from 'arquero';
+import { compile } from 'vega-lite';
+const rows = aq.table({ x: [1, 2, 3] }).filter((d: { x: number }) => d.x > 1).numRows();
+[rows, typeof compile, WarpbookError === Imported]`,
+  builtins: 'const { Buffer: B } = await import("node:buffer");\n[B === Buffer, [1, 2].findLast((x) => x > 0)]',
+};
+
+let report: NotebookReport;
+const folder = temporaryFolder();
+
+beforeAll(async () => {
+  requireBuilt();
+  writeFileSync(join(folder, 'helper.ts'), 'export function helper(n: number): number {\n  return n * 21;\n}\n');
+  const file = writeFixture(folder, 'output', Object.values(CELLS));
+  report = await runNotebook(file, { timeoutS: 90, env: { GREETING: 'hello' } });
+}, 100_000);
+
+function outputs(name: keyof typeof CELLS): IOutput[] {
+  return (report.notebook.cells[Object.keys(CELLS).indexOf(name)] as ICodeCell).outputs;
+}
+function plain(name: keyof typeof CELLS): string {
+  return (outputs(name)[0].data as Record<string, string>)['text/plain'];
+}
+const stdout = (text: string): IOutput => ({ output_type: 'stream', name: 'stdout', text });
+
+describe('a notebook', () => {
+  it('runs well and is valid nbformat', () => {
+    expect(report.failure).toBeUndefined();
+    expect(report.ok).toBe(true);
+    checkNotebook(report.notebook);
+    const counts = report.notebook.cells.map((cell) => cell.execution_count).filter(Boolean);
+    expect(counts).toEqual(counts.map((_, i) => i + 1));
+    expect(report.cells.filter((cell) => cell.status === 'skipped')).toHaveLength(2);
+  });
+
+  it('keeps 200,000 lines printed in one tick', () => {
+    expect(outputs('many')).toHaveLength(1);
+    const lines = ((outputs('many')[0] as IStream).text as string).split('\n');
+    expect(lines).toHaveLength(200_001);
+    expect(lines[199_999]).toBe('199999');
+  });
+
+  it('keeps streams apart and in order', () => {
+    expect(outputs('both')).toEqual([{ output_type: 'stream', name: 'stderr', text: 'e\n' }, stdout('o\nä')]);
+  });
+
+  it('puts late prints into the cell that started them', () => {
+    expect(outputs('late')).toEqual([stdout('now\nfrom late\n')]);
+    expect(outputs('waits')).toEqual([stdout('waited\n')]);
+  });
+
+  it('shows displays in order, updated and cleared', () => {
+    expect(outputs('displays').map((output) => output.data ?? output.text)).toEqual([
+      { 'text/plain': 'changed' },
+      'between\n',
+      { 'text/html': '<b>2</b>', 'text/plain': '2' },
+      'after\n',
+    ]);
+    expect(outputs('update')).toEqual([]);
+    expect(outputs('cleared')).toEqual([stdout('stays\n')]);
+    const five = { output_type: 'display_data', data: { 'text/plain': '5' }, metadata: {} };
+    expect(outputs('displayLast')).toEqual([five]);
+  });
+
+  it('stores a mime bundle as a result', () => {
+    const data = { 'image/png': 'AQID', 'application/json': { a: [1] }, 'text/plain': 'png' };
+    const [result] = outputs('bundle');
+    const { execution_count } = result;
+    expect(result).toEqual({ output_type: 'execute_result', execution_count, metadata: {}, data });
+  });
+
+  it('goes on where a display throws or is no bundle', () => {
+    expect(plain('throwing')).toMatch(/^\{\s+a: 1,.*\n\(its display failed: no paint\)$/s);
+    expect(plain('noBundle')).toContain('(its display failed: it returned a number, not a mime bundle)');
+    expect(plain('noMime')).toContain("(its display failed: 'html' is not a mime type)");
+    expect(plain('circular')).toContain('(its display failed: Converting circular structure to JSON');
+    expect(plain('badInspect')).toContain('nodejs.util.inspect.custom');
+  });
+
+  it('shows texts, numbers and nothing', () => {
+    expect(plain('text')).toBe('plain text');
+    expect(outputs('nothing')).toEqual([]);
+    expect(plain('semicolon')).toBe('42');
+  });
+
+  it('sees native output and the environment', () => {
+    expect(outputText(report.notebook)).toContain('native\n');
+    expect(plain('environment')).toBe('hello');
+  });
+
+  it('finds files beside it, this package, its dependencies and ES modules', () => {
+    expect(plain('folder')).toBe('[ 42, true ]');
+    expect(plain('packages')).toBe("[ 2, 'function', true ]");
+    expect(plain('builtins')).toBe('[ true, 2 ]');
+  });
+
+  it('has a text for terminals', () => {
+    const text = outputText(report.notebook);
+    expect(text).toContain('changed\nbetween\n2\nafter\n');
+    expect(text).toContain('Error: expected');
+  });
+});
