@@ -48,7 +48,8 @@ export class WarpbookError extends Error {
 /** Throws `INVALID_ARGUMENT` unless `value` is an integer in [min, max]. */
 export function requireInteger(what: string, value: number, min: number, max: number = Number.MAX_SAFE_INTEGER): void {
   if (!Number.isInteger(value) || value < min || value > max) {
-    const range = max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`;
+    const range =
+      max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`;
     throw new WarpbookError('INVALID_ARGUMENT', `${what} is ${value}; wanted ${range}.`, { what, value });
   }
 }

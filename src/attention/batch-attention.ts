@@ -90,7 +90,12 @@ export class BatchAttention {
   private poolPages = Number.POSITIVE_INFINITY;
 
   /** @internal use BatchDecode.create or BatchPrefill.create */
-  protected constructor(name: string, device: Device, options: BatchAttentionOptions, defaults: { causal: boolean; paged: boolean }) {
+  protected constructor(
+    name: string,
+    device: Device,
+    options: BatchAttentionOptions,
+    defaults: { causal: boolean; paged: boolean },
+  ) {
     this.name = name;
     this.device = device;
     this.variant = makeVariant(options, defaults.causal);
@@ -98,7 +103,11 @@ export class BatchAttention {
     this.capacity = wrapperCapacity(options.capacity, this.variant, this.machine);
     this.pageSize = defaults.paged ? (options.pageSize ?? 16) : 1;
     this.traced = options.trace ?? false;
-    this.workspace = new Workspace(device, this.capacity, this.variant.headDim, { paged: defaults.paged, trace: this.traced, label: name });
+    this.workspace = new Workspace(device, this.capacity, this.variant.headDim, {
+      paged: defaults.paged,
+      trace: this.traced,
+      label: name,
+    });
   }
 
   /** The plan that the next run or replay will follow; undefined before the first. */
@@ -108,21 +117,36 @@ export class BatchAttention {
 
   /** Plans lengths that are already checked against their pages. */
   protected planBatch(
-    kvLens: Int32Array, qoLens: ArrayLike<number> | undefined, pageStarts: ArrayLike<number>, pages: Int32Array, maxPage: number,
+    kvLens: Int32Array,
+    qoLens: ArrayLike<number> | undefined,
+    pageStarts: ArrayLike<number>,
+    pages: Int32Array,
+    maxPage: number,
     options: PlanOptions,
   ): Plan {
     const { variant, capacity } = this;
     const started = process.hrtime.bigint();
     const problem = makeProblem({
-      kvLens, qoLens, numQoHeads: variant.numQoHeads, numKvHeads: variant.numKvHeads, headDim: variant.headDim,
-      pageSize: this.pageSize, causal: variant.causal, windowLeft: variant.windowLeft, kvElementBytes: itemSize(variant.kvDtype),
+      kvLens,
+      qoLens,
+      numQoHeads: variant.numQoHeads,
+      numKvHeads: variant.numKvHeads,
+      headDim: variant.headDim,
+      pageSize: this.pageSize,
+      causal: variant.causal,
+      windowLeft: variant.windowLeft,
+      kvElementBytes: itemSize(variant.kvDtype),
     });
     this.checkFits(problem, pages.length, maxPage);
     const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, options.validate);
     const scheduled = process.hrtime.bigint();
     const id = this.nextPlanId++;
     const uploadedBytes = this.workspace.upload(schedule, pageStarts, pages, id, options.stream ?? this.device.stream);
-    const cost = { policyNs: Number(scheduled - started), packNs: Number(process.hrtime.bigint() - scheduled), uploadedBytes };
+    const cost = {
+      policyNs: Number(scheduled - started),
+      packNs: Number(process.hrtime.bigint() - scheduled),
+      uploadedBytes,
+    };
     this.plannedMaxPage = maxPage;
     this.lastPlan = new Plan(id, schedule, capacity, cost, () => this.workspace.ready());
     return this.lastPlan;
@@ -140,14 +164,18 @@ export class BatchAttention {
       }
     }
     if (maxPage >= this.poolPages) {
-      throw new WarpbookError('INVALID_PAGE_TABLE', `plan: the page table names page ${maxPage}, the cache has ${this.poolPages} pages.`);
+      throw new WarpbookError(
+        'INVALID_PAGE_TABLE',
+        `plan: the page table names page ${maxPage}, the cache has ${this.poolPages} pages.`,
+      );
     }
   }
 
   /** Launches attention over `kv`; see {@link RunOptions} for outputs. */
   protected launch(q: Tensor, kv: KvOperand, options: RunOptions): AttentionResult {
     const plan = this.lastPlan;
-    if (!plan) throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.run before plan: call plan() with the batch first.`);
+    if (!plan)
+      throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.run before plan: call plan() with the batch first.`);
     const stream = options.stream ?? this.device.stream;
     this.checkOperands(q, kv, plan);
     const { output, lse } = this.outputs(q, options, stream);
@@ -158,18 +186,47 @@ export class BatchAttention {
       program: 'attention',
       grid: [numCtaSlots(this.machine), 1, 1],
       params: attentionParams.pack({
-        q: q.address(), k: kv.k.address(), v: kv.v.address(), kv_indices: workspace.kvIndices?.address() ?? null,
-        workspace: workspace.image.address(), partial_o: workspace.partialO.address(), partial_lse: workspace.partialLse.address(),
-        counters: workspace.counters.address(), o: output.address(), lse: lse.address(), trace: workspace.trace?.address() ?? null,
-        q_stride_token: q.strides[0], q_stride_head: q.strides[1], o_stride_token: output.strides[0], o_stride_head: output.strides[1],
-        kv_stride_page: kv.stridePage, kv_stride_token: kv.strideToken, kv_stride_head: kv.strideHead, num_pages: kv.numPages,
-        q_dtype: DTYPE_CODE[variant.dtype], kv_dtype: DTYPE_CODE[variant.kvDtype], head_dim: variant.headDim,
-        num_qo_heads: variant.numQoHeads, num_kv_heads: variant.numKvHeads, page_size: kv.pageSize, causal: variant.causal ? 1 : 0,
-        window_left: variant.windowLeft, sm_scale: variant.smScale, logits_soft_cap: variant.logitsSoftCap, k_scale: kv.kScale,
-        v_scale: kv.vScale, max_tiles: capacity.maxTiles, max_merge_groups: capacity.maxMergeGroups,
-        max_partial_rows: capacity.maxPartialRows, tiles_offset: offsets.tiles, cta_indptr_offset: offsets.ctaIndptr,
-        kv_sequences_offset: offsets.kvSequences, rows_offset: offsets.rows, segments_offset: offsets.segments,
-        merge_groups_offset: offsets.mergeGroups, merge_slots_offset: offsets.mergeSlots,
+        q: q.address(),
+        k: kv.k.address(),
+        v: kv.v.address(),
+        kv_indices: workspace.kvIndices?.address() ?? null,
+        workspace: workspace.image.address(),
+        partial_o: workspace.partialO.address(),
+        partial_lse: workspace.partialLse.address(),
+        counters: workspace.counters.address(),
+        o: output.address(),
+        lse: lse.address(),
+        trace: workspace.trace?.address() ?? null,
+        q_stride_token: q.strides[0],
+        q_stride_head: q.strides[1],
+        o_stride_token: output.strides[0],
+        o_stride_head: output.strides[1],
+        kv_stride_page: kv.stridePage,
+        kv_stride_token: kv.strideToken,
+        kv_stride_head: kv.strideHead,
+        num_pages: kv.numPages,
+        q_dtype: DTYPE_CODE[variant.dtype],
+        kv_dtype: DTYPE_CODE[variant.kvDtype],
+        head_dim: variant.headDim,
+        num_qo_heads: variant.numQoHeads,
+        num_kv_heads: variant.numKvHeads,
+        page_size: kv.pageSize,
+        causal: variant.causal ? 1 : 0,
+        window_left: variant.windowLeft,
+        sm_scale: variant.smScale,
+        logits_soft_cap: variant.logitsSoftCap,
+        k_scale: kv.kScale,
+        v_scale: kv.vScale,
+        max_tiles: capacity.maxTiles,
+        max_merge_groups: capacity.maxMergeGroups,
+        max_partial_rows: capacity.maxPartialRows,
+        tiles_offset: offsets.tiles,
+        cta_indptr_offset: offsets.ctaIndptr,
+        kv_sequences_offset: offsets.kvSequences,
+        rows_offset: offsets.rows,
+        segments_offset: offsets.segments,
+        merge_groups_offset: offsets.mergeGroups,
+        merge_slots_offset: offsets.mergeSlots,
       }),
       buffers: [q.buffer, kv.k.buffer, kv.v.buffer, output.buffer, lse.buffer, ...workspace.buffers],
     });
@@ -183,32 +240,51 @@ export class BatchAttention {
     if (!problem) return undefined;
     const planned = problem.qoIndptr[problem.batchSize];
     if (planned > qoTokens) return `the plan has ${planned} query tokens, the graph was captured with q of ${qoTokens}`;
-    if (this.plannedMaxPage >= numPages) return `the plan names page ${this.plannedMaxPage}, the captured cache has ${numPages} pages`;
+    if (this.plannedMaxPage >= numPages)
+      return `the plan names page ${this.plannedMaxPage}, the captured cache has ${numPages} pages`;
     return undefined;
   }
 
   private checkOperands(q: Tensor, kv: KvOperand, plan: Plan): void {
     const { variant } = this;
     const { problem } = plan.schedule;
-    for (const [name, tensor] of [['q', q], ['k', kv.k], ['v', kv.v]] as const) {
+    for (const [name, tensor] of [
+      ['q', q],
+      ['k', kv.k],
+      ['v', kv.v],
+    ] as const) {
       if (tensor.device !== this.device) {
-        throw new WarpbookError('DEVICE_MISMATCH', `${name} is on ${tensor.device.name}, ${this.name} on ${this.device.name}; use ${name}.to(device).`);
+        throw new WarpbookError(
+          'DEVICE_MISMATCH',
+          `${name} is on ${tensor.device.name}, ${this.name} on ${this.device.name}; use ${name}.to(device).`,
+        );
       }
     }
     const tokens = problem.qoIndptr[problem.batchSize];
     if (q.ndim !== 3 || q.shape[1] !== variant.numQoHeads || q.shape[2] !== variant.headDim) {
-      throw new WarpbookError('SHAPE_MISMATCH', `q has shape [${q.shape}]; wanted [numQoTokens, ${variant.numQoHeads}, ${variant.headDim}].`);
+      throw new WarpbookError(
+        'SHAPE_MISMATCH',
+        `q has shape [${q.shape}]; wanted [numQoTokens, ${variant.numQoHeads}, ${variant.headDim}].`,
+      );
     }
     if (q.shape[0] < tokens) {
       throw new WarpbookError('SHAPE_MISMATCH', `q has ${q.shape[0]} query tokens; the plan has ${tokens}.`);
     }
-    if (q.strides[2] !== 1) throw new WarpbookError('SHAPE_MISMATCH', 'q must have contiguous rows; use q.contiguous().');
-    if (q.dtype !== variant.dtype) throw new WarpbookError('DTYPE_MISMATCH', `q is ${q.dtype}; ${this.name} was made for ${variant.dtype}.`);
+    if (q.strides[2] !== 1)
+      throw new WarpbookError('SHAPE_MISMATCH', 'q must have contiguous rows; use q.contiguous().');
+    if (q.dtype !== variant.dtype)
+      throw new WarpbookError('DTYPE_MISMATCH', `q is ${q.dtype}; ${this.name} was made for ${variant.dtype}.`);
     if (kv.k.dtype !== variant.kvDtype || kv.v.dtype !== variant.kvDtype) {
-      throw new WarpbookError('DTYPE_MISMATCH', `keys are ${kv.k.dtype} and values ${kv.v.dtype}; ${this.name} was made for ${variant.kvDtype}.`);
+      throw new WarpbookError(
+        'DTYPE_MISMATCH',
+        `keys are ${kv.k.dtype} and values ${kv.v.dtype}; ${this.name} was made for ${variant.kvDtype}.`,
+      );
     }
     if (this.plannedMaxPage >= kv.numPages) {
-      throw new WarpbookError('INVALID_PAGE_TABLE', `The plan names page ${this.plannedMaxPage}, the cache has ${kv.numPages} pages.`);
+      throw new WarpbookError(
+        'INVALID_PAGE_TABLE',
+        `The plan names page ${this.plannedMaxPage}, the cache has ${kv.numPages} pages.`,
+      );
     }
   }
 
@@ -222,13 +298,31 @@ export class BatchAttention {
     const { out, lse } = options;
     const lseShape = [q.shape[0], this.variant.numQoHeads];
     if (out) {
-      const same = out.device === this.device && out.dtype === q.dtype && out.ndim === 3 && out.shape.every((n, i) => n === q.shape[i]);
+      const same =
+        out.device === this.device &&
+        out.dtype === q.dtype &&
+        out.ndim === 3 &&
+        out.shape.every((n, i) => n === q.shape[i]);
       if (!same || out.strides[2] !== 1) {
-        throw new WarpbookError('SHAPE_MISMATCH', `out is ${out}; wanted ${q.dtype} [${q.shape}] with contiguous rows on ${this.device.name}.`);
+        throw new WarpbookError(
+          'SHAPE_MISMATCH',
+          `out is ${out}; wanted ${q.dtype} [${q.shape}] with contiguous rows on ${this.device.name}.`,
+        );
       }
     }
-    if (lse && !(lse.device === this.device && lse.dtype === 'float32' && lse.isContiguous && lse.shape.join() === lseShape.join())) {
-      throw new WarpbookError('SHAPE_MISMATCH', `lse is ${lse}; wanted contiguous float32 [${lseShape}] on ${this.device.name}.`);
+    if (
+      lse &&
+      !(
+        lse.device === this.device &&
+        lse.dtype === 'float32' &&
+        lse.isContiguous &&
+        lse.shape.join() === lseShape.join()
+      )
+    ) {
+      throw new WarpbookError(
+        'SHAPE_MISMATCH',
+        `lse is ${lse}; wanted contiguous float32 [${lseShape}] on ${this.device.name}.`,
+      );
     }
     return {
       output: out ?? empty([...q.shape], { dtype: q.dtype, device: this.device, label: `${this.name} output` }),
@@ -242,14 +336,20 @@ export class BatchAttention {
    */
   async timeline(options: { stream?: Stream } = {}): Promise<Timeline> {
     const { trace } = this.workspace;
-    if (!trace) throw new WarpbookError('INVALID_ARGUMENT', `${this.name} is not traced; make it with { trace: true }.`);
-    if (!this.lastPlan) throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.timeline before run: there is nothing to show.`);
+    if (!trace)
+      throw new WarpbookError('INVALID_ARGUMENT', `${this.name} is not traced; make it with { trace: true }.`);
+    if (!this.lastPlan)
+      throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.timeline before run: there is nothing to show.`);
     return readTimeline(trace, this.lastPlan.schedule, this.capacity, options.stream ?? this.device.stream);
   }
 
   /** Page indices that the device found out of range and skipped since the last plan. Waits for the stream. */
   async status(options: { stream?: Stream } = {}): Promise<{ skippedPages: number }> {
-    const bytes = await this.workspace.image.read({ byteOffset: HEADER.status * 4, byteLength: 4, stream: options.stream });
+    const bytes = await this.workspace.image.read({
+      byteOffset: HEADER.status * 4,
+      byteLength: 4,
+      stream: options.stream,
+    });
     return { skippedPages: new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true) };
   }
 

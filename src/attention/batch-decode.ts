@@ -2,10 +2,16 @@
 import { defaultDevice } from '../device/device';
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import { type AttentionResult, BatchAttention, type BatchAttentionOptions, type PlanOptions, type RunOptions } from './batch-attention';
+import {
+  type AttentionResult,
+  BatchAttention,
+  type BatchAttentionOptions,
+  type PlanOptions,
+  type RunOptions,
+} from './batch-attention';
 import { cacheOperand, resolvePages } from './kv-operand';
-import type { PagedKvCache } from './paged-kv';
 import type { PageTable } from './page-table';
+import type { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
 
 export interface DecodePlanOptions extends PlanOptions {
@@ -38,7 +44,14 @@ export class BatchDecode extends BatchAttention {
    */
   plan(kv: PageTable | ArrayLike<number>, options: DecodePlanOptions = {}): Plan {
     const table = resolvePages(kv, this.table, this.pageSize);
-    const plan = this.planBatch(table.kvLens, options.qoLens, table.pagedKvIndptr, table.pagedKvIndices, table.maxPage, options);
+    const plan = this.planBatch(
+      table.kvLens,
+      options.qoLens,
+      table.pagedKvIndptr,
+      table.pagedKvIndices,
+      table.maxPage,
+      options,
+    );
     this.table = table;
     return plan;
   }
@@ -51,7 +64,10 @@ export class BatchDecode extends BatchAttention {
    */
   run(q: Tensor, cache: PagedKvCache, options: RunOptions = {}): AttentionResult {
     if (cache.pageSize !== this.pageSize) {
-      throw new WarpbookError('SHAPE_MISMATCH', `The cache has pages of ${cache.pageSize} tokens; BatchDecode was made for ${this.pageSize}.`);
+      throw new WarpbookError(
+        'SHAPE_MISMATCH',
+        `The cache has pages of ${cache.pageSize} tokens; BatchDecode was made for ${this.pageSize}.`,
+      );
     }
     return this.launch(q, cacheOperand(cache, this.variant), options);
   }

@@ -2,10 +2,16 @@
 import { defaultDevice } from '../device/device';
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import { type AttentionResult, BatchAttention, type BatchAttentionOptions, type PlanOptions, type RunOptions } from './batch-attention';
+import {
+  type AttentionResult,
+  BatchAttention,
+  type BatchAttentionOptions,
+  type PlanOptions,
+  type RunOptions,
+} from './batch-attention';
 import { cacheOperand, raggedOperand, resolvePages } from './kv-operand';
-import { PagedKvCache } from './paged-kv';
 import { PageTable } from './page-table';
+import { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
 
 export interface BatchPrefillOptions extends BatchAttentionOptions {
@@ -43,14 +49,24 @@ export class BatchPrefill extends BatchAttention {
   plan(qoLens: ArrayLike<number>, kv: PageTable | ArrayLike<number>, options: PlanOptions = {}): Plan {
     if (this.kv === 'ragged') return this.planRagged(qoLens, kv, options);
     const table = resolvePages(kv, this.table, this.pageSize);
-    const plan = this.planBatch(table.kvLens, qoLens, table.pagedKvIndptr, table.pagedKvIndices, table.maxPage, options);
+    const plan = this.planBatch(
+      table.kvLens,
+      qoLens,
+      table.pagedKvIndptr,
+      table.pagedKvIndices,
+      table.maxPage,
+      options,
+    );
     this.table = table;
     return plan;
   }
 
   private planRagged(qoLens: ArrayLike<number>, kv: PageTable | ArrayLike<number>, options: PlanOptions): Plan {
     if (kv instanceof PageTable) {
-      throw new WarpbookError('INVALID_ARGUMENT', 'plan got a page table, but this BatchPrefill is ragged; pass kvLens, or create it with kv: "paged".');
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        'plan got a page table, but this BatchPrefill is ragged; pass kvLens, or create it with kv: "paged".',
+      );
     }
     const kvLens = Int32Array.from(kv);
     const starts = new Int32Array(kvLens.length + 1);
@@ -66,13 +82,24 @@ export class BatchPrefill extends BatchAttention {
    */
   run(q: Tensor, kv: PagedKvCache | RaggedKv, options: RunOptions = {}): AttentionResult {
     if (kv instanceof PagedKvCache) {
-      if (this.kv === 'ragged') throw new WarpbookError('INVALID_ARGUMENT', 'run got a paged cache, but this BatchPrefill is ragged; pass { k, v }.');
+      if (this.kv === 'ragged')
+        throw new WarpbookError(
+          'INVALID_ARGUMENT',
+          'run got a paged cache, but this BatchPrefill is ragged; pass { k, v }.',
+        );
       if (kv.pageSize !== this.pageSize) {
-        throw new WarpbookError('SHAPE_MISMATCH', `The cache has pages of ${kv.pageSize} tokens; BatchPrefill was made for ${this.pageSize}.`);
+        throw new WarpbookError(
+          'SHAPE_MISMATCH',
+          `The cache has pages of ${kv.pageSize} tokens; BatchPrefill was made for ${this.pageSize}.`,
+        );
       }
       return this.launch(q, cacheOperand(kv, this.variant), options);
     }
-    if (this.kv === 'paged') throw new WarpbookError('INVALID_ARGUMENT', 'run got { k, v }, but this BatchPrefill is paged; pass a PagedKvCache, or create it with kv: "ragged".');
+    if (this.kv === 'paged')
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        'run got { k, v }, but this BatchPrefill is paged; pass a PagedKvCache, or create it with kv: "ragged".',
+      );
     return this.launch(q, raggedOperand(kv.k, kv.v, this.variant), options);
   }
 }

@@ -1,6 +1,6 @@
 /** The machine description of a device: what policies plan for unless told otherwise. */
 import type { Device } from '../device/device';
-import { type Machine, cpuMachine } from '../schedule/machine';
+import { cpuMachine, type Machine } from '../schedule/machine';
 
 /** Virtual CTAs for each thread of the CPU device: a few, so that uneven tiles still even out. */
 const CTAS_PER_THREAD = 4;

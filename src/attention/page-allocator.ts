@@ -2,7 +2,7 @@
  * Who owns which page of a KV pool: allocation, growth, reference counts for shared prefixes. Pure bookkeeping; it holds
  * no memory and copies nothing (it says what has to be copied).
  */
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { ceilDiv } from '../units';
 
 /** A request's pages and length. */
@@ -77,7 +77,8 @@ export class PageAllocator {
     requireInteger('kvLen', kvLen, 0, parent.kvLen);
     const whole = Math.floor(kvLen / this.pageSize);
     const shared = parent.pages.slice(0, whole);
-    const copy = kvLen % this.pageSize > 0 ? { source: parent.pages[whole], target: this.take(1, 'a fork')[0] } : undefined;
+    const copy =
+      kvLen % this.pageSize > 0 ? { source: parent.pages[whole], target: this.take(1, 'a fork')[0] } : undefined;
     for (const page of shared) this.references[page]++;
     const child = this.nextId++;
     this.entries.set(child, { pages: copy ? [...shared, copy.target] : shared, kvLen });
@@ -108,7 +109,11 @@ export class PageAllocator {
 
   private entry(id: number): Entry {
     const entry = this.entries.get(id);
-    if (!entry) throw new WarpbookError('INVALID_ARGUMENT', `The cache has no request ${id}; it was freed, or belongs to another cache.`);
+    if (!entry)
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `The cache has no request ${id}; it was freed, or belongs to another cache.`,
+      );
     return entry;
   }
 

@@ -5,7 +5,7 @@
  * in two tensors. float8 pools hold value / scale; kernels multiply by the scale again.
  */
 import { type Device, defaultDevice } from '../device/device';
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { empty, fromHost } from '../tensor/create';
 import { DTYPE_CODE, itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
@@ -66,10 +66,19 @@ export class PagedKvCache {
 
   /** @throws WarpbookError INVALID_ARGUMENT, OUT_OF_MEMORY */
   constructor(options: PagedKvCacheOptions) {
-    const { numPages, pageSize = 16, numKvHeads, headDim, dtype = 'bfloat16', layout = 'NHD', label = 'PagedKvCache' } = options;
+    const {
+      numPages,
+      pageSize = 16,
+      numKvHeads,
+      headDim,
+      dtype = 'bfloat16',
+      layout = 'NHD',
+      label = 'PagedKvCache',
+    } = options;
     requireInteger('numKvHeads', numKvHeads, 1);
     requireInteger('headDim', headDim, 1);
-    if (layout !== 'NHD' && layout !== 'HND') throw new WarpbookError('INVALID_ARGUMENT', `layout is ${String(layout)}; wanted NHD or HND.`);
+    if (layout !== 'NHD' && layout !== 'HND')
+      throw new WarpbookError('INVALID_ARGUMENT', `layout is ${String(layout)}; wanted NHD or HND.`);
     this.allocator = new PageAllocator(numPages, pageSize);
     this.device = options.device ?? defaultDevice();
     this.numPages = numPages;
@@ -80,7 +89,8 @@ export class PagedKvCache {
     this.layout = layout;
     this.kScale = options.kScale ?? 1;
     this.vScale = options.vScale ?? 1;
-    const shape = layout === 'NHD' ? [numPages, pageSize, numKvHeads, headDim] : [numPages, numKvHeads, pageSize, headDim];
+    const shape =
+      layout === 'NHD' ? [numPages, pageSize, numKvHeads, headDim] : [numPages, numKvHeads, pageSize, headDim];
     this.k = empty(shape, { dtype, device: this.device, label });
     this.v = empty(shape, { dtype, device: this.device, label });
     this.strides =
@@ -154,7 +164,13 @@ export class PagedKvCache {
       indptr.push(indices.length);
     }
     const kvLens = requests.map((request) => this.allocator.kvLen(request));
-    return new PageTable({ pagedKvIndptr: indptr, pagedKvIndices: indices, kvLens, pageSize: this.pageSize, numPages: this.numPages });
+    return new PageTable({
+      pagedKvIndptr: indptr,
+      pagedKvIndices: indices,
+      kvLens,
+      pageSize: this.pageSize,
+      numPages: this.numPages,
+    });
   }
 
   /**
@@ -170,7 +186,11 @@ export class PagedKvCache {
     const numTokens = k.shape[0];
     const perRequest = counts ? Array.from(counts) : requests.map(() => numTokens / Math.max(1, requests.length));
     const total = perRequest.reduce((sum, count) => sum + count, 0);
-    if (perRequest.length !== requests.length || total !== numTokens || perRequest.some((count) => !Number.isInteger(count))) {
+    if (
+      perRequest.length !== requests.length ||
+      total !== numTokens ||
+      perRequest.some((count) => !Number.isInteger(count))
+    ) {
       throw new WarpbookError(
         'SHAPE_MISMATCH',
         `append: k has ${numTokens} tokens for ${requests.length} requests with counts [${perRequest.join(', ')}]; they must add up.`,
@@ -179,13 +199,16 @@ export class PagedKvCache {
     const slots = new BigInt64Array(numTokens);
     let token = 0;
     // All or nothing: take every page before the first length changes.
-    requests.forEach((request, i) => this.allocator.reserve(request, this.allocator.kvLen(request) + perRequest[i]));
+    for (const [i, request] of requests.entries()) {
+      this.allocator.reserve(request, this.allocator.kvLen(request) + perRequest[i]);
+    }
     requests.forEach((request, i) => {
       const start = this.allocator.kvLen(request);
       this.allocator.grow(request, perRequest[i]);
       const pages = this.allocator.pages(request);
       for (let j = start; j < start + perRequest[i]; j++) {
-        slots[token++] = BigInt(pages[Math.floor(j / this.pageSize)]) * BigInt(this.pageSize) + BigInt(j % this.pageSize);
+        slots[token++] =
+          BigInt(pages[Math.floor(j / this.pageSize)]) * BigInt(this.pageSize) + BigInt(j % this.pageSize);
       }
     });
     const slotTensor = fromHost(slots, { dtype: 'int64', device: this.device, label: 'append slots' });
@@ -212,30 +235,67 @@ export class PagedKvCache {
       program: 'append_kv',
       grid: [k.shape[0], 1, 1],
       params: appendParams.pack({
-        k: k.address(), v: v.address(), k_pages: this.k.address(), v_pages: this.v.address(), slots: slots.address(),
-        num_tokens: k.shape[0], stride_token: k.strides[0], stride_head: k.strides[1],
-        page_stride_page: this.strides.page, page_stride_token: this.strides.token, page_stride_head: this.strides.head,
-        num_pages: this.numPages, page_size: this.pageSize, num_kv_heads: this.numKvHeads, head_dim: this.headDim,
-        dtype: DTYPE_CODE[k.dtype], page_dtype: DTYPE_CODE[this.dtype], k_scale: this.kScale, v_scale: this.vScale,
+        k: k.address(),
+        v: v.address(),
+        k_pages: this.k.address(),
+        v_pages: this.v.address(),
+        slots: slots.address(),
+        num_tokens: k.shape[0],
+        stride_token: k.strides[0],
+        stride_head: k.strides[1],
+        page_stride_page: this.strides.page,
+        page_stride_token: this.strides.token,
+        page_stride_head: this.strides.head,
+        num_pages: this.numPages,
+        page_size: this.pageSize,
+        num_kv_heads: this.numKvHeads,
+        head_dim: this.headDim,
+        dtype: DTYPE_CODE[k.dtype],
+        page_dtype: DTYPE_CODE[this.dtype],
+        k_scale: this.kScale,
+        v_scale: this.vScale,
       }),
       buffers: [k.buffer, v.buffer, this.k.buffer, this.v.buffer, slots.buffer],
     });
   }
 
   private checkNew(k: Tensor, v: Tensor): void {
-    for (const [name, tensor] of [['k', k], ['v', v]] as const) {
+    for (const [name, tensor] of [
+      ['k', k],
+      ['v', v],
+    ] as const) {
       if (tensor.device !== this.device) {
-        throw new WarpbookError('DEVICE_MISMATCH', `${name} is on ${tensor.device.name}, the cache on ${this.device.name}; use ${name}.to(device).`);
+        throw new WarpbookError(
+          'DEVICE_MISMATCH',
+          `${name} is on ${tensor.device.name}, the cache on ${this.device.name}; use ${name}.to(device).`,
+        );
       }
-      const fits = tensor.ndim === 3 && tensor.shape[0] === k.shape[0] && tensor.shape[1] === this.numKvHeads && tensor.shape[2] === this.headDim;
+      const fits =
+        tensor.ndim === 3 &&
+        tensor.shape[0] === k.shape[0] &&
+        tensor.shape[1] === this.numKvHeads &&
+        tensor.shape[2] === this.headDim;
       if (!fits) {
-        throw new WarpbookError('SHAPE_MISMATCH', `${name} has shape [${tensor.shape}]; wanted [numTokens, ${this.numKvHeads}, ${this.headDim}].`);
+        throw new WarpbookError(
+          'SHAPE_MISMATCH',
+          `${name} has shape [${tensor.shape}]; wanted [numTokens, ${this.numKvHeads}, ${this.headDim}].`,
+        );
       }
       if (!(tensor.dtype in { float32: 0, float16: 0, bfloat16: 0 })) {
-        throw new WarpbookError('DTYPE_MISMATCH', `${name} is ${tensor.dtype}; append takes float32, float16 or bfloat16.`);
+        throw new WarpbookError(
+          'DTYPE_MISMATCH',
+          `${name} is ${tensor.dtype}; append takes float32, float16 or bfloat16.`,
+        );
       }
-      if (tensor.strides[2] !== 1 || tensor.strides.some((stride, i) => stride !== k.strides[i]) || tensor.dtype !== k.dtype) {
-        throw new WarpbookError('SHAPE_MISMATCH', `k and v must have the same dtype and strides, with contiguous rows; use .contiguous().`);
+      if (
+        tensor.strides[2] !== 1 ||
+        tensor.strides.some((stride, i) => stride !== k.strides[i]) ||
+        tensor.dtype !== k.dtype
+      ) {
+        throw new WarpbookError(
+          'SHAPE_MISMATCH',
+          `k and v must have the same dtype and strides, with contiguous rows; use .contiguous().`,
+        );
       }
     }
   }
@@ -249,7 +309,8 @@ export class PagedKvCache {
     const kvIndptr = new Int32Array(table.batchSize + 1);
     for (let r = 0; r < table.batchSize; r++) kvIndptr[r + 1] = kvIndptr[r] + table.kvLens[r];
     const [k, v] = await Promise.all([
-      this.gatherPool(this.k, this.kScale, table, kvIndptr), this.gatherPool(this.v, this.vScale, table, kvIndptr),
+      this.gatherPool(this.k, this.kScale, table, kvIndptr),
+      this.gatherPool(this.v, this.vScale, table, kvIndptr),
     ]);
     return { k, v, kvIndptr };
   }
@@ -264,7 +325,12 @@ export class PagedKvCache {
         // Pages that happen to lie in a row are read at once.
         const start = table.pagedKvIndices[first + p];
         let count = 1;
-        while (count < MAX_PAGES_PER_READ && p + count < usedPages && table.pagedKvIndices[first + p + count] === start + count) count++;
+        while (
+          count < MAX_PAGES_PER_READ &&
+          p + count < usedPages &&
+          table.pagedKvIndices[first + p + count] === start + count
+        )
+          count++;
         const pages = (await pool.slice(0, start, start + count).data()) as Float32Array;
         const tokens = Math.min(table.kvLens[r] - p * this.pageSize, count * this.pageSize);
         for (let j = 0; j < tokens; j++) {

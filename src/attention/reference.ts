@@ -4,8 +4,8 @@
  */
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import type { PagedKvCache } from './paged-kv';
 import type { PageTable } from './page-table';
+import type { PagedKvCache } from './paged-kv';
 import type { AttentionVariant } from './variant';
 
 /** Float64 results: output [numQoTokens, numQoHeads, headDim], lse [numQoTokens, numQoHeads] (natural log). */
@@ -28,7 +28,8 @@ export interface ReferenceInput {
 }
 
 type ReferenceVariant = Pick<
-  AttentionVariant, 'numQoHeads' | 'numKvHeads' | 'headDim' | 'causal' | 'windowLeft' | 'smScale' | 'logitsSoftCap'
+  AttentionVariant,
+  'numQoHeads' | 'numKvHeads' | 'headDim' | 'causal' | 'windowLeft' | 'smScale' | 'logitsSoftCap'
 >;
 
 /** Attention over contiguous keys and values. A row that sees no key gives 0 and −∞. */
@@ -59,8 +60,14 @@ export function referenceAttention(input: ReferenceInput, variant: ReferenceVari
 }
 
 function attendRow(
-  input: ReferenceInput, variant: ReferenceVariant, row: number, start: number, end: number, at: (token: number) => number,
-  logits: Float64Array, output: Float64Array,
+  input: ReferenceInput,
+  variant: ReferenceVariant,
+  row: number,
+  start: number,
+  end: number,
+  at: (token: number) => number,
+  logits: Float64Array,
+  output: Float64Array,
 ): number {
   const { headDim, smScale, logitsSoftCap } = variant;
   let largest = Number.NEGATIVE_INFINITY;
@@ -90,7 +97,11 @@ function attendRow(
  * @param qoIndptr query tokens of each request; default one each
  */
 export async function reference(
-  q: Tensor, cache: PagedKvCache, table: PageTable, variant: ReferenceVariant, qoIndptr?: ArrayLike<number>,
+  q: Tensor,
+  cache: PagedKvCache,
+  table: PageTable,
+  variant: ReferenceVariant,
+  qoIndptr?: ArrayLike<number>,
 ): Promise<ReferenceResult> {
   const indptr = qoIndptr ?? Int32Array.from({ length: table.batchSize + 1 }, (_, i) => i);
   if (indptr.length !== table.batchSize + 1) {
@@ -98,6 +109,7 @@ export async function reference(
   }
   const dense = await cache.gather(table);
   return referenceAttention(
-    { q: (await q.data()) as Float32Array, k: dense.k, v: dense.v, qoIndptr: indptr, kvIndptr: dense.kvIndptr }, variant,
+    { q: (await q.data()) as Float32Array, k: dense.k, v: dense.v, qoIndptr: indptr, kvIndptr: dense.kvIndptr },
+    variant,
   );
 }

@@ -2,7 +2,7 @@
  * What kind of attention a wrapper computes, apart from lengths: heads, dtypes, masks and scales. Fixed when the wrapper
  * is made, because it decides which kernels are loaded.
  */
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import type { DType } from '../tensor/dtype';
 
 /** Element types of queries and outputs. */
@@ -45,11 +45,20 @@ export function makeVariant(options: AttentionVariantOptions, causalByDefault: b
   requireInteger('headDim', headDim, 8, 512);
   if (headDim % 8 !== 0) throw new WarpbookError('INVALID_ARGUMENT', `headDim is ${headDim}; wanted a multiple of 8.`);
   if (numQoHeads % numKvHeads !== 0) {
-    throw new WarpbookError('SHAPE_MISMATCH', `numQoHeads ${numQoHeads} is not a multiple of numKvHeads ${numKvHeads}.`);
+    throw new WarpbookError(
+      'SHAPE_MISMATCH',
+      `numQoHeads ${numQoHeads} is not a multiple of numKvHeads ${numKvHeads}.`,
+    );
   }
   const variant: AttentionVariant = {
-    numQoHeads, numKvHeads, headDim, dtype, kvDtype: options.kvDtype ?? dtype, causal: options.causal ?? causalByDefault,
-    windowLeft: options.windowLeft ?? -1, smScale: options.smScale ?? 1 / Math.sqrt(headDim),
+    numQoHeads,
+    numKvHeads,
+    headDim,
+    dtype,
+    kvDtype: options.kvDtype ?? dtype,
+    causal: options.causal ?? causalByDefault,
+    windowLeft: options.windowLeft ?? -1,
+    smScale: options.smScale ?? 1 / Math.sqrt(headDim),
     logitsSoftCap: options.logitsSoftCap ?? 0,
   };
   requireInteger('windowLeft', variant.windowLeft, -1);
@@ -57,13 +66,19 @@ export function makeVariant(options: AttentionVariantOptions, causalByDefault: b
     throw new WarpbookError('DTYPE_MISMATCH', `dtype is ${variant.dtype}; queries take ${QUERY_DTYPES.join(', ')}.`);
   }
   if (!KV_DTYPES.includes(variant.kvDtype)) {
-    throw new WarpbookError('DTYPE_MISMATCH', `kvDtype is ${variant.kvDtype}; keys and values take ${KV_DTYPES.join(', ')}.`);
+    throw new WarpbookError(
+      'DTYPE_MISMATCH',
+      `kvDtype is ${variant.kvDtype}; keys and values take ${KV_DTYPES.join(', ')}.`,
+    );
   }
   if (!(variant.smScale > 0) || !Number.isFinite(variant.smScale)) {
     throw new WarpbookError('INVALID_ARGUMENT', `smScale is ${variant.smScale}; wanted a positive number.`);
   }
   if (!(variant.logitsSoftCap >= 0)) {
-    throw new WarpbookError('INVALID_ARGUMENT', `logitsSoftCap is ${variant.logitsSoftCap}; wanted 0 (none) or a positive number.`);
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `logitsSoftCap is ${variant.logitsSoftCap}; wanted 0 (none) or a positive number.`,
+    );
   }
   return variant;
 }

@@ -11,7 +11,13 @@ import { type Machine, numCtaSlots } from './machine';
 import { type AttentionProblem, queryPosition, visibleEnd, visibleStart } from './problem';
 import { Schedule } from './schedule';
 import {
-  type DispatchKind, KV_SEQUENCE, KV_SEQUENCE_STRIDE, MERGE_GROUP_STRIDE, TILE, TILE_FLAG, TILE_STRIDE,
+  type DispatchKind,
+  KV_SEQUENCE,
+  KV_SEQUENCE_STRIDE,
+  MERGE_GROUP_STRIDE,
+  TILE,
+  TILE_FLAG,
+  TILE_STRIDE,
 } from './work-tile';
 
 /** Up to `queryRows` rows of one request and KV head, and the range of keys that any of them sees. */
@@ -94,7 +100,14 @@ export class ScheduleBuilder {
     // Tiles hold whole tokens where a token's group fits, so that rows of one token share their mask.
     const rowsPerTile = queryRows >= group ? queryRows - (queryRows % group) : queryRows;
     const tile: QueryTile = {
-      request: 0, kvHead: 0, rowStart: 0, rowCount: 0, kvStart: 0, kvEnd: 0, fullStart: 0, fullEnd: 0,
+      request: 0,
+      kvHead: 0,
+      rowStart: 0,
+      rowCount: 0,
+      kvStart: 0,
+      kvEnd: 0,
+      fullStart: 0,
+      fullEnd: 0,
     };
     for (let r = 0; r < problem.batchSize; r++) {
       const rowBegin = problem.qoIndptr[r] * group;
@@ -222,14 +235,18 @@ export class ScheduleBuilder {
    */
   build(dealing: Dealing = 'longestFirst', decisions: Record<string, number | string> = {}): Schedule {
     const { numTiles, numCtas } = this;
-    if (this.built) throw new WarpbookError('INVALID_ARGUMENT', 'build() was called twice on one ScheduleBuilder; make another.');
+    if (this.built)
+      throw new WarpbookError('INVALID_ARGUMENT', 'build() was called twice on one ScheduleBuilder; make another.');
     this.built = true;
     deal(dealing, this.tiles, numTiles, this.ctas, numCtas);
     const ctaIndptr = new Int32Array(numCtas + 1);
     for (let t = 0; t < numTiles; t++) {
       const cta = this.ctas[t];
       if (!(cta >= 0 && cta < numCtas)) {
-        throw new WarpbookError('INVALID_SCHEDULE', `Policy ${this.policy} put a tile on CTA ${cta}; the machine has ${numCtas}.`);
+        throw new WarpbookError(
+          'INVALID_SCHEDULE',
+          `Policy ${this.policy} put a tile on CTA ${cta}; the machine has ${numCtas}.`,
+        );
       }
       ctaIndptr[cta + 1]++;
     }
@@ -243,11 +260,19 @@ export class ScheduleBuilder {
     }
     spare = { tiles: this.tiles, ctas: this.ctas };
     return new Schedule(
-      this.policy, this.problem, this.machine,
+      this.policy,
+      this.problem,
+      this.machine,
       {
-        tiles: ordered, ctaIndptr, dispatch: this.dispatch, kvSequences: sequencePerRequest(this.problem),
-        rows: new Int32Array(0), segments: new Int32Array(0), mergeGroups: Int32Array.from(this.groups),
-        mergeSlots: Int32Array.from(this.slots), numPartialRows: this.numPartialRows,
+        tiles: ordered,
+        ctaIndptr,
+        dispatch: this.dispatch,
+        kvSequences: sequencePerRequest(this.problem),
+        rows: new Int32Array(0),
+        segments: new Int32Array(0),
+        mergeGroups: Int32Array.from(this.groups),
+        mergeSlots: Int32Array.from(this.slots),
+        numPartialRows: this.numPartialRows,
       },
       decisions,
     );
@@ -263,4 +288,3 @@ export function sequencePerRequest(problem: AttentionProblem): Int32Array {
   }
   return table;
 }
-

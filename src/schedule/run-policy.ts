@@ -30,7 +30,12 @@ export function runPolicy(policy: Policy, problem: AttentionProblem, machine: Ma
   } catch (error) {
     if (error instanceof WarpbookError) throw error;
     const message = error instanceof Error ? error.message : String(error);
-    throw new WarpbookError('INVALID_POLICY', `Policy ${policy.name || '(anonymous)'} threw: ${message}`, {}, { cause: error });
+    throw new WarpbookError(
+      'INVALID_POLICY',
+      `Policy ${policy.name || '(anonymous)'} threw: ${message}`,
+      {},
+      { cause: error },
+    );
   }
   if (!(schedule instanceof Schedule)) {
     const got = schedule === null ? 'null' : typeof schedule;

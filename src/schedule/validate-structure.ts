@@ -5,8 +5,17 @@
 import { WarpbookError } from '../errors';
 import type { Schedule } from './schedule';
 import {
-  KV_SEQUENCE, KV_SEQUENCE_STRIDE, MERGE_GROUP, MERGE_GROUP_STRIDE, ROW, ROW_STRIDE, SEGMENT, SEGMENT_STRIDE, TILE,
-  TILE_FLAG, TILE_STRIDE,
+  KV_SEQUENCE,
+  KV_SEQUENCE_STRIDE,
+  MERGE_GROUP,
+  MERGE_GROUP_STRIDE,
+  ROW,
+  ROW_STRIDE,
+  SEGMENT,
+  SEGMENT_STRIDE,
+  TILE,
+  TILE_FLAG,
+  TILE_STRIDE,
 } from './work-tile';
 
 function fail(schedule: Schedule, what: string): never {
@@ -19,7 +28,10 @@ function fail(schedule: Schedule, what: string): never {
 export function checkTiles(schedule: Schedule): void {
   const { problem, ctaIndptr } = schedule;
   if (ctaIndptr[0] !== 0 || ctaIndptr[schedule.numCtas] !== schedule.numTiles) {
-    fail(schedule, `ctaIndptr runs from ${ctaIndptr[0]} to ${ctaIndptr[schedule.numCtas]}; wanted 0 to ${schedule.numTiles}`);
+    fail(
+      schedule,
+      `ctaIndptr runs from ${ctaIndptr[0]} to ${ctaIndptr[schedule.numCtas]}; wanted 0 to ${schedule.numTiles}`,
+    );
   }
   for (let c = 0; c < schedule.numCtas; c++) {
     if (ctaIndptr[c + 1] < ctaIndptr[c]) fail(schedule, `ctaIndptr decreases at CTA ${c}`);
@@ -27,10 +39,16 @@ export function checkTiles(schedule: Schedule): void {
   for (let s = 0; s < schedule.numKvSequences; s++) {
     const at = s * KV_SEQUENCE_STRIDE;
     const request = schedule.kvSequences[at + KV_SEQUENCE.request];
-    if (!(request >= 0 && request < problem.batchSize)) fail(schedule, `KV sequence ${s} names request ${request} of ${problem.batchSize}`);
-    const end = schedule.kvSequences[at + KV_SEQUENCE.kvLen] + schedule.kvSequences[at + KV_SEQUENCE.pageStart] * problem.pageSize;
+    if (!(request >= 0 && request < problem.batchSize))
+      fail(schedule, `KV sequence ${s} names request ${request} of ${problem.batchSize}`);
+    const end =
+      schedule.kvSequences[at + KV_SEQUENCE.kvLen] +
+      schedule.kvSequences[at + KV_SEQUENCE.pageStart] * problem.pageSize;
     if (schedule.kvSequences[at + KV_SEQUENCE.kvLen] < 0 || end > problem.kvLens[request]) {
-      fail(schedule, `KV sequence ${s} reaches token ${end} of request ${request}, which has ${problem.kvLens[request]}`);
+      fail(
+        schedule,
+        `KV sequence ${s} reaches token ${end} of request ${request}, which has ${problem.kvLens[request]}`,
+      );
     }
   }
   checkRowTable(schedule);
@@ -48,7 +66,8 @@ function checkRowTable(schedule: Schedule): void {
     if (!(token >= problem.qoIndptr[request] && token < problem.qoIndptr[request + 1])) {
       fail(schedule, `row table entry ${i}: query token ${token} is not of request ${request}`);
     }
-    if (!(head >= 0 && head < problem.numQoHeads)) fail(schedule, `row table entry ${i}: query head ${head} of ${problem.numQoHeads}`);
+    if (!(head >= 0 && head < problem.numQoHeads))
+      fail(schedule, `row table entry ${i}: query head ${head} of ${problem.numQoHeads}`);
   }
 }
 
@@ -56,11 +75,17 @@ function checkTile(schedule: Schedule, t: number): void {
   const { problem, machine, tiles } = schedule;
   const at = t * TILE_STRIDE;
   const tileClass = machine.tileClasses[tiles[at + TILE.tileClass]];
-  if (!tileClass) fail(schedule, `tile ${t} has tile class ${tiles[at + TILE.tileClass]}; the machine has ${machine.tileClasses.length}`);
+  if (!tileClass)
+    fail(
+      schedule,
+      `tile ${t} has tile class ${tiles[at + TILE.tileClass]}; the machine has ${machine.tileClasses.length}`,
+    );
   const kvHead = tiles[at + TILE.kvHead];
-  if (!(kvHead >= 0 && kvHead < problem.numKvHeads)) fail(schedule, `tile ${t} has KV head ${kvHead} of ${problem.numKvHeads}`);
+  if (!(kvHead >= 0 && kvHead < problem.numKvHeads))
+    fail(schedule, `tile ${t} has KV head ${kvHead} of ${problem.numKvHeads}`);
   const kvSeq = tiles[at + TILE.kvSeq];
-  if (!(kvSeq >= 0 && kvSeq < schedule.numKvSequences)) fail(schedule, `tile ${t} has KV sequence ${kvSeq} of ${schedule.numKvSequences}`);
+  if (!(kvSeq >= 0 && kvSeq < schedule.numKvSequences))
+    fail(schedule, `tile ${t} has KV sequence ${kvSeq} of ${schedule.numKvSequences}`);
   const kvLen = schedule.kvSequences[kvSeq * KV_SEQUENCE_STRIDE + KV_SEQUENCE.kvLen];
   const [kvStart, kvEnd] = [tiles[at + TILE.kvStart], tiles[at + TILE.kvEnd]];
   if (!(kvStart >= 0 && kvStart <= kvEnd && kvEnd <= kvLen)) {
@@ -78,16 +103,23 @@ function checkTile(schedule: Schedule, t: number): void {
     for (let i = rowStart; i < rowStart + rowCount; i++) {
       const head = schedule.rows[i * ROW_STRIDE + ROW.qoHead];
       if (Math.floor(head / problem.groupSize) !== kvHead) {
-        fail(schedule, `tile ${t} of KV head ${kvHead} gathers a row of query head ${head}, which another KV head serves`);
+        fail(
+          schedule,
+          `tile ${t} of KV head ${kvHead} gathers a row of query head ${head}, which another KV head serves`,
+        );
       }
     }
   } else {
     const request = tiles[at + TILE.request];
-    if (!(request >= 0 && request < problem.batchSize)) fail(schedule, `tile ${t} names request ${request} of ${problem.batchSize}`);
+    if (!(request >= 0 && request < problem.batchSize))
+      fail(schedule, `tile ${t} names request ${request} of ${problem.batchSize}`);
     const first = problem.qoIndptr[request] * problem.groupSize;
     const end = problem.qoIndptr[request + 1] * problem.groupSize;
     if (rowStart < first || rowStart + rowCount > end) {
-      fail(schedule, `tile ${t} has query rows [${rowStart}, ${rowStart + rowCount}); request ${request} has [${first}, ${end})`);
+      fail(
+        schedule,
+        `tile ${t} has query rows [${rowStart}, ${rowStart + rowCount}); request ${request} has [${first}, ${end})`,
+      );
     }
     const base = problem.kvLens[request] - problem.qoIndptr[request + 1];
     if (tiles[at + TILE.qoPositionBase] !== base) {
@@ -126,7 +158,8 @@ export function checkGroups(schedule: Schedule): void {
     const group = tiles[at + TILE.mergeGroup];
     const groupCount = tiles[at + TILE.mergeGroupCount];
     if (slot < 0) {
-      if (group !== -1 || groupCount !== 0) fail(schedule, `tile ${t} writes the final output but names merge group ${group}`);
+      if (group !== -1 || groupCount !== 0)
+        fail(schedule, `tile ${t} writes the final output but names merge group ${group}`);
       continue;
     }
     const count = tiles[at + TILE.rowCount];
@@ -138,7 +171,10 @@ export function checkGroups(schedule: Schedule): void {
       writer[i] = t;
     }
     if (!(group >= 0 && groupCount >= 1 && group + groupCount <= schedule.numMergeGroups)) {
-      fail(schedule, `tile ${t} arrives at merge groups [${group}, ${group + groupCount}) of ${schedule.numMergeGroups}`);
+      fail(
+        schedule,
+        `tile ${t} arrives at merge groups [${group}, ${group + groupCount}) of ${schedule.numMergeGroups}`,
+      );
     }
     for (let g = group; g < group + groupCount; g++) arrivals[g]++;
   }
@@ -153,7 +189,10 @@ function checkGroup(schedule: Schedule, g: number, writer: Int32Array, used: Uin
   const rowCount = words[at + MERGE_GROUP.rowCount];
   if (rowCount < 1) fail(schedule, `merge group ${g} has ${rowCount} rows`);
   if (!(slotStart >= 0 && slotCount >= 1 && slotStart + slotCount <= schedule.mergeSlots.length)) {
-    fail(schedule, `merge group ${g} names slots [${slotStart}, ${slotStart + slotCount}) of ${schedule.mergeSlots.length}`);
+    fail(
+      schedule,
+      `merge group ${g} names slots [${slotStart}, ${slotStart + slotCount}) of ${schedule.mergeSlots.length}`,
+    );
   }
   if (arrivals !== slotCount) fail(schedule, `merge group ${g} waits for ${slotCount} tiles, but ${arrivals} arrive`);
   for (let s = slotStart; s < slotStart + slotCount; s++) {
@@ -185,9 +224,17 @@ function checkSlotRows(schedule: Schedule, g: number, slot: number, tile: number
   const offset = slot - schedule.tiles[at + TILE.partialSlot];
   const rowCount = schedule.mergeGroups[group + MERGE_GROUP.rowCount];
   for (let i = 0; i < rowCount; i++) {
-    const wanted = outputRow(schedule, schedule.mergeGroups[group + MERGE_GROUP.rowStart] + i, schedule.mergeGroups[group + MERGE_GROUP.flags]);
+    const wanted = outputRow(
+      schedule,
+      schedule.mergeGroups[group + MERGE_GROUP.rowStart] + i,
+      schedule.mergeGroups[group + MERGE_GROUP.flags],
+    );
     const got = outputRow(schedule, schedule.tiles[at + TILE.rowStart] + offset + i, schedule.tiles[at + TILE.flags]);
-    if (wanted !== got) fail(schedule, `merge group ${g} outputs query row ${wanted}, but tile ${tile} computed row ${got} at slot ${slot}`);
+    if (wanted !== got)
+      fail(
+        schedule,
+        `merge group ${g} outputs query row ${wanted}, but tile ${tile} computed row ${got} at slot ${slot}`,
+      );
   }
 }
 
