@@ -119,6 +119,16 @@ describe('GraphExec', () => {
     kept.dispose();
   });
 
+  it('is stale when a buffer is disposed within the capture', () => {
+    const buffer = device.allocate(16, { label: 'short-lived' });
+    const exec = capture(device, () => {
+      buffer.fill(new Uint8Array([1]));
+      buffer.dispose();
+    }).instantiate();
+    expect(() => exec.replay()).toThrow("points to buffer 'short-lived'");
+    exec.dispose();
+  });
+
   it('is no longer stale when the node is updated to a live buffer', async () => {
     const [first, second] = [device.allocate(16), device.allocate(16)];
     const exec = capture(device, () => device.stream.launch(arange(first, 1))).instantiate();
