@@ -8,7 +8,7 @@ import { defaultDevice } from '../device/device';
 import { WarpbookError } from '../errors';
 import type { TensorOptions } from './create';
 import { DTYPE_CODE, type DType, type FloatDType, isFloat, requireDType } from './dtype';
-import { RANDOM_DISTRIBUTION, elementGrid, tensorRandomParams } from './programs';
+import { elementGrid, RANDOM_DISTRIBUTION, tensorRandomParams } from './programs';
 import { Tensor } from './tensor';
 
 interface RandomOptions<D extends FloatDType> extends TensorOptions<D> {
@@ -37,7 +37,10 @@ const MAX_SEED = 2n ** 64n - 1n;
 function keyOf(seed: number | bigint): bigint {
   const key = typeof seed === 'bigint' ? seed : Number.isSafeInteger(seed) ? BigInt(seed) : undefined;
   if (key === undefined || key < 0n || key > MAX_SEED) {
-    throw new WarpbookError('INVALID_ARGUMENT', `seed is ${String(seed)}; wanted an integer from 0 to 2^53 − 1, or a bigint up to 2^64 − 1.`);
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `seed is ${String(seed)}; wanted an integer from 0 to 2^53 − 1, or a bigint up to 2^64 − 1.`,
+    );
   }
   return key;
 }
@@ -95,7 +98,10 @@ function makeDrawn<D extends FloatDType>(shape: readonly number[], options: Rand
  * Numbers drawn evenly from [low, high): low + u · (high − low) in float32, u a multiple of 2^-24 in [0, 1).
  * @throws WarpbookError INVALID_ARGUMENT unless low <= high, both and their difference finite in float32
  */
-export function uniform<D extends FloatDType = 'float32'>(shape: readonly number[], options: UniformOptions<D>): Tensor<D> {
+export function uniform<D extends FloatDType = 'float32'>(
+  shape: readonly number[],
+  options: UniformOptions<D>,
+): Tensor<D> {
   const low = Math.fround(options.low ?? 0);
   const high = Math.fround(options.high ?? 1);
   const scale = Math.fround(high - low);
@@ -111,7 +117,10 @@ export function uniform<D extends FloatDType = 'float32'>(shape: readonly number
  * Numbers drawn from the normal distribution: mean + std · z in float32, z by Box and Muller's method.
  * @throws WarpbookError INVALID_ARGUMENT unless mean and std are finite and std >= 0
  */
-export function normal<D extends FloatDType = 'float32'>(shape: readonly number[], options: NormalOptions<D>): Tensor<D> {
+export function normal<D extends FloatDType = 'float32'>(
+  shape: readonly number[],
+  options: NormalOptions<D>,
+): Tensor<D> {
   const { mean = 0, std = 1 } = options;
   requireFinite('mean', mean);
   requireFinite('std', std);
@@ -121,10 +130,16 @@ export function normal<D extends FloatDType = 'float32'>(shape: readonly number[
 
 /** @internal The raw 32-bit words, as int32, from a 128-bit counter on: what the published test vectors are about. */
 export function randomBits(
-  shape: readonly number[], options: { seed: bigint; counter: bigint; device?: TensorOptions['device'] },
+  shape: readonly number[],
+  options: { seed: bigint; counter: bigint; device?: TensorOptions['device'] },
 ): Tensor<'int32'> {
   const { seed, counter, device = defaultDevice() } = options;
   const tensor = Tensor.allocate(device, { dtype: 'int32' satisfies DType, shape }, 'random bits');
-  drawInto(tensor as Tensor, seed, { distribution: RANDOM_DISTRIBUTION.bits, offset: 0, scale: 0, ceiling: 0 }, counter);
+  drawInto(
+    tensor as Tensor,
+    seed,
+    { distribution: RANDOM_DISTRIBUTION.bits, offset: 0, scale: 0, ceiling: 0 },
+    counter,
+  );
   return tensor;
 }
