@@ -13,11 +13,12 @@ import { policies } from '../schedule/policies/known';
 import { type AttentionProblem, makeProblem } from '../schedule/problem';
 import { runPolicy } from '../schedule/run-policy';
 import type { Policy } from '../schedule/schedule';
-import { empty } from '../tensor/create';
 import { DTYPE_CODE, itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import type { Timeline } from '../timeline/timeline';
 import { type CapacityOptions, type WrapperCapacity, wrapperCapacity } from './capacity';
+import { checkOperands, resolveOutputs } from './check-run';
+import type { KvOperand } from './kv-operand';
 import { attentionParams } from './launch-params';
 import { machineOf } from './machine-of';
 import { Plan } from './plan';
@@ -60,19 +61,6 @@ export interface AttentionResult {
   lse: Tensor;
 }
 
-/** Where keys and values lie; strides in elements. */
-export interface KvOperand {
-  k: Tensor;
-  v: Tensor;
-  stridePage: number;
-  strideToken: number;
-  strideHead: number;
-  numPages: number;
-  pageSize: number;
-  kScale: number;
-  vScale: number;
-}
-
 export class BatchAttention {
   readonly device: Device;
   readonly variant: AttentionVariant;
@@ -86,8 +74,6 @@ export class BatchAttention {
   private nextPlanId = 1;
   /** Largest page id of the last plan. */
   private plannedMaxPage = -1;
-  /** Pages that the pool of the last `run` holds; Infinity before. */
-  private poolPages = Number.POSITIVE_INFINITY;
 
   /** @internal use BatchDecode.create or BatchPrefill.create */
   protected constructor(
@@ -137,7 +123,7 @@ export class BatchAttention {
       windowLeft: variant.windowLeft,
       kvElementBytes: itemSize(variant.kvDtype),
     });
-    this.checkFits(problem, pages.length, maxPage);
+    this.checkFits(problem, pages.length);
     const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, options.validate);
     const scheduled = process.hrtime.bigint();
     const id = this.nextPlanId++;
@@ -152,7 +138,7 @@ export class BatchAttention {
     return this.lastPlan;
   }
 
-  private checkFits(problem: AttentionProblem, numPages: number, maxPage: number): void {
+  private checkFits(problem: AttentionProblem, numPages: number): void {
     const asked = { maxBatch: problem.batchSize, maxQoTokens: problem.qoIndptr[problem.batchSize], maxPages: numPages };
     for (const [key, value] of Object.entries(asked) as [keyof typeof asked, number][]) {
       if (value > this.capacity[key]) {
@@ -163,12 +149,6 @@ export class BatchAttention {
         );
       }
     }
-    if (maxPage >= this.poolPages) {
-      throw new WarpbookError(
-        'INVALID_PAGE_TABLE',
-        `plan: the page table names page ${maxPage}, the cache has ${this.poolPages} pages.`,
-      );
-    }
   }
 
   /** Launches attention over `kv`; see {@link RunOptions} for outputs. */
@@ -177,9 +157,9 @@ export class BatchAttention {
     if (!plan)
       throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.run before plan: call plan() with the batch first.`);
     const stream = options.stream ?? this.device.stream;
-    this.checkOperands(q, kv, plan);
-    const { output, lse } = this.outputs(q, options, stream);
-    this.poolPages = kv.numPages;
+    const owner = { name: this.name, device: this.device, variant: this.variant };
+    checkOperands(owner, q, kv, plan.schedule.problem, this.plannedMaxPage);
+    const { output, lse } = resolveOutputs(owner, q, options, stream.capturing);
     const { workspace, variant } = this;
     const { capacity, offsets } = workspace.layout;
     stream.launch({
@@ -243,91 +223,6 @@ export class BatchAttention {
     if (this.plannedMaxPage >= numPages)
       return `the plan names page ${this.plannedMaxPage}, the captured cache has ${numPages} pages`;
     return undefined;
-  }
-
-  private checkOperands(q: Tensor, kv: KvOperand, plan: Plan): void {
-    const { variant } = this;
-    const { problem } = plan.schedule;
-    for (const [name, tensor] of [
-      ['q', q],
-      ['k', kv.k],
-      ['v', kv.v],
-    ] as const) {
-      if (tensor.device !== this.device) {
-        throw new WarpbookError(
-          'DEVICE_MISMATCH',
-          `${name} is on ${tensor.device.name}, ${this.name} on ${this.device.name}; use ${name}.to(device).`,
-        );
-      }
-    }
-    const tokens = problem.qoIndptr[problem.batchSize];
-    if (q.ndim !== 3 || q.shape[1] !== variant.numQoHeads || q.shape[2] !== variant.headDim) {
-      throw new WarpbookError(
-        'SHAPE_MISMATCH',
-        `q has shape [${q.shape}]; wanted [numQoTokens, ${variant.numQoHeads}, ${variant.headDim}].`,
-      );
-    }
-    if (q.shape[0] < tokens) {
-      throw new WarpbookError('SHAPE_MISMATCH', `q has ${q.shape[0]} query tokens; the plan has ${tokens}.`);
-    }
-    if (q.strides[2] !== 1)
-      throw new WarpbookError('SHAPE_MISMATCH', 'q must have contiguous rows; use q.contiguous().');
-    if (q.dtype !== variant.dtype)
-      throw new WarpbookError('DTYPE_MISMATCH', `q is ${q.dtype}; ${this.name} was made for ${variant.dtype}.`);
-    if (kv.k.dtype !== variant.kvDtype || kv.v.dtype !== variant.kvDtype) {
-      throw new WarpbookError(
-        'DTYPE_MISMATCH',
-        `keys are ${kv.k.dtype} and values ${kv.v.dtype}; ${this.name} was made for ${variant.kvDtype}.`,
-      );
-    }
-    if (this.plannedMaxPage >= kv.numPages) {
-      throw new WarpbookError(
-        'INVALID_PAGE_TABLE',
-        `The plan names page ${this.plannedMaxPage}, the cache has ${kv.numPages} pages.`,
-      );
-    }
-  }
-
-  private outputs(q: Tensor, options: RunOptions, stream: Stream): AttentionResult {
-    if (stream.capturing && (!options.out || !options.lse)) {
-      throw new WarpbookError(
-        'CAPTURE_FORBIDDEN',
-        `${this.name}.run would allocate its outputs during a capture; make them before and pass { out, lse }.`,
-      );
-    }
-    const { out, lse } = options;
-    const lseShape = [q.shape[0], this.variant.numQoHeads];
-    if (out) {
-      const same =
-        out.device === this.device &&
-        out.dtype === q.dtype &&
-        out.ndim === 3 &&
-        out.shape.every((n, i) => n === q.shape[i]);
-      if (!same || out.strides[2] !== 1) {
-        throw new WarpbookError(
-          'SHAPE_MISMATCH',
-          `out is ${out}; wanted ${q.dtype} [${q.shape}] with contiguous rows on ${this.device.name}.`,
-        );
-      }
-    }
-    if (
-      lse &&
-      !(
-        lse.device === this.device &&
-        lse.dtype === 'float32' &&
-        lse.isContiguous &&
-        lse.shape.join() === lseShape.join()
-      )
-    ) {
-      throw new WarpbookError(
-        'SHAPE_MISMATCH',
-        `lse is ${lse}; wanted contiguous float32 [${lseShape}] on ${this.device.name}.`,
-      );
-    }
-    return {
-      output: out ?? empty([...q.shape], { dtype: q.dtype, device: this.device, label: `${this.name} output` }),
-      lse: lse ?? empty(lseShape, { dtype: 'float32', device: this.device, label: `${this.name} lse` }),
-    };
   }
 
   /**

@@ -1,10 +1,22 @@
 /** Keys and values as launch operands: a paged cache, or ragged tensors; and which page table a plan means. */
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import type { KvOperand } from './batch-attention';
 import { PageTable } from './page-table';
 import type { PagedKvCache } from './paged-kv';
 import type { AttentionVariant } from './variant';
+
+/** Where keys and values lie; strides in elements. */
+export interface KvOperand {
+  k: Tensor;
+  v: Tensor;
+  stridePage: number;
+  strideToken: number;
+  strideHead: number;
+  numPages: number;
+  pageSize: number;
+  kScale: number;
+  vScale: number;
+}
 
 /** The page table that `plan` was given, or the one of before with new lengths. */
 export function resolvePages(

@@ -9,14 +9,10 @@ import { requireInteger, WarpbookError } from '../errors';
 import { empty, fromHost } from '../tensor/create';
 import { DTYPE_CODE, itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
-import { ceilDiv } from '../units';
 import { appendParams } from './append-params';
 import { PageAllocator } from './page-allocator';
 import { PageTable } from './page-table';
 import type { KvDType } from './variant';
-
-/** Bounds the host memory of a read back. */
-const MAX_PAGES_PER_READ = 256;
 
 /** Order of a page's dimensions: tokens outside (NHD) or KV heads outside (HND). */
 export type KvLayout = 'NHD' | 'HND';
@@ -298,53 +294,6 @@ export class PagedKvCache {
         );
       }
     }
-  }
-
-  /**
-   * Reads a batch's keys and values back to the host, dequantised, requests one after the other: for references. Only the
-   * table's pages are read.
-   * @returns k and v as float32 [numKvTokens, numKvHeads, headDim], kvIndptr [batchSize + 1]
-   */
-  async gather(table: PageTable): Promise<{ k: Float32Array; v: Float32Array; kvIndptr: Int32Array }> {
-    const kvIndptr = new Int32Array(table.batchSize + 1);
-    for (let r = 0; r < table.batchSize; r++) kvIndptr[r + 1] = kvIndptr[r] + table.kvLens[r];
-    const [k, v] = await Promise.all([
-      this.gatherPool(this.k, this.kScale, table, kvIndptr),
-      this.gatherPool(this.v, this.vScale, table, kvIndptr),
-    ]);
-    return { k, v, kvIndptr };
-  }
-
-  private async gatherPool(pool: Tensor, scale: number, table: PageTable, kvIndptr: Int32Array): Promise<Float32Array> {
-    const row = this.numKvHeads * this.headDim;
-    const dense = new Float32Array(kvIndptr[table.batchSize] * row);
-    for (let r = 0; r < table.batchSize; r++) {
-      const first = table.pagedKvIndptr[r];
-      const usedPages = ceilDiv(table.kvLens[r], this.pageSize);
-      for (let p = 0; p < usedPages; ) {
-        // Pages that happen to lie in a row are read at once.
-        const start = table.pagedKvIndices[first + p];
-        let count = 1;
-        while (
-          count < MAX_PAGES_PER_READ &&
-          p + count < usedPages &&
-          table.pagedKvIndices[first + p + count] === start + count
-        )
-          count++;
-        const pages = (await pool.slice(0, start, start + count).data()) as Float32Array;
-        const tokens = Math.min(table.kvLens[r] - p * this.pageSize, count * this.pageSize);
-        for (let j = 0; j < tokens; j++) {
-          const page = Math.floor(j / this.pageSize) * this.strides.page + (j % this.pageSize) * this.strides.token;
-          const to = (kvIndptr[r] + p * this.pageSize + j) * row;
-          for (let h = 0; h < this.numKvHeads; h++) {
-            const from = page + h * this.strides.head;
-            for (let d = 0; d < this.headDim; d++) dense[to + h * this.headDim + d] = pages[from + d] * scale;
-          }
-        }
-        p += count;
-      }
-    }
-    return dense;
   }
 
   /** Frees both pools. Idempotent. */

@@ -4,6 +4,7 @@
  */
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
+import { gatherKv } from './gather-kv';
 import type { PageTable } from './page-table';
 import type { PagedKvCache } from './paged-kv';
 import type { AttentionVariant } from './variant';
@@ -107,7 +108,7 @@ export async function reference(
   if (indptr.length !== table.batchSize + 1) {
     throw new WarpbookError('SHAPE_MISMATCH', `qoIndptr has ${indptr.length} entries; wanted ${table.batchSize + 1}.`);
   }
-  const dense = await cache.gather(table);
+  const dense = await gatherKv(cache, table);
   return referenceAttention(
     { q: (await q.data()) as Float32Array, k: dense.k, v: dense.v, qoIndptr: indptr, kvIndptr: dense.kvIndptr },
     variant,
