@@ -3,8 +3,8 @@
  * done by strided.ts, and files, printing and random draws are elsewhere.
  *
  * Ownership is explicit. A tensor that was created owns its buffer until dispose(); a view borrows it: disposing a view
- * frees nothing, and disposing the owner makes all views of it, and views of those, throw DISPOSED. Nothing copies silently: what needs a copy is
- * called contiguous(), to() or copyFrom().
+ * frees nothing, and disposing the owner makes all views of it, and views of those, throw DISPOSED. Nothing copies
+ * silently: what needs a copy is called contiguous(), to() or copyFrom().
  */
 import { inspect } from 'node:util';
 import type { Buffer } from '../device/buffer';
@@ -125,7 +125,8 @@ export class Tensor<D extends DType = DType> {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
         `Got a ${dtype} tensor of shape ${formatShape(shape)} in bytes [${byteOffset}, ${end}) of ` +
-          `buffer '${buffer.label}'; wanted a range within its ${buffer.byteLength} bytes that begins at a multiple of ${size}.`,
+          `buffer '${buffer.label}'; wanted a range within its ${buffer.byteLength} bytes that begins at a multiple ` +
+          `of ${size}.`,
       );
     }
     return new Tensor(buffer, { dtype, shape, strides, byteOffset }, undefined, false);
