@@ -106,8 +106,8 @@ void Device::end_capture(Handle stream, Handle graph) {
     throw Misuse("got end_capture on stream " + std::to_string(stream) + "; wanted the stream of begin_capture");
   }
   if (const Handle* unjoined = capture->unjoined()) {
-    throw Misuse("got end_capture with work on stream " + std::to_string(*unjoined) +
-                 " that stream " + std::to_string(stream) + " does not wait for; record an event there and wait for it");
+    throw Misuse("got end_capture with work on stream " + std::to_string(*unjoined) + " that stream " +
+                 std::to_string(stream) + " does not wait for; record an event there and wait for it");
   }
   end_participation(*capture);
   graphs_.add(graph, std::make_unique<Graph>(capture->take_graph()));
