@@ -6,6 +6,7 @@ import { scope } from '../../../src/device/scope';
 import { capture } from '../../../src/graph/capture';
 import { arange, empty, fromHost, full, zeros } from '../../../src/tensor/create';
 import { Tensor } from '../../../src/tensor/tensor';
+import { leavesNoMemory } from './fresh-device';
 
 let device: Device;
 let other: Device;
@@ -187,31 +188,31 @@ describe('views', () => {
 
 describe('ownership', () => {
   it('views throw after their owner was disposed, and free nothing themselves', async () => {
-    const { usedBytes } = device.memory();
-    const base = zeros([4, 4], { device, label: 'base' });
-    const view = base.slice(0, 0, 2);
-    const viewOfView = view.reshape(8);
-    view.dispose();
-    expect(() => view.select(0, 0)).toThrow(
-      coded('DISPOSED', "Got select of float32 tensor 'base' of shape [2, 4] after its dispose(); create it again."),
-    );
-    viewOfView.fill(1);
-    expect(await base.select(1, 0).array()).toEqual([1, 1, 0, 0]);
-    base.dispose();
-    base.dispose();
-    expect([base.disposed, viewOfView.disposed]).toEqual([true, true]);
-    expect(() => viewOfView.fill(0)).toThrow(
-      coded(
-        'DISPOSED',
-        "Got fill of float32 tensor 'base' of shape [8] after the dispose() of the tensor, buffer or device that it is " +
-          'a view of; create it again.',
-      ),
-    );
-    await expect(viewOfView.data()).rejects.toEqual(coded('DISPOSED', /^Got data of float32 tensor 'base'/));
-    expect(() => base.address()).toThrow(coded('DISPOSED', /^Got address/));
-    expect(() => base.to('int32')).toThrow(coded('DISPOSED', /^Got to/));
-    await expect(base.to(other)).rejects.toEqual(coded('DISPOSED', /^Got to/));
-    expect(device.memory().usedBytes).toBe(usedBytes);
+    await leavesNoMemory(async (fresh) => {
+      const base = zeros([4, 4], { device: fresh, label: 'base' });
+      const view = base.slice(0, 0, 2);
+      const viewOfView = view.reshape(8);
+      view.dispose();
+      expect(() => view.select(0, 0)).toThrow(
+        coded('DISPOSED', "Got select of float32 tensor 'base' of shape [2, 4] after its dispose(); create it again."),
+      );
+      viewOfView.fill(1);
+      expect(await base.select(1, 0).array()).toEqual([1, 1, 0, 0]);
+      base.dispose();
+      base.dispose();
+      expect([base.disposed, viewOfView.disposed]).toEqual([true, true]);
+      expect(() => viewOfView.fill(0)).toThrow(
+        coded(
+          'DISPOSED',
+          "Got fill of float32 tensor 'base' of shape [8] after the dispose() of the tensor, buffer or device that it is " +
+            'a view of; create it again.',
+        ),
+      );
+      await expect(viewOfView.data()).rejects.toEqual(coded('DISPOSED', /^Got data of float32 tensor 'base'/));
+      expect(() => base.address()).toThrow(coded('DISPOSED', /^Got address/));
+      expect(() => base.to('int32')).toThrow(coded('DISPOSED', /^Got to/));
+      await expect(base.to(other)).rejects.toEqual(coded('DISPOSED', /^Got to/));
+    });
   });
 
   it('is dropped by Symbol.dispose, and a foreign buffer is left alone', () => {
@@ -235,17 +236,17 @@ describe('ownership', () => {
   });
 
   it('passes out of a scope with the tensor that is returned, and with no other', async () => {
-    const { usedBytes } = device.memory();
-    const { kept } = await scope(async () => {
-      const a = full([10], 2, { device });
-      await a.data();
-      const b = a.to('float16');
-      return { kept: b };
+    await leavesNoMemory(async (fresh) => {
+      const { kept } = await scope(async () => {
+        const a = full([10], 2, { device: fresh });
+        await a.data();
+        const b = a.to('float16');
+        return { kept: b };
+      });
+      expect(fresh.memory().usedBytes).toBe(20);
+      expect(await kept.slice(0, 0, 2).array()).toEqual([2, 2]);
+      kept.dispose();
     });
-    expect(device.memory().usedBytes).toBe(usedBytes + 20);
-    expect(await kept.slice(0, 0, 2).array()).toEqual([2, 2]);
-    kept.dispose();
-    expect(device.memory().usedBytes).toBe(usedBytes);
   });
 
   it('names the label in the memory report, and in out-of-memory errors', async () => {
