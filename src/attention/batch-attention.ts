@@ -4,6 +4,7 @@
  * may be captured once and replayed under any later plan.
  */
 import type { Device } from '../device/device';
+import { offScope, onScope } from '../device/scope';
 import type { Stream } from '../device/stream';
 import { WarpbookError } from '../errors';
 import { onCapture } from '../graph/capture';
@@ -94,6 +95,9 @@ export class BatchAttention {
       trace: this.traced,
       label: name,
     });
+    // The wrapper, not its buffers, is what a scope disposes or hands out.
+    for (const buffer of this.workspace.buffers) offScope(buffer);
+    onScope(this);
   }
 
   /** The plan that the next run or replay will follow; undefined before the first. */

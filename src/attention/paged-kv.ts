@@ -5,6 +5,7 @@
  * in two tensors. float8 pools hold value / scale; kernels multiply by the scale again.
  */
 import { type Device, defaultDevice } from '../device/device';
+import { offScope, onScope } from '../device/scope';
 import { requireInteger, WarpbookError } from '../errors';
 import { empty, fromHost } from '../tensor/create';
 import { DTYPE_CODE, itemSize } from '../tensor/dtype';
@@ -89,6 +90,10 @@ export class PagedKvCache {
       layout === 'NHD' ? [numPages, pageSize, numKvHeads, headDim] : [numPages, numKvHeads, pageSize, headDim];
     this.k = empty(shape, { dtype, device: this.device, label });
     this.v = empty(shape, { dtype, device: this.device, label });
+    // The cache, not its tensors, is what a scope disposes or hands out.
+    offScope(this.k);
+    offScope(this.v);
+    onScope(this);
     this.strides =
       layout === 'NHD'
         ? { page: pageSize * numKvHeads * headDim, token: numKvHeads * headDim, head: headDim }

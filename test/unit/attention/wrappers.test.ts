@@ -6,6 +6,7 @@ import { PageTable } from '../../../src/attention/page-table';
 import { PagedKvCache } from '../../../src/attention/paged-kv';
 import { referenceAttention } from '../../../src/attention/reference';
 import { type Device, openDevice } from '../../../src/device/device';
+import { scope } from '../../../src/device/scope';
 import { capture } from '../../../src/graph/capture';
 import { ScheduleBuilder } from '../../../src/schedule/builder';
 import { machines } from '../../../src/schedule/machine';
@@ -356,6 +357,29 @@ describe('bad input gets a clear error, and the wrapper goes on', () => {
     ).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
     expect(tight.memory().usedBytes).toBe(before);
     tight.dispose();
+  });
+});
+
+describe('scope', () => {
+  test('disposes caches and wrappers made in it, and hands out whole what it returns', async () => {
+    const own = await openDevice('cpu');
+    const kept = await scope(async () => {
+      new PagedKvCache({ ...heads, device: own, numPages: 4, dtype: 'float32' });
+      const cache = new PagedKvCache({ ...heads, device: own, numPages: 8, dtype: 'float32' });
+      await BatchDecode.create({ ...heads, device: own, capacity: { maxBatch: 1 } });
+      const decode = await BatchDecode.create({ ...heads, device: own, dtype: 'float32', capacity: { maxBatch: 1 } });
+      return { cache, decode };
+    });
+    kept.decode.plan(kept.cache.pageTable([kept.cache.allocate(20)]));
+    const { output, lse } = kept.decode.run(zeros([1, heads.numQoHeads, heads.headDim], { device: own }), kept.cache);
+    expect(await lse.data()).toHaveLength(heads.numQoHeads);
+    output.dispose();
+    lse.dispose();
+    const labels = own.memory().owners.map(({ label }) => label);
+    expect(labels.filter((label) => label === 'PagedKvCache')).toHaveLength(1);
+    kept.cache.dispose();
+    kept.decode.dispose();
+    own.dispose();
   });
 });
 
