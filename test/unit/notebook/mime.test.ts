@@ -12,7 +12,7 @@ describe('bundleOf', () => {
     [null, 'null'],
     [[1, 'a'], "[ 1, 'a' ]"],
     [new Map([[1, { a: 2 }]]), 'Map(1) { 1 => { a: 2 } }'],
-  ])('shows %j as text', async (value, text) => {
+  ])('shows a value as text: %#', async (value, text) => {
     expect(await bundleOf(value)).toEqual({ 'text/plain': text });
   });
 
