@@ -46,40 +46,31 @@ function longestFirst(tiles: Int32Array, numTiles: number, ctas: Int32Array, num
   }
   keys.subarray(0, numRuns).sort();
 
-  // A binary min-heap of CTAs by load; equal loads by CTA number, so the result is the same everywhere.
-  const load = new Float64Array(numCtas);
-  const heap = new Int32Array(numCtas);
+  // A binary min-heap of CTAs. An entry is load × numCtas + CTA: one number orders by load and then by CTA, so the result
+  // is the same everywhere.
+  const heap = new Float64Array(numCtas);
   for (let c = 0; c < numCtas; c++) heap[c] = c;
   for (let i = numRuns - 1; i >= 0; i--) {
     const tokens = Math.floor(keys[i] / numTiles);
     const first = numTiles - 1 - (keys[i] - tokens * numTiles);
-    for (let t = first; t < first + runLength[first]; t++) {
-      const cta = heap[0];
-      ctas[t] = cta;
-      load[cta] += tokens + FIXED_TOKENS;
-      siftDown(heap, load, numCtas);
+    const end = first + runLength[first];
+    const weight = (tokens + FIXED_TOKENS) * numCtas;
+    for (let t = first; t < end; t++) {
+      const least = heap[0];
+      ctas[t] = least - Math.floor(least / numCtas) * numCtas;
+      replaceLeast(heap, numCtas, least + weight);
     }
   }
 }
 
-function siftDown(heap: Int32Array, load: Float64Array, size: number): void {
-  const cta = heap[0];
-  const key = load[cta];
+/** Replaces the root of a min-heap by a larger entry. */
+function replaceLeast(heap: Float64Array, size: number, entry: number): void {
   let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    if (child >= size) break;
-    let best = heap[child];
-    if (child + 1 < size) {
-      const right = heap[child + 1];
-      if (load[right] < load[best] || (load[right] === load[best] && right < best)) {
-        child++;
-        best = right;
-      }
-    }
-    if (load[best] > key || (load[best] === key && best > cta)) break;
-    heap[at] = best;
+  for (let child = 1; child < size; child = 2 * at + 1) {
+    if (child + 1 < size && heap[child + 1] < heap[child]) child++;
+    if (heap[child] >= entry) break;
+    heap[at] = heap[child];
     at = child;
   }
-  heap[at] = cta;
+  heap[at] = entry;
 }
