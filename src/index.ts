@@ -29,7 +29,7 @@ export { capture } from './graph/capture';
 export type { Graph } from './graph/graph';
 export type { GraphExec } from './graph/graph-exec';
 export { clearOutput, display } from './notebook/display';
-export { type BuilderOptions, type QueryTile, ScheduleBuilder } from './schedule/builder';
+export { type BuilderOptions, ScheduleBuilder } from './schedule/builder';
 export type { Dealing } from './schedule/deal';
 export { type ScheduleCapacity, type WorkspaceLayout, workspaceLayout } from './schedule/layout';
 export { cpuMachine, type Machine, machines, numCtaSlots, type TileClass } from './schedule/machine';
@@ -37,6 +37,7 @@ export { largestCapacity, packSchedule, requiredCapacity } from './schedule/pack
 export { policies } from './schedule/policies/known';
 // Schedules
 export { type AttentionProblem, makeProblem, type ProblemOptions } from './schedule/problem';
+export type { QueryTile } from './schedule/query-tiles';
 export { runPolicy } from './schedule/run-policy';
 export { type Policy, Schedule, type TileView } from './schedule/schedule';
 export { findViolation, validate } from './schedule/validate';

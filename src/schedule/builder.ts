@@ -8,7 +8,8 @@
 import { WarpbookError } from '../errors';
 import { type Dealing, deal } from './deal';
 import { type Machine, numCtaSlots } from './machine';
-import { type AttentionProblem, queryPosition, visibleEnd, visibleStart } from './problem';
+import { type AttentionProblem, queryPosition } from './problem';
+import { forEachQueryTile, type QueryTile } from './query-tiles';
 import { Schedule } from './schedule';
 import {
   type DispatchKind,
@@ -19,19 +20,6 @@ import {
   TILE_FLAG,
   TILE_STRIDE,
 } from './work-tile';
-
-/** Up to `queryRows` rows of one request and KV head, and the range of keys that any of them sees. */
-export interface QueryTile {
-  request: number;
-  kvHead: number;
-  rowStart: number;
-  rowCount: number;
-  kvStart: number;
-  kvEnd: number;
-  /** Keys [fullStart, fullEnd) are seen by every row: a tile inside needs no mask. */
-  fullStart: number;
-  fullEnd: number;
-}
 
 export interface BuilderOptions {
   /** Index into the machine's tile classes; default 0. */
@@ -94,40 +82,7 @@ export class ScheduleBuilder {
 
   /** Calls `visit` for every query tile, requests first, then rows, then KV heads. The object is reused between calls. */
   forEachQueryTile(visit: (tile: QueryTile) => void): void {
-    const { problem } = this;
-    const queryRows = this.machine.tileClasses[this.tileClass].queryRows;
-    const group = problem.groupSize;
-    // Tiles hold whole tokens where a token's group fits, so that rows of one token share their mask.
-    const rowsPerTile = queryRows >= group ? queryRows - (queryRows % group) : queryRows;
-    const tile: QueryTile = {
-      request: 0,
-      kvHead: 0,
-      rowStart: 0,
-      rowCount: 0,
-      kvStart: 0,
-      kvEnd: 0,
-      fullStart: 0,
-      fullEnd: 0,
-    };
-    for (let r = 0; r < problem.batchSize; r++) {
-      const rowBegin = problem.qoIndptr[r] * group;
-      const rowEnd = problem.qoIndptr[r + 1] * group;
-      tile.request = r;
-      for (let row = rowBegin; row < rowEnd; row += rowsPerTile) {
-        tile.rowStart = row;
-        tile.rowCount = Math.min(rowsPerTile, rowEnd - row);
-        const first = Math.floor(row / group);
-        const last = Math.floor((row + tile.rowCount - 1) / group);
-        tile.kvStart = visibleStart(problem, r, first);
-        tile.kvEnd = Math.max(tile.kvStart, visibleEnd(problem, r, last));
-        tile.fullStart = visibleStart(problem, r, last);
-        tile.fullEnd = visibleEnd(problem, r, first);
-        for (let head = 0; head < problem.numKvHeads; head++) {
-          tile.kvHead = head;
-          visit(tile);
-        }
-      }
-    }
+    forEachQueryTile(this.problem, this.machine.tileClasses[this.tileClass].queryRows, visit);
   }
 
   /** All query tiles as separate objects, for policies that sort or pick among them. */

@@ -2,6 +2,7 @@
  * Dealing tiles to CTAs. Longest-processing-time first is Graham's list scheduling rule (R. L. Graham, "Bounds on
  * Multiprocessing Timing Anomalies", 1969): at most 4/3 of the optimal makespan.
  */
+import { LeastLoaded } from './least-loaded';
 import { TILE, TILE_STRIDE } from './work-tile';
 
 /** How tiles reach CTAs. */
@@ -36,41 +37,26 @@ function longestFirst(tiles: Int32Array, numTiles: number, ctas: Int32Array, num
   const keys = new Float64Array(numTiles);
   const runLength = new Int32Array(numTiles);
   let numRuns = 0;
+  let total = 0;
   for (let t = 0; t < numTiles; ) {
     const first = t;
     const tokens = tiles[t * TILE_STRIDE + TILE.kvEnd] - tiles[t * TILE_STRIDE + TILE.kvStart];
     do t++;
     while (t < numTiles && tiles[t * TILE_STRIDE + TILE.kvEnd] - tiles[t * TILE_STRIDE + TILE.kvStart] === tokens);
     runLength[first] = t - first;
+    total += (t - first) * (tokens + FIXED_TOKENS);
     keys[numRuns++] = tokens * numTiles + (numTiles - 1 - first);
   }
   keys.subarray(0, numRuns).sort();
 
-  // A binary min-heap of CTAs. An entry is load × numCtas + CTA: one number orders by load and then by CTA, so the result
-  // is the same everywhere.
-  const heap = new Float64Array(numCtas);
-  for (let c = 0; c < numCtas; c++) heap[c] = c;
+  const loads = new LeastLoaded(numCtas);
+  // Loads are int32; batches beyond that are weighed in coarser units.
+  const unit = Math.max(1, total / LeastLoaded.MAX_LOAD);
   for (let i = numRuns - 1; i >= 0; i--) {
     const tokens = Math.floor(keys[i] / numTiles);
     const first = numTiles - 1 - (keys[i] - tokens * numTiles);
     const end = first + runLength[first];
-    const weight = (tokens + FIXED_TOKENS) * numCtas;
-    for (let t = first; t < end; t++) {
-      const least = heap[0];
-      ctas[t] = least - Math.floor(least / numCtas) * numCtas;
-      replaceLeast(heap, numCtas, least + weight);
-    }
+    const load = Math.floor((tokens + FIXED_TOKENS) / unit);
+    for (let t = first; t < end; t++) ctas[t] = loads.take(load);
   }
-}
-
-/** Replaces the root of a min-heap by a larger entry. */
-function replaceLeast(heap: Float64Array, size: number, entry: number): void {
-  let at = 0;
-  for (let child = 1; child < size; child = 2 * at + 1) {
-    if (child + 1 < size && heap[child + 1] < heap[child]) child++;
-    if (heap[child] >= entry) break;
-    heap[at] = heap[child];
-    at = child;
-  }
-  heap[at] = entry;
 }
