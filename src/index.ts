@@ -38,9 +38,22 @@ export { policies } from './schedule/policies/known';
 // Schedules
 export { type AttentionProblem, makeProblem, type ProblemOptions } from './schedule/problem';
 export type { QueryTile } from './schedule/query-tiles';
-export { runPolicy } from './schedule/run-policy';
-export { type Policy, Schedule, type TileView } from './schedule/schedule';
-export { findViolation, validate } from './schedule/validate';
+export { type RunPolicyOptions, runPolicy } from './schedule/run-policy';
+export { type Policy, Schedule, type ScheduleTables, type TileView } from './schedule/schedule';
+export { findViolation, type ValidateOptions, validate } from './schedule/validate';
+export {
+  KV_SEQUENCE,
+  KV_SEQUENCE_STRIDE,
+  MERGE_GROUP,
+  MERGE_GROUP_STRIDE,
+  ROW,
+  ROW_STRIDE,
+  SEGMENT,
+  SEGMENT_STRIDE,
+  TILE,
+  TILE_FLAG,
+  TILE_STRIDE,
+} from './schedule/work-tile';
 export * from './tensor/compare';
 export * from './tensor/create';
 // Tensors

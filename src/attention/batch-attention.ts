@@ -22,8 +22,10 @@ import { checkOperands, resolveOutputs } from './check-run';
 import type { KvOperand } from './kv-operand';
 import { attentionParams } from './launch-params';
 import { machineOf } from './machine-of';
+import { samePages } from './page-table';
 import { Plan } from './plan';
 import { readTimeline } from './read-timeline';
+import { StreamOrder } from './stream-order';
 import { type AttentionVariant, type AttentionVariantOptions, makeVariant } from './variant';
 import { Workspace } from './workspace';
 
@@ -71,7 +73,11 @@ export class BatchAttention {
   readonly traced: boolean;
   private readonly workspace: Workspace;
   private readonly name: string;
+  private readonly order: StreamOrder;
   private lastPlan: Plan | undefined;
+  /** The plan that the latest run or replay followed. */
+  private lastRun: Plan | undefined;
+  private isDisposed = false;
   private nextPlanId = 1;
   /** Largest page id of the last plan. */
   private plannedMaxPage = -1;
@@ -96,6 +102,7 @@ export class BatchAttention {
       label: name,
     });
     // The wrapper, not its buffers, is what a scope disposes or hands out.
+    this.order = new StreamOrder(device);
     for (const buffer of this.workspace.buffers) offScope(buffer);
     onScope(this);
   }
@@ -114,6 +121,7 @@ export class BatchAttention {
     maxPage: number,
     options: PlanOptions,
   ): Plan {
+    this.requireUsable('plan');
     const { variant, capacity } = this;
     const started = process.hrtime.bigint();
     const problem = makeProblem({
@@ -128,10 +136,16 @@ export class BatchAttention {
       kvElementBytes: itemSize(variant.kvDtype),
     });
     this.checkFits(problem, pages.length);
-    const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, options.validate);
+    const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, {
+      validate: options.validate,
+      sharesPages: (a, b, first, count) => samePages(pageStarts, pages, a, b, first, count),
+    });
     const scheduled = process.hrtime.bigint();
     const id = this.nextPlanId++;
-    const uploadedBytes = this.workspace.upload(schedule, pageStarts, pages, id, options.stream ?? this.device.stream);
+    const stream = options.stream ?? this.device.stream;
+    this.order.enter(stream);
+    const uploadedBytes = this.workspace.upload(schedule, pageStarts, pages, id, stream);
+    this.order.leave(stream);
     const cost = {
       policyNs: Number(scheduled - started),
       packNs: Number(process.hrtime.bigint() - scheduled),
@@ -140,6 +154,11 @@ export class BatchAttention {
     this.plannedMaxPage = maxPage;
     this.lastPlan = new Plan(id, schedule, capacity, cost, () => this.workspace.ready());
     return this.lastPlan;
+  }
+
+  private requireUsable(call: string): void {
+    if (!this.isDisposed) return;
+    throw new WarpbookError('DISPOSED', `Got ${call}() of a ${this.name} after its dispose(); make another one.`);
   }
 
   private checkFits(problem: AttentionProblem, numPages: number): void {
@@ -157,6 +176,7 @@ export class BatchAttention {
 
   /** Launches attention over `kv`; see {@link RunOptions} for outputs. */
   protected launch(q: Tensor, kv: KvOperand, options: RunOptions): AttentionResult {
+    this.requireUsable('run');
     const plan = this.lastPlan;
     if (!plan)
       throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.run before plan: call plan() with the batch first.`);
@@ -166,6 +186,7 @@ export class BatchAttention {
     const { output, lse } = resolveOutputs(owner, q, options, stream.capturing);
     const { workspace, variant } = this;
     const { capacity, offsets } = workspace.layout;
+    if (!stream.capturing) this.order.enter(stream);
     stream.launch({
       program: 'attention',
       grid: [numCtaSlots(this.machine), 1, 1],
@@ -189,6 +210,7 @@ export class BatchAttention {
         kv_stride_token: kv.strideToken,
         kv_stride_head: kv.strideHead,
         num_pages: kv.numPages,
+        num_kv_indices: this.capacity.maxPages,
         q_dtype: DTYPE_CODE[variant.dtype],
         kv_dtype: DTYPE_CODE[variant.kvDtype],
         head_dim: variant.headDim,
@@ -214,8 +236,22 @@ export class BatchAttention {
       }),
       buffers: [q.buffer, kv.k.buffer, kv.v.buffer, output.buffer, lse.buffer, ...workspace.buffers],
     });
-    if (stream.capturing) onCapture(stream, { check: () => this.checkReplay(q.shape[0], kv.numPages) });
+    if (stream.capturing) {
+      onCapture(stream, {
+        check: () => this.checkReplay(q.shape[0], kv.numPages),
+        beforeReplay: (on) => this.order.enter(on),
+        afterReplay: (on) => this.followed(on),
+      });
+    } else {
+      this.followed(stream);
+    }
     return { output, lse };
+  }
+
+  /** A run or replay was enqueued; it follows the plan that was enqueued before it. */
+  private followed(stream: Stream): void {
+    this.order.leave(stream);
+    this.lastRun = this.lastPlan;
   }
 
   /** Why a graph captured with these operands can't follow the plan of now; undefined if it can. */
@@ -237,9 +273,11 @@ export class BatchAttention {
     const { trace } = this.workspace;
     if (!trace)
       throw new WarpbookError('INVALID_ARGUMENT', `${this.name} is not traced; make it with { trace: true }.`);
-    if (!this.lastPlan)
+    const { lastRun } = this;
+    if (!lastRun) {
       throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.timeline before run: there is nothing to show.`);
-    return readTimeline(trace, this.lastPlan.schedule, this.capacity, options.stream ?? this.device.stream);
+    }
+    return readTimeline(trace, lastRun.schedule, this.capacity, options.stream ?? this.order.stream);
   }
 
   /** Page indices that the device found out of range and skipped since the last plan. Waits for the stream. */
@@ -247,14 +285,27 @@ export class BatchAttention {
     const bytes = await this.workspace.image.read({
       byteOffset: HEADER.status * 4,
       byteLength: 4,
-      stream: options.stream,
+      stream: options.stream ?? this.order.stream,
     });
     return { skippedPages: new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true) };
   }
 
+  /** Resolves when the next `plan()` will find a free staging slot. */
+  ready(): Promise<void> {
+    this.requireUsable('ready');
+    return this.workspace.ready();
+  }
+
+  get disposed(): boolean {
+    return this.isDisposed;
+  }
+
   /** Frees the workspace. Idempotent; graphs that captured `run` refuse to replay afterwards. */
   dispose(): void {
+    if (this.isDisposed) return;
+    this.isDisposed = true;
     this.workspace.dispose();
+    this.order.dispose();
   }
   [Symbol.dispose](): void {
     this.dispose();

@@ -10,7 +10,7 @@ import {
   type RunOptions,
 } from './batch-attention';
 import { cacheOperand, raggedOperand, resolvePages } from './kv-operand';
-import { PageTable } from './page-table';
+import { integers, PageTable } from './page-table';
 import { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
 
@@ -68,7 +68,7 @@ export class BatchPrefill extends BatchAttention {
         'plan got a page table, but this BatchPrefill is ragged; pass kvLens, or create it with kv: "paged".',
       );
     }
-    const kvLens = Int32Array.from(kv);
+    const kvLens = integers('kvLens', kv);
     const starts = new Int32Array(kvLens.length + 1);
     for (let r = 0; r < kvLens.length; r++) starts[r + 1] = starts[r] + kvLens[r];
     const maxPage = starts[kvLens.length] - 1;

@@ -5,7 +5,7 @@
 import type { Device } from '../device/device';
 import { WarpbookError } from '../errors';
 import type { AttentionProblem } from '../schedule/problem';
-import { empty } from '../tensor/create';
+import { zeros } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
 import type { KvOperand } from './kv-operand';
 import type { AttentionVariant } from './variant';
@@ -86,7 +86,7 @@ export function resolveOutputs(
     );
   }
   const lseShape = [q.shape[0], owner.variant.numQoHeads];
-  if (out && !(fits(out, device, q.dtype, q.shape) && out.strides[2] === 1)) {
+  if (out && !(fits(out, device, q.dtype, q.shape) && out.strides[2] === 1 && out.strides[0] * out.strides[1] !== 0)) {
     throw new WarpbookError(
       'SHAPE_MISMATCH',
       `out is ${out}; wanted ${q.dtype} [${q.shape}] with contiguous rows on ${device.name}.`,
@@ -99,8 +99,9 @@ export function resolveOutputs(
     );
   }
   return {
-    output: out ?? empty([...q.shape], { dtype: q.dtype, device, label: `${name} output` }),
-    lse: lse ?? empty(lseShape, { dtype: 'float32', device, label: `${name} lse` }),
+    // Zeros: rows beyond the plan are padding, and padding should not show what the memory held before.
+    output: out ?? zeros([...q.shape], { dtype: q.dtype, device, label: `${name} output` }),
+    lse: lse ?? zeros(lseShape, { dtype: 'float32', device, label: `${name} lse` }),
   };
 }
 

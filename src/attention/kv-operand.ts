@@ -39,7 +39,7 @@ export function resolvePages(
       `The page table has pages of ${kv.pageSize} tokens; the wrapper was made for ${pageSize}.`,
     );
   }
-  return kv;
+  return kv.withLengths(kv.kvLens);
 }
 
 /** @throws WarpbookError SHAPE_MISMATCH where heads differ */

@@ -32,6 +32,7 @@ const spec = {
   kv_stride_token: ['i64', 'elements between tokens of a page'],
   kv_stride_head: ['i64', 'elements between KV heads'],
   num_pages: ['i64', 'pages in the pool: an index outside is skipped and counted in the status word'],
+  num_kv_indices: ['i64', 'entries of kv_indices: a page beyond them counts as one outside of the pool'],
   q_dtype: ['i32', 'DTYPE_CODE of q and o'],
   kv_dtype: ['i32', 'DTYPE_CODE of k and v'],
   head_dim: ['i32', ''],

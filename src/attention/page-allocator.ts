@@ -60,6 +60,29 @@ export class PageAllocator {
     entry.kvLen += tokens;
   }
 
+  /**
+   * Lengthens several requests, all or none; one may occur more than once.
+   * @returns where the new tokens of each entry start, [ids.length]
+   * @throws WarpbookError OUT_OF_PAGES, INVALID_ARGUMENT; nothing changes then
+   */
+  growAll(ids: readonly number[], counts: readonly number[]): number[] {
+    const lengths = new Map<number, number>();
+    let missing = 0;
+    for (const [i, id] of ids.entries()) {
+      requireInteger(`counts[${i}]`, counts[i], 0);
+      const before = lengths.get(id) ?? this.kvLen(id);
+      const owned = Math.max(this.pages(id).length, ceilDiv(before, this.pageSize));
+      missing += Math.max(0, ceilDiv(before + counts[i], this.pageSize) - owned);
+      lengths.set(id, before + counts[i]);
+    }
+    this.requireFree(missing, 'append');
+    return ids.map((id, i) => {
+      const start = this.kvLen(id);
+      this.grow(id, counts[i]);
+      return start;
+    });
+  }
+
   /** Adds pages until `kvLen` tokens fit; the length stays. @throws WarpbookError OUT_OF_PAGES */
   reserve(id: number, kvLen: number): void {
     requireInteger('kvLen', kvLen, 0, 2 ** 31 - 1);
@@ -117,7 +140,7 @@ export class PageAllocator {
     return entry;
   }
 
-  private take(count: number, what: string): number[] {
+  private requireFree(count: number, what: string): void {
     if (count > this.free.length) {
       throw new WarpbookError(
         'OUT_OF_PAGES',
@@ -126,6 +149,10 @@ export class PageAllocator {
         { asked: count, available: this.free.length, option: 'numPages' },
       );
     }
+  }
+
+  private take(count: number, what: string): number[] {
+    this.requireFree(count, what);
     const pages: number[] = [];
     for (let i = 0; i < count; i++) {
       const page = this.free.pop() as number;

@@ -47,11 +47,11 @@ export class PageTable {
     const { pageSize } = options;
     requireInteger('pageSize', pageSize, 1);
     this.pageSize = pageSize;
-    this.pagedKvIndptr = Int32Array.from(options.pagedKvIndptr);
-    this.pagedKvIndices = Int32Array.from(options.pagedKvIndices);
+    this.pagedKvIndptr = integers('pagedKvIndptr', options.pagedKvIndptr);
+    this.pagedKvIndices = integers('pagedKvIndices', options.pagedKvIndices);
     checkIndptr(this.pagedKvIndptr, this.pagedKvIndices.length);
     this.kvLens = options.kvLens
-      ? Int32Array.from(options.kvLens)
+      ? integers('kvLens', options.kvLens)
       : lengthsOf(this.pagedKvIndptr, options.pagedKvLastPageLen, pageSize);
     checkLengths(this.pagedKvIndptr, this.kvLens, pageSize);
     this.pagedKvLastPageLen = this.kvLens.map((length) => (length === 0 ? 0 : ((length - 1) % pageSize) + 1));
@@ -68,7 +68,9 @@ export class PageTable {
    * @throws WarpbookError INVALID_PAGE_TABLE where a length doesn't fit its request's pages
    */
   withLengths(kvLens: ArrayLike<number>): PageTable {
-    const lengths = Int32Array.from(kvLens);
+    // The arrays are public: whoever wrote into them since is told here, not by the device.
+    checkIndptr(this.pagedKvIndptr, this.pagedKvIndices.length);
+    const lengths = integers('kvLens', kvLens);
     checkLengths(this.pagedKvIndptr, lengths, this.pageSize);
     const table = Object.create(PageTable.prototype) as { -readonly [K in keyof PageTable]: PageTable[K] };
     table.pageSize = this.pageSize;
@@ -98,6 +100,32 @@ export class PageTable {
     for (const length of this.kvLens) tokens += length;
     return `PageTable(${this.batchSize} requests, ${tokens} tokens, ${this.pagedKvIndices.length} pages of ${this.pageSize})`;
   }
+}
+
+/** A copy as int32; refuses what isn't an integer in range instead of bending it. */
+export function integers(name: string, values: ArrayLike<number>): Int32Array {
+  const copy = Int32Array.from(values);
+  if (values instanceof Int32Array) return copy;
+  for (let i = 0; i < copy.length; i++) {
+    if (copy[i] !== values[i]) invalid(`${name}[${i}] is ${values[i]}; wanted an integer from 0 to 2147483647.`);
+  }
+  return copy;
+}
+
+/** Whether two requests have the same pages at places [first, first + count) of their page lists. */
+export function samePages(
+  indptr: ArrayLike<number>,
+  pages: Int32Array,
+  a: number,
+  b: number,
+  first: number,
+  count: number,
+): boolean {
+  // Ragged keys and values have no page list: nothing is shared.
+  if (pages.length === 0) return false;
+  if (indptr[a] + first + count > indptr[a + 1] || indptr[b] + first + count > indptr[b + 1]) return false;
+  for (let i = first; i < first + count; i++) if (pages[indptr[a] + i] !== pages[indptr[b] + i]) return false;
+  return true;
 }
 
 function invalid(message: string, details: Record<string, unknown> = {}): never {

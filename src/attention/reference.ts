@@ -94,23 +94,27 @@ function attendRow(
 
 /**
  * The reference over a paged cache: reads the pages of the table's requests back to the host and dequantises them.
- * @param q [numQoTokens, numQoHeads, headDim]
- * @param qoIndptr query tokens of each request; default one each
+ * @param q [at least the batch's query tokens, numQoHeads, headDim]
+ * @param qoLens query tokens of each request, [batchSize]; default one each
  */
 export async function reference(
   q: Tensor,
   cache: PagedKvCache,
   table: PageTable,
   variant: ReferenceVariant,
-  qoIndptr?: ArrayLike<number>,
+  qoLens?: ArrayLike<number>,
 ): Promise<ReferenceResult> {
-  const indptr = qoIndptr ?? Int32Array.from({ length: table.batchSize + 1 }, (_, i) => i);
-  if (indptr.length !== table.batchSize + 1) {
-    throw new WarpbookError('SHAPE_MISMATCH', `qoIndptr has ${indptr.length} entries; wanted ${table.batchSize + 1}.`);
+  if (qoLens && qoLens.length !== table.batchSize) {
+    throw new WarpbookError('SHAPE_MISMATCH', `qoLens has ${qoLens.length} entries for ${table.batchSize} requests.`);
   }
-  const dense = await gatherKv(cache, table);
-  return referenceAttention(
-    { q: (await q.data()) as Float32Array, k: dense.k, v: dense.v, qoIndptr: indptr, kvIndptr: dense.kvIndptr },
-    variant,
-  );
+  const qoIndptr = new Int32Array(table.batchSize + 1);
+  for (let r = 0; r < table.batchSize; r++) qoIndptr[r + 1] = qoIndptr[r] + (qoLens ? qoLens[r] : 1);
+  if (q.shape[0] < qoIndptr[table.batchSize]) {
+    throw new WarpbookError(
+      'SHAPE_MISMATCH',
+      `q has ${q.shape[0]} query tokens; the batch has ${qoIndptr[table.batchSize]}.`,
+    );
+  }
+  const [dense, values] = await Promise.all([gatherKv(cache, table), q.data()]);
+  return referenceAttention({ q: values as Float32Array, qoIndptr, ...dense }, variant);
 }

@@ -34,6 +34,13 @@ export type AttentionVariant = Readonly<Required<AttentionVariantOptions>>;
 const QUERY_DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'];
 const KV_DTYPES: readonly DType[] = [...QUERY_DTYPES, 'float8_e4m3fn', 'float8_e5m2'];
 
+/** @throws WarpbookError DTYPE_MISMATCH unless keys and values may have this type */
+export function requireKvDType(dtype: DType): asserts dtype is KvDType {
+  if (!KV_DTYPES.includes(dtype)) {
+    throw new WarpbookError('DTYPE_MISMATCH', `kvDtype is ${dtype}; keys and values take ${KV_DTYPES.join(', ')}.`);
+  }
+}
+
 /**
  * Checks and completes a variant.
  * @param causalByDefault prefill is causal unless told otherwise, decode needs no mask
@@ -65,12 +72,7 @@ export function makeVariant(options: AttentionVariantOptions, causalByDefault: b
   if (!QUERY_DTYPES.includes(variant.dtype)) {
     throw new WarpbookError('DTYPE_MISMATCH', `dtype is ${variant.dtype}; queries take ${QUERY_DTYPES.join(', ')}.`);
   }
-  if (!KV_DTYPES.includes(variant.kvDtype)) {
-    throw new WarpbookError(
-      'DTYPE_MISMATCH',
-      `kvDtype is ${variant.kvDtype}; keys and values take ${KV_DTYPES.join(', ')}.`,
-    );
-  }
+  requireKvDType(variant.kvDtype);
   if (!(variant.smScale > 0) || !Number.isFinite(variant.smScale)) {
     throw new WarpbookError('INVALID_ARGUMENT', `smScale is ${variant.smScale}; wanted a positive number.`);
   }

@@ -124,6 +124,8 @@ export async function openDevice(kind: 'cpu', options: DeviceOptions = {}): Prom
 }
 
 let shared: Device | undefined;
+/** Devices opened without a name: the first is 'cpu', the next 'cpu:2'. */
+let numUnnamed = 0;
 
 /** The CPU device that calls without a device use: made on first use, and again after it was disposed. */
 export function defaultDevice(): Device {
@@ -138,8 +140,10 @@ function openCpu(kind: 'cpu', options: DeviceOptions): Device {
       `Got a device of kind '${String(kind)}'; wanted 'cpu', the only kind of this build.`,
     );
   }
-  const { threads, name = kind, memoryLimitBytes = Math.floor(totalmem() * DEFAULT_MEMORY_FRACTION) } = options;
+  const { threads, memoryLimitBytes = Math.floor(totalmem() * DEFAULT_MEMORY_FRACTION) } = options;
   if (threads !== undefined) requireInteger('threads', threads, 1, MAX_THREADS);
   requireInteger('memoryLimitBytes', memoryLimitBytes, 1);
-  return new Device(new CpuBackend({ threads }), name, memoryLimitBytes);
+  const backend = new CpuBackend({ threads });
+  const name = options.name ?? (++numUnnamed === 1 ? kind : `${kind}:${numUnnamed}`);
+  return new Device(backend, name, memoryLimitBytes);
 }

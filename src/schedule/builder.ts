@@ -5,7 +5,7 @@
  * cuts each one's KV range or leaves it whole, and then deals the tiles out to CTAs. Partial slots, merge groups, mask
  * flags and the order by CTA follow from that and are filled in here.
  */
-import { WarpbookError } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { type Dealing, deal } from './deal';
 import { type Machine, numCtaSlots } from './machine';
 import { type AttentionProblem, queryPosition } from './problem';
@@ -70,10 +70,10 @@ export class ScheduleBuilder {
     this.tileClass = options.tileClass ?? 0;
     this.dispatch = options.dispatch ?? 'static';
     this.alwaysPartial = options.alwaysPartial ?? false;
-    if (!machine.tileClasses[this.tileClass]) {
+    if (!machine.tileClasses?.[this.tileClass]) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
-        `tileClass ${this.tileClass} does not exist on ${machine.name}; it has ${machine.tileClasses.length}.`,
+        `tileClass ${this.tileClass} does not exist on ${machine.name}; it has ${machine.tileClasses?.length ?? 0}.`,
       );
     }
     this.numCtas = numCtaSlots(machine, this.tileClass);
@@ -107,6 +107,7 @@ export class ScheduleBuilder {
    * @param chunk tokens, at least 1
    */
   splitByChunk(tile: QueryTile, chunk: number, cta: number = 0): void {
+    if (!(chunk >= 1) || !Number.isInteger(chunk)) requireInteger('splitByChunk: chunk', chunk, 1);
     const first = Math.floor(tile.kvStart / chunk);
     const pieces = Math.max(1, Math.ceil(tile.kvEnd / chunk) - first);
     if (pieces === 1) {
@@ -132,6 +133,7 @@ export class ScheduleBuilder {
       this.add(tile, ctas ? ctas[0] : 0);
       return;
     }
+    checkCuts(tile, cuts);
     const group = this.beginGroup(tile, pieces);
     for (let i = 0; i < pieces; i++) {
       const start = i === 0 ? tile.kvStart : cuts[i - 1];
@@ -235,6 +237,21 @@ export class ScheduleBuilder {
       },
       decisions,
     );
+  }
+}
+
+/** Cuts lie strictly inside the tile's range and increase; anything else would make empty or overlapping pieces. */
+function checkCuts(tile: QueryTile, cuts: ArrayLike<number>): void {
+  let previous = tile.kvStart;
+  for (let i = 0; i < cuts.length; i++) {
+    if (!Number.isInteger(cuts[i]) || cuts[i] <= previous || cuts[i] >= tile.kvEnd) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `split: cuts[${i}] is ${cuts[i]}; wanted an integer above ${previous} and below ${tile.kvEnd} ` +
+          `(request ${tile.request}, KV head ${tile.kvHead}, KV range [${tile.kvStart}, ${tile.kvEnd})).`,
+      );
+    }
+    previous = cuts[i];
   }
 }
 

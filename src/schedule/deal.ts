@@ -2,6 +2,7 @@
  * Dealing tiles to CTAs. Longest-processing-time first is Graham's list scheduling rule (R. L. Graham, "Bounds on
  * Multiprocessing Timing Anomalies", 1969): at most 4/3 of the optimal makespan.
  */
+import { WarpbookError } from '../errors';
 import { LeastLoaded } from './least-loaded';
 import { TILE, TILE_STRIDE } from './work-tile';
 
@@ -26,8 +27,13 @@ export function deal(dealing: Dealing, tiles: Int32Array, numTiles: number, ctas
     for (let t = 0; t < numTiles; t++) ctas[t] = t % numCtas;
   } else if (dealing === 'inOrder') {
     for (let t = 0; t < numTiles; t++) ctas[t] = Math.floor((t * numCtas) / numTiles);
-  } else {
+  } else if (dealing === 'longestFirst') {
     longestFirst(tiles, numTiles, ctas, numCtas);
+  } else {
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `build got the dealing '${String(dealing)}'; wanted longestFirst, roundRobin, inOrder or explicit.`,
+    );
   }
 }
 

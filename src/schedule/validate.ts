@@ -5,7 +5,8 @@
 import { WarpbookError } from '../errors';
 import { queryPosition, visibleEnd, visibleStart } from './problem';
 import type { Schedule } from './schedule';
-import { checkGroups, checkTiles } from './validate-structure';
+import { checkGroups } from './validate-groups';
+import { checkTiles, type SharesPages } from './validate-structure';
 import {
   KV_SEQUENCE,
   KV_SEQUENCE_STRIDE,
@@ -26,14 +27,24 @@ interface Range {
   end: number;
   /** Tile that attends to it. */
   tile: number;
+  /** Whether the kernel applies the mask in it. */
+  masked: boolean;
+}
+
+export interface ValidateOptions {
+  /**
+   * Tells whether two requests have the same pages; needed where a tile serves rows of several requests from one of
+   * them. Default: none do. The wrappers' `plan` answers from the page table.
+   */
+  sharesPages?: SharesPages;
 }
 
 /**
  * Throws at the first violation.
  * @throws WarpbookError INVALID_SCHEDULE naming request, KV head and KV range
  */
-export function validate(schedule: Schedule): void {
-  checkTiles(schedule);
+export function validate(schedule: Schedule, options: ValidateOptions = {}): void {
+  checkTiles(schedule, options.sharesPages ?? (() => false));
   checkGroups(schedule);
   const slotTile = tileOfSlot(schedule);
   const written = new Uint8Array(numRows(schedule) * schedule.problem.numKvHeads);
@@ -89,9 +100,9 @@ export function validate(schedule: Schedule): void {
 }
 
 /** Collects the first violation as a message, or returns undefined: for property tests and displays. */
-export function findViolation(schedule: Schedule): string | undefined {
+export function findViolation(schedule: Schedule, options: ValidateOptions = {}): string | undefined {
   try {
-    validate(schedule);
+    validate(schedule, options);
     return undefined;
   } catch (error) {
     if (error instanceof WarpbookError && error.code === 'INVALID_SCHEDULE') return error.message;
@@ -222,29 +233,31 @@ function checkMaskFlag(
   firstToken: number,
   lastToken: number,
 ): void {
-  if (schedule.tiles[range.tile * TILE_STRIDE + TILE.flags] & TILE_FLAG.needsMask) return;
+  if (range.masked) return;
   const fullStart = visibleStart(schedule.problem, request, lastToken);
   const fullEnd = visibleEnd(schedule.problem, request, firstToken);
   if (range.start < fullStart || range.end > fullEnd) {
-    fail(schedule, request, head, `needs a mask, but tile ${range.tile} has no needsMask flag`, range.start, range.end);
+    fail(schedule, request, head, `needs a mask, but tile ${range.tile} has none there`, range.start, range.end);
   }
 }
 
-function collectRanges(schedule: Schedule, t: number, ranges: Range[]): void {
-  const at = t * TILE_STRIDE;
+function collectRanges(schedule: Schedule, tile: number, ranges: Range[]): void {
+  const at = tile * TILE_STRIDE;
   const words = schedule.tiles;
   const offset = schedule.kvSequences[words[at + TILE.kvSeq] * KV_SEQUENCE_STRIDE + KV_SEQUENCE.positionOffset];
   const segCount = words[at + TILE.segCount];
   if (segCount === 0) {
-    ranges.push({ start: words[at + TILE.kvStart] + offset, end: words[at + TILE.kvEnd] + offset, tile: t });
+    const masked = (words[at + TILE.flags] & TILE_FLAG.needsMask) !== 0;
+    ranges.push({ start: words[at + TILE.kvStart] + offset, end: words[at + TILE.kvEnd] + offset, tile, masked });
     return;
   }
   for (let s = 0; s < segCount; s++) {
-    const seg = (words[at + TILE.segStart] + s) * SEGMENT_STRIDE;
+    const segment = (words[at + TILE.segStart] + s) * SEGMENT_STRIDE;
     ranges.push({
-      start: schedule.segments[seg + SEGMENT.kvStart] + offset,
-      end: schedule.segments[seg + SEGMENT.kvEnd] + offset,
-      tile: t,
+      start: schedule.segments[segment + SEGMENT.kvStart] + offset,
+      end: schedule.segments[segment + SEGMENT.kvEnd] + offset,
+      tile,
+      masked: schedule.segments[segment + SEGMENT.masked] !== 0,
     });
   }
 }

@@ -183,6 +183,7 @@ export async function runProgram(device: Device, c: HandPacked): Promise<Program
     kv_stride_token: c.numKvHeads * c.headDim,
     kv_stride_head: c.headDim,
     num_pages: c.numPages,
+    num_kv_indices: c.kvIndices?.length ?? 0,
     q_dtype: DTYPE_CODE.float32,
     kv_dtype: DTYPE_CODE.float32,
     head_dim: c.headDim,

@@ -105,7 +105,8 @@ class KeyBlocks {
       const int slot = key_ - page_of_sequence * page_size;
       const int64_t entry = static_cast<int64_t>(job_.range.page_start) + page_of_sequence;
       const int32_t* indices = static_cast<const int32_t*>(params_.kv_indices);
-      const int64_t page = indices != nullptr ? indices[entry] : entry;
+      const bool listed = indices == nullptr || (entry >= 0 && entry < params_.num_kv_indices);
+      const int64_t page = !listed ? -1 : indices != nullptr ? indices[entry] : entry;
       int count = page_size - slot;
       if (count > segment_end_ - key_) count = segment_end_ - key_;
       if (page < 0 || page >= params_.num_pages) {

@@ -8,6 +8,7 @@ import { BatchPrefill } from '../../../src/attention/batch-prefill';
 import { PageTable } from '../../../src/attention/page-table';
 import { PagedKvCache } from '../../../src/attention/paged-kv';
 import { reference } from '../../../src/attention/reference';
+import type { Buffer } from '../../../src/device/buffer';
 import { type Device, openDevice } from '../../../src/device/device';
 import { capture } from '../../../src/graph/capture';
 import type { GraphExec } from '../../../src/graph/graph-exec';
@@ -72,10 +73,8 @@ function pagesFor(kvLens: readonly number[]): PageTable {
 
 /** Relative L2 error of the rows of `out` that a batch of `qoLens` fills; the other rows must still be NaN. */
 async function errorOf(table: PageTable, qoLens: readonly number[], causal: boolean): Promise<number> {
-  const indptr = [0];
-  for (const length of qoLens) indptr.push(indptr[indptr.length - 1] + length);
   const variant = causal ? prefill.variant : decode.variant;
-  const { output: want, lse: wantLse } = await reference(q, cache, table, variant, indptr);
+  const { output: want, lse: wantLse } = await reference(q, cache, table, variant, qoLens);
   const [got, gotLse] = (await Promise.all([out.data(), lse.data()])) as [Float32Array, Float32Array];
   expect(got.subarray(want.length).every(Number.isNaN), 'rows beyond the batch are untouched').toBe(true);
   for (let i = 0; i < wantLse.length; i++)
@@ -116,6 +115,8 @@ describe('the nine items', () => {
       decode.plan(pagesFor(kvLens));
       out.fill(Number.NaN);
       decodeExec.replay();
+      const untouched = ((await out.data()) as Float32Array).every(Number.isNaN);
+      expect(untouched, 'an empty batch writes nothing').toBe(kvLens.length === 0);
       if (kvLens.length > 0)
         expect(await errorOf(pagesFor(kvLens), ones(kvLens.length), false)).toBeLessThanOrEqual(2e-6);
     }
@@ -167,9 +168,27 @@ describe('the nine items', () => {
     // Replanned before the wrapper is asked for anything: what was enqueued follows the plan that it stood behind.
     decode.plan(pagesFor([3]));
     expect(await errorOf(first, [1, 1], false)).toBeLessThanOrEqual(2e-6);
+
+    // Another wrapper's plan, copied into this one's memory behind its back: the replay follows the memory, whatever
+    // this wrapper believes.
+    const other = await BatchDecode.create({
+      ...heads,
+      device,
+      dtype: 'float32',
+      capacity: { maxBatch: MAX_BATCH, maxQoTokens: MAX_TOKENS, maxPages: 640 },
+      machine: machines.h100,
+    });
+    const table = pagesFor([70, 900, 1]);
+    other.plan(table, { policy: policies.fixedSplitSize(64) });
+    type Inside = { workspace: { image: Buffer; kvIndices: Buffer } };
+    const [from, to] = [other, decode].map((wrapper) => (wrapper as unknown as Inside).workspace);
+    to.image.copyFrom(from.image);
+    to.kvIndices.copyFrom(from.kvIndices);
     out.fill(Number.NaN);
     exec.replay();
-    expect(await errorOf(pagesFor([3]), [1], false)).toBeLessThanOrEqual(2e-6);
+    expect(await errorOf(table, [1, 1, 1], false)).toBeLessThanOrEqual(2e-6);
+    // The page list was written behind the wrapper's back; a table of other pages makes it send its own again.
+    other.dispose();
   });
 
   test('6: split, merge and mask are all read from device memory', async () => {

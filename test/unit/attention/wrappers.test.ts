@@ -211,7 +211,8 @@ describe('staging', () => {
       const request = cache.allocate(1 + ((i * 37) % 200));
       try {
         decode.plan(cache.pageTable([request]));
-      } catch {
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'PLAN_QUEUE_FULL' });
         await decode.currentPlan?.ready();
         decode.plan(cache.pageTable([request]));
       }
