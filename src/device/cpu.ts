@@ -13,6 +13,7 @@ import type {
   GraphNodeDescription,
   Handle,
   LaunchDescription,
+  ProgramInfo,
   Relocation,
 } from './backend';
 
@@ -54,6 +55,13 @@ export class CpuBackend implements Backend {
   /** Objects alive behind the seam, for leak tests. */
   liveCounts(): NativeLiveCounts {
     return this.addon.cpu_live_counts(this.device);
+  }
+
+  async loadProgram(name: string): Promise<ProgramInfo> {
+    throw new WarpbookError(
+      'UNSUPPORTED',
+      `Got a compiled image for program '${name}' on the CPU device, whose programs are built in; load it on a CUDA device.`,
+    );
   }
 
   allocate(buffer: Handle, byteLength: number): void {
