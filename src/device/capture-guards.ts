@@ -9,6 +9,7 @@ import { WarpbookError } from '../errors';
 /** Call → what to do instead. Each row is a public call; a table-driven test makes every one of them. */
 export const CAPTURE_GUARDS = {
   'device.allocate': 'Allocate before the capture: a graph replays work, not allocations.',
+  'device.loadProgram': 'Load programs before the capture: loading may wait for the device.',
   'device.dispose': 'Dispose the device after capture() has returned.',
   'device.synchronize':
     'Wait after capture() has returned: what is captured does not run, so there is nothing to wait for.',
