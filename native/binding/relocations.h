@@ -8,8 +8,8 @@
 
 namespace warpbook::binding {
 
-// Argument `index` holds triples of doubles (offset, buffer, byte offset), one typed array instead of 3 n property reads;
-// the next argument says how many of them count.
+// Argument `index` holds triples of doubles (offset, buffer, byte offset), one typed array instead of 3 n property
+// reads; the next argument says how many of them count.
 inline std::vector<cpu::Relocation> relocations(const Arguments& arguments, size_t index) {
   const Numbers triples = arguments.numbers(index, "relocations");
   const int64_t count =

@@ -13,6 +13,12 @@ constexpr int kMaxNameLength = 256;
 
 void require(const Driver& driver, CUresult result, const char* call, int ordinal) {
   if (result == CUDA_SUCCESS) return;
+  if (is_sticky(result)) {
+    throw Misuse(std::string(call) + " failed with " + describe_error(driver, result) + ", while opening CUDA device " +
+                     std::to_string(ordinal) +
+                     ". A CUDA device of this process has failed before, and none works after that: restart the kernel.",
+                 "DEVICE_LOST");
+  }
   throw Misuse(std::string(call) + " failed with " + describe_error(driver, result) + ", while opening CUDA device " +
                    std::to_string(ordinal) + ". Check nvidia-smi: the GPU may be lost, or held by another process.",
                result == CUDA_ERROR_OUT_OF_MEMORY ? "OUT_OF_MEMORY" : "UNSUPPORTED");

@@ -39,8 +39,8 @@ class Context {
   // Before driver calls on a thread; cheap where it is current already.
   void make_current() const { driver.cuCtxSetCurrent(context_); }
 
-  // The GPU hangs or is lost, and calls that release could wait for ever: from here on nothing is released; the process'
-  // end does it.
+  // The GPU hangs, and calls that release could wait for ever: from here on nothing is released; the process' end
+  // does it.
   void abandon() { abandoned_ = true; }
   bool abandoned() const { return abandoned_; }
 

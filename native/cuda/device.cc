@@ -19,7 +19,7 @@ constexpr auto kTeardownPause = std::chrono::microseconds(200);
 Device::Device(int ordinal)
     : context_(std::make_shared<Context>(cuda::driver(), ordinal)),
       health_(context_->driver),
-      events_pool_(std::make_shared<EventPool>(context_, health_)) {
+      events_pool_(std::make_shared<EventPool>(context_)) {
   clock_ = std::make_unique<Clock>(context_, health_, events_pool_);
   memory_ = std::make_unique<MemoryPool>(context_, health_);
   bounce_ = std::make_unique<BouncePool>(context_, health_);
@@ -206,8 +206,10 @@ void Device::wait_event(Handle stream, Handle event) {
   if (source.capture && !slot.capture && !slot.stream->idle()) slot.stream->mark();
   // As on the CPU device, waiting for an event that was never recorded is no wait; it still is an operation.
   if (source.record && health_.ok()) {
-    health_.check(context_->driver.cuStreamWaitEvent(slot.stream->raw(), source.record->event, 0), "cuStreamWaitEvent",
-                  "making " + slot.stream->describe() + " wait for an event");
+    const CUresult result = context_->driver.cuStreamWaitEvent(slot.stream->raw(), source.record->event, 0);
+    if (result != CUDA_SUCCESS) {
+      health_.check(result, "cuStreamWaitEvent", "making " + slot.stream->describe() + " wait for an event");
+    }
   }
   if (source.capture) {
     slot.capture = source.capture;

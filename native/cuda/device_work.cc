@@ -351,10 +351,12 @@ void Device::replay(Handle exec, Handle stream) {
   Stream& target = eager_stream(stream, "replay");
   const GraphExec& source = *execs_.get(exec);
   if (health_.ok()) {
-    health_.check(context_->driver.cuGraphLaunch(source.exec, target.raw()), "cuGraphLaunch",
-                  "replaying a graph on " + target.describe());
+    const CUresult result = context_->driver.cuGraphLaunch(source.exec, target.raw());
+    if (result != CUDA_SUCCESS) {
+      health_.check(result, "cuGraphLaunch", "replaying a graph on " + target.describe());
+    }
   }
-  static const auto* const label = new std::shared_ptr<const std::string>(std::make_shared<const std::string>("a graph"));
+  static const auto* const label = new auto(std::make_shared<const std::string>("a graph"));
   target.count(*label);
 }
 

@@ -45,8 +45,9 @@ void* open_library(std::string* opened) {
     }
     if (reason.empty()) reason = dlerror();
   }
-  throw Misuse("Got no CUDA driver (" + reason + "); wanted libcuda.so.1, which comes with NVIDIA's driver. Install the "
-               "driver (in a container: start it with the GPU), or set WARPBOOK_CUDA_LIBRARY to the library's path." +
+  throw Misuse("Got no CUDA driver (" + reason +
+                   "); wanted libcuda.so.1, which comes with NVIDIA's driver. Install the driver (in a container: start "
+                   "it with the GPU), or set WARPBOOK_CUDA_LIBRARY to the library's path." +
                    kCpuStillWorks,
                "UNSUPPORTED");
 }
@@ -56,7 +57,7 @@ std::string init_remedy(CUresult result) {
     case CUDA_ERROR_NO_DEVICE:
       return "The driver sees no GPU: check nvidia-smi, CUDA_VISIBLE_DEVICES, and that a container was given the GPU.";
     case CUDA_ERROR_SYSTEM_DRIVER_MISMATCH:
-      return "libcuda and the kernel module are of different versions: reboot, or use the host's library in the container.";
+      return "libcuda and the kernel module differ in version: reboot, or use the host's library in the container.";
     case CUDA_ERROR_SYSTEM_NOT_READY:
       return "Start nvidia-fabricmanager, which this machine's GPUs need.";
     case CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE:

@@ -1,5 +1,5 @@
-// The one table of driver functions: X(function, symbol in libcuda, CUDA version that brought it, required, parameters).
-// A function that isn't required is missing on older drivers; its users have another way, or refuse by name.
+// The one table of driver functions: X(function, symbol in libcuda, CUDA version that brought it, required,
+// parameters). A function that isn't required is missing on older drivers; its users have another way, or refuse by name.
 #pragma once
 
 #include "cuda/driver_types.h"
@@ -13,7 +13,8 @@
   X(cuDeviceGet, "cuDeviceGet", 2000, true, (CUdevice * device, int ordinal))                                         \
   X(cuDeviceGetName, "cuDeviceGetName", 2000, true, (char* name, int length, CUdevice device))                        \
   X(cuDeviceTotalMem, "cuDeviceTotalMem_v2", 3020, true, (size_t * bytes, CUdevice device))                           \
-  X(cuDeviceGetAttribute, "cuDeviceGetAttribute", 2000, true, (int* value, CUdevice_attribute which, CUdevice device)) \
+  X(cuDeviceGetAttribute, "cuDeviceGetAttribute", 2000, true,                                                         \
+    (int* value, CUdevice_attribute which, CUdevice device))                                                          \
   X(cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", 7000, true, (CUcontext * context, CUdevice device))         \
   X(cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2", 11000, true, (CUdevice device))                        \
   X(cuCtxSetCurrent, "cuCtxSetCurrent", 4000, true, (CUcontext context))                                              \
@@ -62,9 +63,12 @@
   X(cuModuleLoadDataEx, "cuModuleLoadDataEx", 2010, true,                                                             \
     (CUmodule * module, const void* image, unsigned int num_options, CUjit_option* options, void** values))           \
   X(cuModuleUnload, "cuModuleUnload", 2000, true, (CUmodule module))                                                  \
-  X(cuModuleGetFunction, "cuModuleGetFunction", 2000, true, (CUfunction * function, CUmodule module, const char* name)) \
-  X(cuFuncGetAttribute, "cuFuncGetAttribute", 2020, true, (int* value, CUfunction_attribute which, CUfunction function)) \
-  X(cuFuncSetAttribute, "cuFuncSetAttribute", 9000, true, (CUfunction function, CUfunction_attribute which, int value)) \
+  X(cuModuleGetFunction, "cuModuleGetFunction", 2000, true,                                                           \
+    (CUfunction * function, CUmodule module, const char* name))                                                       \
+  X(cuFuncGetAttribute, "cuFuncGetAttribute", 2020, true,                                                             \
+    (int* value, CUfunction_attribute which, CUfunction function))                                                    \
+  X(cuFuncSetAttribute, "cuFuncSetAttribute", 9000, true,                                                             \
+    (CUfunction function, CUfunction_attribute which, int value))                                                     \
   X(cuFuncGetParamInfo, "cuFuncGetParamInfo", 12040, false,                                                           \
     (CUfunction function, size_t index, size_t* offset, size_t* size))                                                \
   X(cuFuncLoad, "cuFuncLoad", 12040, false, (CUfunction function))                                                    \

@@ -23,19 +23,17 @@ EventPool::~EventPool() {
   for (CUevent event : free_) context_->driver.cuEventDestroy(event);
 }
 
-CUevent EventPool::take() {
+CUresult EventPool::take(CUevent* event) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!free_.empty()) {
-      CUevent event = free_.back();
+      *event = free_.back();
       free_.pop_back();
-      return event;
+      return CUDA_SUCCESS;
     }
   }
-  CUevent event = nullptr;
-  return health_.check(context_->driver.cuEventCreate(&event, CU_EVENT_DEFAULT), "cuEventCreate", "making an event")
-             ? event
-             : nullptr;
+  *event = nullptr;
+  return context_->driver.cuEventCreate(event, CU_EVENT_DEFAULT);
 }
 
 void EventPool::give_back(CUevent event) {
@@ -48,77 +46,81 @@ Clock::Clock(ContextPtr context, Health& health, std::shared_ptr<EventPool> pool
   const Driver& driver = context_->driver;
   const char* doing = "starting the clock";
   health_.check(driver.cuStreamCreate(&stream_, CU_STREAM_NON_BLOCKING), "cuStreamCreate", doing);
-  auto first = std::make_shared<Anchor>();
-  first->pool = pool_;
-  first->event = pool_->take();
-  if (health_.check(driver.cuEventRecord(first->event, stream_), "cuEventRecord", doing)) {
-    health_.check(driver.cuEventSynchronize(first->event), "cuEventSynchronize", doing);
+  anchor_ = std::make_shared<Anchor>();
+  anchor_->pool = pool_;
+  if (health_.check(pool_->take(&anchor_->event), "cuEventCreate", doing) &&
+      health_.check(driver.cuEventRecord(anchor_->event, stream_), "cuEventRecord", doing)) {
+    health_.check(driver.cuEventSynchronize(anchor_->event), "cuEventSynchronize", doing);
   }
-  first->time_ns = renewed_ns_ = steady_ns();
-  anchor_ = std::move(first);
+  anchor_->time_ns = renewed_ns_ = steady_ns();
 }
 
 Clock::~Clock() {
   if (!context_->abandoned()) context_->driver.cuStreamDestroy(stream_);
 }
 
-RecordPtr Clock::make_record() {
-  if (!health_.ok()) return nullptr;
-  renew_anchor();
-  auto record = std::make_shared<EventRecord>();
-  record->pool = pool_;
-  record->event = pool_->take();
-  record->anchor = anchor_;
-  return record->event != nullptr ? record : nullptr;
+CUresult Clock::record(CUstream stream, RecordPtr* record) {
+  CUresult result = renew_anchor();
+  if (result != CUDA_SUCCESS) return result;
+  auto made = std::make_shared<EventRecord>();
+  made->pool = pool_;
+  made->anchor = anchor_;
+  result = pool_->take(&made->event);
+  if (result == CUDA_SUCCESS) result = context_->driver.cuEventRecord(made->event, stream);
+  if (result == CUDA_SUCCESS) *record = std::move(made);
+  return result;
 }
 
 // A new anchor only when the last one's time is known, so that a chain of two is the longest.
-void Clock::renew_anchor() {
+CUresult Clock::renew_anchor() {
   const int64_t now = steady_ns();
-  if (now - renewed_ns_ < kAnchorLifetimeNs) return;
+  if (now - renewed_ns_ < kAnchorLifetimeNs) return CUDA_SUCCESS;
   std::lock_guard<std::mutex> lock(mutex_);
   const Driver& driver = context_->driver;
-  if (anchor_->previous && (driver.cuEventQuery(anchor_->event) != CUDA_SUCCESS || !resolve(*anchor_))) return;
+  if (anchor_->previous) {
+    CUresult result = driver.cuEventQuery(anchor_->event);
+    if (result == CUDA_ERROR_NOT_READY) return CUDA_SUCCESS;
+    if (result == CUDA_SUCCESS) result = resolve(*anchor_);
+    if (result != CUDA_SUCCESS) return result;
+  }
   auto next = std::make_shared<Anchor>();
   next->pool = pool_;
-  next->event = pool_->take();
   next->previous = anchor_;
-  if (next->event == nullptr ||
-      !health_.check(driver.cuEventRecord(next->event, stream_), "cuEventRecord", "setting the clock")) {
-    return;
-  }
+  CUresult result = pool_->take(&next->event);
+  if (result == CUDA_SUCCESS) result = driver.cuEventRecord(next->event, stream_);
+  if (result != CUDA_SUCCESS) return result;
   anchor_ = std::move(next);
   renewed_ns_ = now;
+  return CUDA_SUCCESS;
 }
 
 // With the mutex held. An anchor without a previous one has its time.
-bool Clock::resolve(Anchor& anchor) {
-  if (!anchor.previous) return true;
+CUresult Clock::resolve(Anchor& anchor) {
+  if (!anchor.previous) return CUDA_SUCCESS;
   const Driver& driver = context_->driver;
   float milliseconds = 0;
   CUresult result = driver.cuEventSynchronize(anchor.event);
   if (result == CUDA_SUCCESS) {
     result = driver.cuEventElapsedTime(&milliseconds, anchor.previous->event, anchor.event);
   }
-  if (result != CUDA_SUCCESS) {
-    health_.fail(result, "cuEventElapsedTime", "reading the clock");
-    return false;
-  }
+  if (result != CUDA_SUCCESS) return result;
   anchor.time_ns = anchor.previous->time_ns + std::llround(milliseconds * kNsPerMs);
   anchor.previous = nullptr;
-  return true;
+  return CUDA_SUCCESS;
 }
 
 int64_t Clock::time_ns(const EventRecord& record) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (!resolve(*record.anchor)) return 0;
   float milliseconds = 0;
-  const CUresult result = context_->driver.cuEventElapsedTime(&milliseconds, record.anchor->event, record.event);
+  CUresult result = resolve(*record.anchor);
+  if (result == CUDA_SUCCESS) {
+    result = context_->driver.cuEventElapsedTime(&milliseconds, record.anchor->event, record.event);
+  }
   if (result != CUDA_SUCCESS) {
     health_.fail(result, "cuEventElapsedTime", "reading an event's time");
     return 0;
   }
-  return record.anchor->time_ns + std::llround(static_cast<double>(milliseconds) * kNsPerMs);
+  return record.anchor->time_ns + std::llround(milliseconds * kNsPerMs);
 }
 
 }  // namespace warpbook::cuda

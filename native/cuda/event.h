@@ -1,7 +1,7 @@
 // Event records, and what time it was when they were reached.
 //
-// Recording an event again makes a new record, as on the CPU device: whoever waits for the old one keeps waiting for it.
-// The driver's events are pooled, since making one takes longer than recording it.
+// Recording an event again makes a new record, as on the CPU device: whoever waits for the old one keeps waiting for
+// it. The driver's events are pooled, since making one takes longer than recording it.
 #pragma once
 
 #include <cstdint>
@@ -19,16 +19,15 @@ int64_t steady_ns();
 // The driver's events; any thread may give one back.
 class EventPool {
  public:
-  EventPool(ContextPtr context, Health& health) : context_(std::move(context)), health_(health) {}
+  explicit EventPool(ContextPtr context) : context_(std::move(context)) {}
   ~EventPool();
 
-  // nullptr where the device is lost.
-  CUevent take();
+  // The driver's answer; `*event` is nullptr unless it is success.
+  CUresult take(CUevent* event);
   void give_back(CUevent event);
 
  private:
   ContextPtr context_;
-  Health& health_;
   std::mutex mutex_;
   std::vector<CUevent> free_;
 };
@@ -64,14 +63,14 @@ class Clock {
   Clock(ContextPtr context, Health& health, std::shared_ptr<EventPool> pool);
   ~Clock();
 
-  // A record for the caller to enqueue. The owner's thread only; nullptr where the device is lost.
-  RecordPtr make_record();
+  // Records an event on `stream`. The owner's thread only. The driver's answer; `*record` is set on success alone.
+  CUresult record(CUstream stream, RecordPtr* record);
   // Of a record that has been reached, nanoseconds on the host's steady clock. Any thread; 0 where the device is lost.
   int64_t time_ns(const EventRecord& record);
 
  private:
-  void renew_anchor();
-  bool resolve(Anchor& anchor);
+  CUresult renew_anchor();
+  CUresult resolve(Anchor& anchor);
 
   ContextPtr context_;
   Health& health_;

@@ -38,7 +38,7 @@ struct DeviceMemory {
   size_t num_bytes = 0;
 };
 
-// Device memory from a stream-ordered pool of its own, which keeps what is given back until the driver is asked to trim.
+// Device memory from a stream-ordered pool of its own, which keeps what is given back until it is trimmed.
 //
 // A buffer has no stream, so both ends of its life are decided on the host: it is given to the pool when the records of
 // every busy stream have been reached, and handed out only when the pool's own stream has got there.

@@ -55,7 +55,7 @@ void Program::load(Health& health, const uint8_t* image, size_t num_image_bytes)
   }
   require(driver.cuModuleGetFunction(&function_, module_, options_.entry.c_str()), "cuModuleGetFunction");
   if (driver.cuFuncLoad != nullptr) require(driver.cuFuncLoad(function_), "cuFuncLoad");
-  require_one_parameter();
+  find_params_bytes();
 
   const auto attribute = [&](CUfunction_attribute which) {
     int value = 0;
@@ -73,8 +73,8 @@ void Program::load(Health& health, const uint8_t* image, size_t num_image_bytes)
   const int most = context_->facts.max_shared_bytes - static_bytes;
   if (options_.shared_bytes > most) {
     throw Misuse("Got program '" + options_.name + "' with " + std::to_string(options_.shared_bytes) +
-                     " bytes of dynamic shared memory in a CTA; wanted at most " + std::to_string(most) + " on this GPU (" +
-                     std::to_string(context_->facts.max_shared_bytes) + " less " + std::to_string(static_bytes) +
+                     " bytes of dynamic shared memory in a CTA; wanted at most " + std::to_string(most) +
+                     " on this GPU (" + std::to_string(context_->facts.max_shared_bytes) + " less " + std::to_string(static_bytes) +
                      " static ones). Use smaller tiles or fewer stages.",
                  "UNSUPPORTED");
   }
@@ -88,21 +88,18 @@ void Program::load(Health& health, const uint8_t* image, size_t num_image_bytes)
           "cuOccupancyMaxActiveBlocksPerMultiprocessor");
 }
 
-void Program::require_one_parameter() {
+void Program::find_params_bytes() {
   const Driver& driver = context_->driver;
   if (driver.cuFuncGetParamInfo == nullptr) return;
   size_t offset = 0;
   size_t size = 0;
-  const bool has_first = driver.cuFuncGetParamInfo(function_, 0, &offset, &size) == CUDA_SUCCESS;
-  size_t other_size = 0;
-  const bool has_second = driver.cuFuncGetParamInfo(function_, 1, &offset, &other_size) == CUDA_SUCCESS;
-  if (!has_first || has_second) {
-    throw Misuse("Got kernel '" + options_.entry + "' of program '" + options_.name + "' with " +
-                     (has_first ? "more than one parameter" : "no parameter") +
-                     "; wanted one: the parameter struct, by value.",
-                 "UNSUPPORTED");
-  }
-  params_bytes_ = size;
+  params_bytes_ = 0;
+  if (driver.cuFuncGetParamInfo(function_, 0, &offset, &size) != CUDA_SUCCESS) return;
+  params_bytes_ = static_cast<int64_t>(size);
+  if (driver.cuFuncGetParamInfo(function_, 1, &offset, &size) != CUDA_SUCCESS) return;
+  throw Misuse("Got kernel '" + options_.entry + "' of program '" + options_.name +
+                   "' with more than one parameter; wanted one: the parameter struct, by value.",
+               "UNSUPPORTED");
 }
 
 void Program::require_launch(const std::array<uint32_t, 3>& grid, size_t num_params_bytes) const {
@@ -112,7 +109,7 @@ void Program::require_launch(const std::array<uint32_t, 3>& grid, size_t num_par
                  std::to_string(grid[1]) + " x " + std::to_string(grid[2]) +
                  " CTAs; wanted at least 1 x 1 x 1 and at most 2147483647 x 65535 x 65535");
   }
-  if (params_bytes_ != 0 && num_params_bytes != params_bytes_) {
+  if (params_bytes_ >= 0 && num_params_bytes != static_cast<size_t>(params_bytes_)) {
     throw Misuse("got " + std::to_string(num_params_bytes) + " parameter bytes for program '" + options_.name +
                  "'; wanted " + std::to_string(params_bytes_));
   }

@@ -52,7 +52,7 @@ class Program {
 
  private:
   void load(Health& health, const uint8_t* image, size_t num_image_bytes);
-  void require_one_parameter();
+  void find_params_bytes();
 
   ContextPtr context_;
   const ProgramOptions options_;
@@ -60,8 +60,8 @@ class Program {
   ProgramInfo info_;
   CUmodule module_ = nullptr;
   CUfunction function_ = nullptr;
-  // Of the kernel's one parameter; 0 where the driver is too old to say.
-  size_t params_bytes_ = 0;
+  // Size of the kernel's one parameter, 0 for a kernel without; -1 where the driver is too old to say.
+  int64_t params_bytes_ = -1;
 };
 
 using ProgramPtr = std::shared_ptr<const Program>;

@@ -32,12 +32,10 @@ void Stream::count(std::shared_ptr<const std::string> launched) {
 }
 
 RecordPtr Stream::checkpoint() {
-  RecordPtr record = clock_.make_record();
-  if (!record) return nullptr;
-  if (!health_.check(context_->driver.cuEventRecord(record->event, stream_), "cuEventRecord",
-                     "recording an event on " + describe())) {
-    return nullptr;
-  }
+  RecordPtr record;
+  if (!health_.ok()) return record;
+  const CUresult result = clock_.record(stream_, &record);
+  if (result != CUDA_SUCCESS) health_.check(result, "cuEventRecord", "recording an event on " + describe());
   return record;
 }
 

@@ -1,5 +1,5 @@
-// The thread that waits for the GPU on behalf of promises. It asks the driver again and again instead of blocking in it,
-// so that teardown is never held up by work that doesn't end.
+// The thread that waits for the GPU on behalf of promises. It asks the driver again and again instead of blocking in
+// it, so that teardown is never held up by work that doesn't end.
 #pragma once
 
 #include <condition_variable>

@@ -24,6 +24,8 @@ interface Things {
 /** Every guarded call, made while `stream` is being captured. */
 const CALLS: Record<GuardedCall, (things: Things) => unknown> = {
   'device.allocate': ({ device }) => device.allocate(4),
+  'device.loadProgram': ({ device }) =>
+    device.loadProgram('x', new Uint8Array(), { entry: 'x', threads: 1, sharedMemoryBytes: 0 }),
   'device.dispose': ({ device }) => device.dispose(),
   'device.synchronize': ({ device }) => device.synchronize(),
   'stream.synchronize': ({ stream }) => stream.synchronize(),
