@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'GRAPH_STALE' // replay of a graph whose memory or plan layout is gone
   | 'DEVICE_LOST' // a sticky failure of the device; restart the kernel
   | 'NATIVE' // the addon is missing or failed
+  | 'COMPILATION_FAILED' // a kernel source that does not compile
   | 'UNSUPPORTED' // a combination that this device doesn't have
   | 'FILE_NOT_FOUND'
   | 'FILE_FORMAT' // a broken CSV, JSONL, .npy, safetensors or notebook file
@@ -48,7 +49,8 @@ export class WarpbookError extends Error {
 /** Throws `INVALID_ARGUMENT` unless `value` is an integer in [min, max]. */
 export function requireInteger(what: string, value: number, min: number, max: number = Number.MAX_SAFE_INTEGER): void {
   if (!Number.isInteger(value) || value < min || value > max) {
-    const range = max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`;
+    const range =
+      max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`;
     throw new WarpbookError('INVALID_ARGUMENT', `${what} is ${value}; wanted ${range}.`, { what, value });
   }
 }

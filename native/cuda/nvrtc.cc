@@ -50,6 +50,17 @@ void find(void* handle, const std::string& library, const char* symbol, const ch
   }
 }
 
+// NVRTC opens its builtins by name alone, which the loader finds on its path or among what is loaded already: a wheel's
+// folder is on no path, so they are loaded here. Where that fails, NVRTC's own message says what is missing.
+void load_builtins(const std::string& library, const Nvrtc& nvrtc) {
+  const size_t slash = library.rfind('/');
+  int major = 0;
+  int minor = 0;
+  if (slash == std::string::npos || nvrtc.nvrtcVersion(&major, &minor) != kSuccess) return;
+  const std::string version = std::to_string(major) + "." + std::to_string(minor);
+  dlopen((library.substr(0, slash) + "/libnvrtc-builtins.so." + version).c_str(), RTLD_NOW | RTLD_LOCAL);
+}
+
 const Nvrtc& open(const std::string& library) {
   static std::mutex mutex;
   static auto* const opened = new std::map<std::string, std::unique_ptr<Nvrtc>>();
@@ -67,6 +78,7 @@ const Nvrtc& open(const std::string& library) {
   WARPBOOK_NVRTC_FUNCTIONS(WARPBOOK_FIND)
 #undef WARPBOOK_FIND
   find(handle, library, "nvrtcGetErrorString", "7.0", &nvrtc->nvrtcGetErrorString);
+  load_builtins(library, *nvrtc);
   known = std::move(nvrtc);
   return *known;
 }

@@ -38,18 +38,17 @@ class Decode {
     const int num_groups = __shfl_sync(kAllLanes, header, HEADER_NUM_MERGE_GROUPS);
     num_tiles_ = __shfl_sync(kAllLanes, header, HEADER_NUM_TILES);
     queue_ = __shfl_sync(kAllLanes, header, HEADER_DISPATCH) == DISPATCH_QUEUE;
-    bool waited = false;
-    const int empty_group = groups_.find_empty_group(num_groups);
+    const int first_slot_count = groups_.request_slot_count(num_groups);
     // A grid smaller than the schedule's takes the surplus ranges in further rounds.
     for (int cta = blockIdx.x; cta < (queue_ ? gridDim.x : num_ctas); cta += gridDim.x) {
       if (cta != blockIdx.x && lane_ < 2) range = view_.cta_indptr()[cta + lane_];
       const int begin = queue_ ? cta : __shfl_sync(kAllLanes, range, 0);
       const int end = queue_ ? min(cta + 1, num_tiles_) : __shfl_sync(kAllLanes, range, 1);
-      if (begin < end) drain(begin, end - begin, waited);
+      if (begin < end) drain(begin, end - begin);
     }
-    if (!waited) wait_for_predecessor();
-    groups_.write_empty_groups(empty_group, num_groups);
-    if (queue_) close_queue();
+    wait_once();
+    groups_.write_empty_groups(first_slot_count, num_groups);
+    if (unlikely(queue_)) close_queue();
   }
 
  private:
@@ -58,53 +57,38 @@ class Decode {
     return {keys, keys + kSlabBytes, &shared_.infos[warp_ * kStages + index]};
   }
 
-  // Every stage is given a group of copies, an empty one where there is nothing left to load, so that the number of
-  // groups in flight is always the same.
-  __device__ __forceinline__ void fill_ring() {
-#pragma unroll 1
-    for (int i = 0; i < kStages; ++i) {
-      cursor_.load_next(stage(slot_ + i < kStages ? slot_ + i : slot_ + i - kStages));
-      commit_copies();
-    }
+  // Everything before this reads plan data alone.
+  __device__ __forceinline__ void wait_once() {
+    if (waited_) return;
+    wait_for_predecessor();
+    waited_ = true;
+    if (unlikely(params_.trace != nullptr)) start_ = global_time_ns();
   }
 
-  __device__ __forceinline__ void drain(int first_tile, int num_tiles, bool& waited) {
-    slot_ = 0;
+  __device__ __forceinline__ void drain(int first_tile, int num_tiles) {
     TileRecord record = load_record(view_, first_tile, lane_);
     cursor_.start(first_tile, num_tiles);
-    groups_.prefetch(record);
-    if (!waited) wait_for_predecessor();
-    waited = true;
-
     int tile = first_tile;
     for (int ordinal = 0; ordinal < num_tiles; ++ordinal) {
-      const int64 start = params_.trace != nullptr ? global_time_ns() : 0;
-      const int num_rows = record.get(TILE_ROW_COUNT);
-      const int num_passes = (num_rows + kRows - 1) / kRows;
-      // The ring runs on across the tiles that are known; those of a queue come one by one.
-      if (ordinal == 0 || queue_) {
-        fill_ring();
-        load_queries(record, 0);
-      }
-      int next_tile = queue_ ? draw() : tile + 1;
+      if (unlikely(params_.trace != nullptr)) start_ = global_time_ns();
+      groups_.prefetch(record);
+      int next_tile = unlikely(queue_) ? draw() : tile + 1;
       TileRecord next_record = record;
+      if (!queue_ && ordinal + 1 < num_tiles) next_record = load_record(view_, next_tile, lane_);
       const TileKeys keys(record);
-      const int num_blocks = count_blocks(view_, keys);
-      const int num_steps = num_blocks > warp_ ? (num_blocks - warp_ + kWarps - 1) / kWarps : 0;
+      const int num_steps = steps_of_warp(count_blocks(view_, keys), warp_);
+      const int num_passes = (record.get(TILE_ROW_COUNT) + kRows - 1) / kRows;
       for (int pass = 0; pass < num_passes; ++pass) {
+        // The ring runs on across the tiles that are known; those of a queue come one by one.
+        const bool fill = pass == 0 && (ordinal == 0 || queue_);
         const RowMask mask = row_mask(record, keys, pass);
         state_.reset();
-        attend(num_steps, mask);
+        attend(record, num_steps, fill, mask);
         // The next queries first: they arrive while the warps' states are put together.
         const bool last = pass + 1 == num_passes;
-        if (!last) {
-          load_queries(record, pass + 1);
-        } else if (!queue_ && ordinal + 1 < num_tiles) {
-          next_record = load_record(view_, next_tile, lane_);
-          load_queries(next_record, 0);
-        }
-        share_state();
-        if (last && queue_) {
+        if (!last || (!queue_ && ordinal + 1 < num_tiles)) load_queries({last ? next_record.word : record.word}, last ? 0 : pass + 1);
+        share_state(min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows));
+        if (unlikely(last && queue_)) {
           next_tile = shared_.queued;
           if (next_tile < num_tiles_) {
             ++num_tiles;
@@ -114,27 +98,38 @@ class Decode {
         }
         write_result(record, pass);
       }
-      if (record.get(TILE_PARTIAL_SLOT) >= 0) groups_.announce(record);
-      if (params_.trace != nullptr && threadIdx.x == 0) write_trace(params_, tile, tile, TRACE_PHASE_TILE, start);
+      const bool more = ordinal + 1 < num_tiles;
+      const int num_groups = record.get(TILE_PARTIAL_SLOT) < 0 ? 0 : record.get(TILE_MERGE_GROUP_COUNT);
+      for (int i = 0; i == 0 || i < num_groups; ++i) {
+        if (i < num_groups) groups_.announce(record, i);
+        const bool last_of_cta = !more && i + 1 >= num_groups;
+        if (last_of_cta || groups_.is_full()) groups_.flush(!last_of_cta);
+      }
+      if (unlikely(params_.trace != nullptr) && threadIdx.x == 0) write_trace(params_, tile, tile, TRACE_PHASE_TILE, start_);
       record = next_record;
       tile = next_tile;
-      if (ordinal + 1 < num_tiles) groups_.prefetch(record);
     }
-    groups_.flush();
   }
 
-  __device__ __forceinline__ void attend(int num_steps, const RowMask& mask) {
+  // Every step gives a stage a group of copies, an empty one where there is nothing left to load, so that the number of
+  // groups in flight is always the same. Filling the ring is kStages steps ahead of the first key.
+  __device__ __forceinline__ void attend(const TileRecord& record, int num_steps, bool fill, const RowMask& mask) {
 #pragma unroll 1
-    for (int step = 0; step < num_steps; ++step) {
+    for (int step = fill ? -kStages : 0; step < num_steps; ++step) {
       const KvStage current = stage(slot_);
-      wait_for_copies<kStages - 1>();
-      __syncwarp();
-      const StageInfo info = *current.info;
-      state_.attend(current, info, scale_, mask, lane_);
-      groups_.prefetch_slots();
-      __syncwarp();
-      cursor_.load_next(current);
+      if (step >= 0) {
+        wait_for_copies<kStages - 1>();
+        __syncwarp();
+        const StageInfo info = *current.info;
+        state_.attend(current, info, scale_, mask, lane_);
+        groups_.prefetch_slots();
+        __syncwarp();
+      }
+      const bool more = cursor_.prepare();
+      wait_once();
+      if (more) cursor_.copy(current);
       commit_copies();
+      if (step == -1) load_queries(record, 0);
       slot_ = slot_ + 1 == kStages ? 0 : slot_ + 1;
     }
   }
@@ -150,7 +145,7 @@ class Decode {
       const int row = n * 8 + (lane_ >> 2);
       const char* source = nullptr;
       if (row < left) {
-        const RowRef ref = resolve_row(params_, view_, row_start + pass * kRows + row, flags, kv_head, 0);
+        const RowRef ref = resolve_row(view_, row_start + pass * kRows + row, flags, kv_head, 0);
         source = static_cast<const char*>(params_.q) +
                  2 * (ref.token * params_.q_stride_token + ref.head * params_.q_stride_head);
       }
@@ -170,14 +165,14 @@ class Decode {
     const int flags = record.get(TILE_FLAGS);
     const int position_base = record.get(TILE_QO_POSITION_BASE);
     const int kv_seq = record.get(TILE_KV_SEQ);
-    if (!keys.masked && keys.seg_count == 0) return mask;
+    if (!unlikely(keys.masked || has_segments(keys))) return mask;
     const int offset = view_.kv_sequence(kv_seq)[KV_SEQUENCE_POSITION_OFFSET];
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
       for (int c = 0; c < 2; ++c) {
         const int row = min(pass * kRows + n * 8 + (lane_ & 3) * 2 + c, row_count - 1);
-        const int position = resolve_row(params_, view_, row_start + row, flags, 0, position_base).position - offset;
+        const int position = resolve_row(view_, row_start + row, flags, 0, position_base).position - offset;
         mask.last[n][c] = params_.causal ? position : 0x7fffffff;
         mask.first[n][c] = params_.window_left >= 0 ? position - params_.window_left : -0x7fffffff - 1;
       }
@@ -186,7 +181,7 @@ class Decode {
   }
 
   // Puts this warp's state where the others see it. Ends with a barrier.
-  __device__ __forceinline__ void share_state() {
+  __device__ __forceinline__ void share_state(int num_rows) {
     const int g = lane_ >> 2;
     const int t = lane_ & 3;
     state_.reduce_sums();
@@ -196,6 +191,7 @@ class Decode {
 #pragma unroll
       for (int c = 0; c < 2; ++c) {
         const int row = n * 8 + 2 * t + c;
+        if (row >= num_rows) continue;
         if (g == 0) shared_.sums[warp_][row] = make_float2(state_.max[n][c], state_.sum[n][c]);
 #pragma unroll
         for (int h = 0; h < kRuns; ++h) {
@@ -241,7 +237,7 @@ class Decode {
       total.x *= inverse, total.y *= inverse, total.z *= inverse, total.w *= inverse;
       const float lse = empty ? -__int_as_float(0x7f800000) : (reference + log2_approx(sum)) * kLn2;
       if (slot < 0) {
-        const RowRef ref = resolve_row(params_, view_, row_start + row, flags, kv_head, 0);
+        const RowRef ref = resolve_row(view_, row_start + row, flags, kv_head, 0);
         write_output4(params_, ref, dim, total);
         if (dim == 0) write_lse(params_, ref, lse);
       } else {
@@ -255,6 +251,7 @@ class Decode {
   // Queue dispatch. The first tile of a CTA is its own number; what it draws comes after those. The draw is on its way
   // while the tile is computed, and becomes known to all in share_state().
   __device__ __forceinline__ int draw() {
+    wait_once();
     if (threadIdx.x == 0) drawn_ = gridDim.x + atomicAdd(queue_head(), 1u);
     return 0;
   }
@@ -279,6 +276,9 @@ class Decode {
   const uint32 ring_;
   // The stage to be read next.
   int slot_ = 0;
+  bool waited_ = false;
+  // Of the current tile, where a trace is wanted.
+  int64 start_ = 0;
   int num_tiles_ = 0;
   bool queue_ = false;
   int drawn_ = 0;

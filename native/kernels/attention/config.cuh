@@ -16,6 +16,10 @@ constexpr int kWarps = WB_WARPS;
 constexpr int kStages = WB_STAGES;
 constexpr int kCtasPerSm = WB_CTAS_PER_SM;
 
+// What a build without it leaves out, to keep the main loop short: page sizes that aren't multiples of a block (ragged keys
+// are pages of one token), segments, and gathered rows.
+constexpr bool kGeneral = WB_GENERAL;
+
 constexpr int kThreads = kWarps * 32;
 constexpr int kRows = 8 * kRowTiles;
 // KV tokens of a block: what a stage holds and one step of the main loop takes.

@@ -11,7 +11,7 @@ namespace warpbook {
 class KvCursor {
  public:
   __device__ KvCursor(const AttentionParams& params, const ScheduleView& view, int warp, int lane)
-      : params_(params), view_(view), warp_(warp), lane_(lane), aligned_(params.page_size % kBlockTokens == 0),
+      : params_(params), view_(view), warp_(warp), lane_(lane), aligned_(!kGeneral || params.page_size % kBlockTokens == 0),
         page_shift_((params.page_size & (params.page_size - 1)) == 0 ? __ffs(params.page_size) - 1 : -1) {}
 
   // Tiles first_tile, first_tile + 1, ...; of a queue only the first one is known here, see add_queued.
@@ -22,8 +22,6 @@ class KvCursor {
     step_ = num_steps_ = 0;
     pass_ = num_passes_ = 0;
     ahead_ = kNothing;
-    look_ahead();
-    seek();
   }
   // One more tile, of any index.
   __device__ void add_queued(int tile) {
@@ -31,34 +29,38 @@ class KvCursor {
     ++known_;
   }
 
-  // Copies the next block into a stage and describes it there. False where no known tile has one.
-  __device__ __forceinline__ bool load_next(const KvStage& stage) {
+  // Moves to the next block of this warp, and knows its page. False where no known tile has one. Reads plan data alone.
+  __device__ __forceinline__ bool prepare() {
     if (!seek()) return false;
-    if (step_ > 0 && (step_ & (batch() - 1)) == 0) {
-      ids_ = ids_next_;
-      ids_next_ = load_ids(step_ / batch() + 1);
+    const int batch = step_ >> batch_shift();
+    if (step_ == batch << batch_shift()) {
+      if (step_ > 0 || pass_ > 0) ids_ = ids_next_;
+      const bool last = batch + 1 << batch_shift() >= num_steps_;
+      // After the last batch comes the first one of the next pass.
+      if (!last || pass_ + 1 < num_passes_) ids_next_ = load_ids(keys_, page_start_, num_steps_, last ? 0 : batch + 1);
     }
-    if (aligned_) {
-      load_aligned(stage);
-    } else {
-      load_scattered(stage);
-    }
-    ++step_;
-    if (ahead_ != kIds) look_ahead();
     return true;
+  }
+
+  // Copies the block that prepare() found into a stage and describes it there.
+  __device__ __forceinline__ void copy(const KvStage& stage) {
+    const KeyBlock block = block_of(view_, keys_, warp_ + step_ * kWarps);
+    const uint32 valid = aligned_ ? copy_aligned(stage, block) : copy_scattered(stage, block);
+    if (lane_ == 0) *stage.info = {block.position, static_cast<int>(valid), block.masked, 0};
+    ++step_;
+    if (ahead_ != kIds && ordinal_ + 1 < known_) look_ahead();
   }
 
  private:
   enum Ahead { kNothing, kRecord, kIds };
 
-  // Steps whose page ids are fetched at once, an id a lane: one a block, or one a token.
-  __device__ int batch() const { return aligned_ ? 32 : 2; }
+  // Page ids are fetched for 32 steps at once, one a block and lane; or, where a block has many pages, for 2 steps, one a
+  // token.
+  __device__ int batch_shift() const { return aligned_ ? 5 : 1; }
   __device__ int page_of(int token) const { return page_shift_ >= 0 ? token >> page_shift_ : token / params_.page_size; }
 
-  __device__ static int steps_of(int blocks, int warp) { return blocks > warp ? (blocks - warp + kWarps - 1) / kWarps : 0; }
-
-  __device__ int load_ids(const TileKeys& keys, int page_start, int num_steps, int batch_index) const {
-    const int step = aligned_ ? batch_index * 32 + lane_ : batch_index * 2 + (lane_ >> 4);
+  __device__ int load_ids(const TileKeys& keys, int page_start, int num_steps, int batch) const {
+    const int step = (batch << batch_shift()) + (aligned_ ? lane_ : lane_ >> 4);
     if (step >= num_steps) return 0;
     const KeyBlock block = block_of(view_, keys, warp_ + step * kWarps);
     int token = block.position;
@@ -70,17 +72,16 @@ class KvCursor {
     const int* indices = static_cast<const int*>(params_.kv_indices);
     return indices != nullptr ? indices[entry] : entry;
   }
-  __device__ int load_ids(int batch_index) const { return load_ids(keys_, page_start_, num_steps_, batch_index); }
 
+  // Requests the next tile's record, then its first page ids.
   __device__ __forceinline__ void look_ahead() {
     if (ahead_ == kNothing) {
-      if (ordinal_ + 1 >= known_) return;
       record_ahead_ = load_record(view_, first_tile_ + ordinal_ + 1, lane_);
       ahead_ = kRecord;
     } else {
       const TileKeys keys(record_ahead_);
-      const int num_steps = steps_of(count_blocks(view_, keys), warp_);
-      ids_ahead_ = load_ids(keys, record_ahead_.get(TILE_PAGE_START), num_steps, 0);
+      num_steps_ahead_ = steps_of_warp(count_blocks(view_, keys), warp_);
+      ids_ahead_ = load_ids(keys, record_ahead_.get(TILE_PAGE_START), num_steps_ahead_, 0);
       ahead_ = kIds;
     }
   }
@@ -88,32 +89,30 @@ class KvCursor {
   // Moves on to the next pass or tile that has a block for this warp. False if there is none.
   __device__ __forceinline__ bool seek() {
     while (step_ >= num_steps_) {
-      step_ = 0;
-      if (num_steps_ > 0 && pass_ + 1 < num_passes_) {
+      if (pass_ + 1 < num_passes_ && num_steps_ > 0) {
         ++pass_;
-        ids_ = load_ids(0);
-      } else {
-        num_steps_ = 0;
-        if (ordinal_ + 1 >= known_) return false;
-        while (ahead_ != kIds) look_ahead();
-        ++ordinal_;
-        ids_ = ids_ahead_;
-        open(record_ahead_);
-        ahead_ = kNothing;
+        step_ = 0;
+      } else if (ordinal_ + 1 >= known_) {
+        return false;
+      } else if (ahead_ != kIds) {
         look_ahead();
+      } else {
+        open_next();
       }
-      if (num_steps_ > batch()) ids_next_ = load_ids(1);
     }
     return true;
   }
 
-  __device__ void open(const TileRecord& record) {
-    keys_ = TileKeys(record);
-    page_start_ = record.get(TILE_PAGE_START);
-    num_steps_ = steps_of(count_blocks(view_, keys_), warp_);
-    pass_ = 0;
-    num_passes_ = (record.get(TILE_ROW_COUNT) + kRows - 1) / kRows;
-    head_offset_ = record.get(TILE_KV_HEAD) * params_.kv_stride_head;
+  __device__ __forceinline__ void open_next() {
+    ++ordinal_;
+    keys_ = TileKeys(record_ahead_);
+    page_start_ = record_ahead_.get(TILE_PAGE_START);
+    head_offset_ = record_ahead_.get(TILE_KV_HEAD) * params_.kv_stride_head;
+    num_passes_ = (record_ahead_.get(TILE_ROW_COUNT) + kRows - 1) / kRows;
+    num_steps_ = num_steps_ahead_;
+    ids_ = ids_ahead_;
+    step_ = pass_ = 0;
+    ahead_ = kNothing;
   }
 
   __device__ void count_bad_page() const {
@@ -121,26 +120,21 @@ class KvCursor {
   }
   __device__ bool in_pool(int page) const { return page >= 0 && page < params_.num_pages; }
 
-  // The whole block lies in one page.
-  __device__ __forceinline__ void load_aligned(const KvStage& stage) {
-    const KeyBlock block = block_of(view_, keys_, warp_ + step_ * kWarps);
+  // The whole block lies in one page. Returns which tokens are there.
+  __device__ __forceinline__ uint32 copy_aligned(const KvStage& stage, const KeyBlock& block) {
     const int page = __shfl_sync(kAllLanes, ids_, step_ & 31);
     const int slot = block.position - page_of(block.position) * params_.page_size;
-    uint32 valid = (0xffffu >> max(block.position + kBlockTokens - block.end, 0)) &
-                   (0xffffu << max(block.begin - block.position, 0));
-    if (in_pool(page)) {
-      const int64 offset = page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_;
-      copy_block(params_, stage, offset, lane_);
-    } else {
-      valid = 0;
+    if (unlikely(!in_pool(page))) {
       if (lane_ == 0 && (slot == 0 || block.position <= block.begin)) count_bad_page();
+      return 0;
     }
-    if (lane_ == 0) *stage.info = {block.position, static_cast<int>(valid), block.masked, 0};
+    copy_block(params_, stage, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, lane_);
+    return (0xffffu >> max(block.position + kBlockTokens - block.end, 0)) &
+           (0xffffu << max(block.begin - block.position, 0));
   }
 
   // Any page size: each of 16 lanes finds one token.
-  __device__ __forceinline__ void load_scattered(const KvStage& stage) {
-    const KeyBlock block = block_of(view_, keys_, warp_ + step_ * kWarps);
+  __device__ __forceinline__ uint32 copy_scattered(const KvStage& stage, const KeyBlock& block) {
     const int half = (step_ & 1) * 16;
     const int token = block.position + (lane_ & 15);
     const int slot = token - page_of(token) * params_.page_size;
@@ -150,7 +144,7 @@ class KvCursor {
     const int64 offset = good ? ids_ * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_ : 0;
     const uint32 valid = __ballot_sync(kAllLanes, good) >> half & 0xffffu;
     copy_rows(params_, stage, offset, half, valid, lane_);
-    if (lane_ == 0) *stage.info = {block.position, static_cast<int>(valid), block.masked, 0};
+    return valid;
   }
 
   const AttentionParams& params_;
@@ -176,6 +170,7 @@ class KvCursor {
   // The tile after it.
   int ahead_ = kNothing;
   TileRecord record_ahead_{0};
+  int num_steps_ahead_ = 0;
   int ids_ahead_ = 0;
 };
 

@@ -12,7 +12,7 @@
 namespace warpbook {
 
 constexpr int kPending = 4;
-// Slots of a group that are kept in shared memory; further ones are read from the schedule.
+// Slots of a group that are kept in shared memory, a lane each; further ones are read from the schedule.
 constexpr int kKeptSlots = 32;
 // Partial states that a merging warp has in flight.
 constexpr int kStatesInFlight = kHeadDim <= 128 ? 16 : 8;
@@ -43,26 +43,29 @@ class MergeGroups {
     slots_known_ = true;
   }
 
-  // The tile's partial state is written. To be called by all threads.
-  __device__ __forceinline__ void announce(const TileRecord& record) {
+  // The tile's partial state is written: one arrival for its group number `index`. To be called by all threads, and
+  // followed by flush() where is_full().
+  __device__ __forceinline__ void announce(const TileRecord& record, int index) {
     prefetch_slots();
-    const int first = record.get(TILE_MERGE_GROUP);
-    const int count = record.get(TILE_MERGE_GROUP_COUNT);
-    for (int i = 0; i < count; ++i) {
-      if (warp_ == 0) {
-        const int words = i == 0 ? words_ahead_ : load_words(first + i);
-        const int slot = i == 0 ? slots_ahead_ : load_slots(words);
-        PendingGroup& entry = pending_[num_pending_];
-        if (lane_ < WB_MERGE_GROUP_STRIDE) entry.words[lane_] = words;
-        entry.slots[lane_] = slot;
-        if (lane_ == 0) entry.group = first + i;
+    const int group = record.get(TILE_MERGE_GROUP) + index;
+    if (warp_ == 0) {
+      int words = words_ahead_;
+      int slot = slots_ahead_;
+      if (unlikely(index > 0)) {
+        words = load_words(group);
+        slot = load_slots(words);
       }
-      if (++num_pending_ == kPending) flush();
+      PendingGroup& entry = pending_[num_pending_];
+      if (lane_ < WB_MERGE_GROUP_STRIDE) entry.words[lane_] = words;
+      entry.slots[lane_] = slot;
+      if (lane_ == 0) entry.group = group;
     }
+    ++num_pending_;
   }
+  __device__ bool is_full() const { return num_pending_ == kPending; }
 
-  // Makes the announcements, and merges the groups that they complete.
-  __device__ void flush() {
+  // Makes the announcements, and merges the groups that they complete. `more`: there will be others.
+  __device__ __forceinline__ void flush(bool more) {
     if (num_pending_ == 0) return;
     __syncthreads();
     if (threadIdx.x < num_pending_) {
@@ -73,24 +76,26 @@ class MergeGroups {
       entry.complete = last;
     }
     __syncthreads();
-    int max_rows = 0;
-    for (int i = 0; i < num_pending_; ++i) max_rows = max(max_rows, pending_[i].words[MERGE_GROUP_ROW_COUNT]);
-    for (int i = warp_; i < num_pending_ * max_rows; i += kWarps) {
-      const PendingGroup& entry = pending_[i / max_rows];
-      const int row = i % max_rows;
-      if (entry.complete && row < entry.words[MERGE_GROUP_ROW_COUNT]) merge_row(entry, row);
+    // A warp takes a row of each group.
+    for (int i = 0; i < num_pending_; ++i) {
+      const PendingGroup& entry = pending_[i];
+      if (!entry.complete) continue;
+      for (int row = warp_; row < entry.words[MERGE_GROUP_ROW_COUNT]; row += kWarps) merge_row(entry, row);
     }
     num_pending_ = 0;
-    __syncthreads();
+    if (more) __syncthreads();  // the entries are about to be written again
   }
 
-  // Groups without slots: no tile arrives at them, yet their rows are named. They are dealt out over all threads.
-  __device__ int find_empty_group(int num_groups) const {
-    const int group = blockIdx.x + gridDim.x * threadIdx.x;
-    return group < num_groups && view_.merge_group(group)[MERGE_GROUP_SLOT_COUNT] == 0 ? group : -1;
+  // Groups without slots: no tile arrives at them, yet their rows are named. They are dealt out over all threads; the
+  // first one's slot count is asked for at the start and looked at in the end.
+  __device__ int request_slot_count(int num_groups) const {
+    const int group = first_group();
+    return group < num_groups ? view_.merge_group(group)[MERGE_GROUP_SLOT_COUNT] : 1;
   }
-  __device__ void write_empty_groups(int first, int num_groups) const {
-    for (int group = first; group >= 0 && group < num_groups; group += gridDim.x * kThreads) {
+  __device__ void write_empty_groups(int first_slot_count, int num_groups) const {
+    const int stride = gridDim.x * kThreads;
+    if (first_slot_count != 0 && num_groups <= stride) return;
+    for (int group = first_group(); group < num_groups; group += stride) {
       const int* words = view_.merge_group(group);
       if (words[MERGE_GROUP_SLOT_COUNT] != 0) continue;
       for (int i = 0; i < words[MERGE_GROUP_ROW_COUNT]; ++i) {
@@ -102,6 +107,7 @@ class MergeGroups {
   }
 
  private:
+  __device__ int first_group() const { return blockIdx.x + gridDim.x * threadIdx.x; }
   __device__ int load_words(int group) const {
     return lane_ < WB_MERGE_GROUP_STRIDE ? view_.merge_group(group)[lane_] : 0;
   }
@@ -111,55 +117,56 @@ class MergeGroups {
     return lane_ < count ? view_.merge_slots()[start + lane_] : 0;
   }
   __device__ RowRef row_of(const int* words, int index) const {
-    return resolve_row(params_, view_, words[MERGE_GROUP_ROW_START] + index, words[MERGE_GROUP_FLAGS],
+    return resolve_row(view_, words[MERGE_GROUP_ROW_START] + index, words[MERGE_GROUP_FLAGS],
                        words[MERGE_GROUP_KV_HEAD], 0);
   }
 
   // One warp, kDimsPerLane head dims a lane.
   __device__ __forceinline__ void merge_row(const PendingGroup& entry, int index) const {
-    const int64 start = params_.trace != nullptr ? global_time_ns() : 0;
+    const int64 start = unlikely(params_.trace != nullptr) ? global_time_ns() : 0;
     const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
-    const float* partial_o = static_cast<const float*>(params_.partial_o) + lane_ * kDimsPerLane;
-    const float* partial_lse = static_cast<const float*>(params_.partial_lse);
+    const RowRef row = row_of(entry.words, index);
     float reference = kNoScore;
     float sum = 0;
     float total[kDimsPerLane] = {};
 #pragma unroll 1
-    for (int first = 0; first < count; first += kStatesInFlight) {
-      float lse[kStatesInFlight];
-      float states[kStatesInFlight][kDimsPerLane];
-#pragma unroll
-      for (int i = 0; i < kStatesInFlight; ++i) {
-        lse[i] = -__int_as_float(0x7f800000);
-#pragma unroll
-        for (int d = 0; d < kDimsPerLane; ++d) states[i][d] = 0;
-        const int s = first + i;
-        if (s < count) {
-          const int slot = s < kKeptSlots ? entry.slots[s] : view_.merge_slots()[entry.words[MERGE_GROUP_SLOT_START] + s];
-          const int64 row = static_cast<int64>(slot) + index;
-          lse[i] = __ldcg(partial_lse + row) * kLog2e;
-          load_state(partial_o + row * kHeadDim, states[i]);
-        }
+    for (int first = 0; first < count; first += 32) {
+      // Lane i has the LSE and, soon, the weight of slot first + i.
+      const int left = count - first;
+      int slot = 0;
+      if (lane_ < left) {
+        slot = first == 0 ? entry.slots[lane_] : view_.merge_slots()[entry.words[MERGE_GROUP_SLOT_START] + first + lane_];
       }
-      float largest = reference;
+      float lse = load_cg(static_cast<const float*>(params_.partial_lse) + slot + index, lane_ < left);
+      const float* states = static_cast<const float*>(params_.partial_o) + lane_ * kDimsPerLane;
+      float state[kStatesInFlight][kDimsPerLane];
+      load_states(states, slot, index, 0, left, state);
+
+      lse = lane_ < left ? lse * kLog2e : -__int_as_float(0x7f800000);
+      float largest = lse;
 #pragma unroll
-      for (int i = 0; i < kStatesInFlight; ++i) largest = fmaxf(largest, lse[i]);
+      for (int x = 1; x < 32; x <<= 1) largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, x));
+      largest = fmaxf(largest, reference);
       const float factor = exp2_approx(reference - largest);
+      const float weight = exp2_approx(lse - largest);
       reference = largest;
       sum *= factor;
 #pragma unroll
       for (int d = 0; d < kDimsPerLane; ++d) total[d] *= factor;
+#pragma unroll 1
+      for (int i = 0; i < min(left, 32); i += kStatesInFlight) {
+        if (i > 0) load_states(states, slot, index, i, left, state);
 #pragma unroll
-      for (int i = 0; i < kStatesInFlight; ++i) {
-        const float weight = exp2_approx(lse[i] - reference);
-        sum += weight;
+        for (int j = 0; j < kStatesInFlight; ++j) {
+          const float w = __shfl_sync(kAllLanes, weight, i + j);
+          sum += w;
 #pragma unroll
-        for (int d = 0; d < kDimsPerLane; ++d) total[d] += weight * states[i][d];
+          for (int d = 0; d < kDimsPerLane; ++d) total[d] += w * state[j][d];
+        }
       }
     }
 
     const float scale = sum > 0 ? reciprocal(sum) : 0;
-    const RowRef row = row_of(entry.words, index);
     char* target = static_cast<char*>(params_.o) +
                    2 * (row.token * params_.o_stride_token + row.head * params_.o_stride_head + lane_ * kDimsPerLane);
 #pragma unroll
@@ -168,21 +175,29 @@ class MergeGroups {
     }
     if (lane_ == 0) {
       write_lse(params_, row, sum > 0 ? (reference + log2_approx(sum)) * kLn2 : -__int_as_float(0x7f800000));
-      if (params_.trace != nullptr && index == 0) {
+      if (unlikely(params_.trace != nullptr) && index == 0) {
         write_trace(params_, params_.max_tiles + entry.group, entry.group, TRACE_PHASE_MERGE, start);
       }
     }
   }
 
-  __device__ __forceinline__ static void load_state(const float* source, float (&state)[kDimsPerLane]) {
-    if constexpr (kDimsPerLane == 2) {
-      const float2 x = __ldcg(reinterpret_cast<const float2*>(source));
-      state[0] = x.x, state[1] = x.y;
-    } else {
+  // States of slots i, i + 1, ... of the 32 that the lanes have; zeros from slot `left` on. All loads are on their way
+  // before the first result is looked at.
+  __device__ __forceinline__ static void load_states(
+      const float* states, int slot, int index, int i, int left, float (&state)[kStatesInFlight][kDimsPerLane]) {
 #pragma unroll
-      for (int d = 0; d < kDimsPerLane; d += 4) {
-        const float4 x = __ldcg(reinterpret_cast<const float4*>(source + d));
-        state[d] = x.x, state[d + 1] = x.y, state[d + 2] = x.z, state[d + 3] = x.w;
+    for (int j = 0; j < kStatesInFlight; ++j) {
+      const float* source = states + (static_cast<int64>(__shfl_sync(kAllLanes, slot, i + j)) + index) * kHeadDim;
+      const bool wanted = i + j < left;
+      if constexpr (kDimsPerLane == 2) {
+        const float2 x = load_cg2(source, wanted);
+        state[j][0] = x.x, state[j][1] = x.y;
+      } else {
+#pragma unroll
+        for (int d = 0; d < kDimsPerLane; d += 4) {
+          const float4 x = load_cg4(source + d, wanted);
+          state[j][d] = x.x, state[j][d + 1] = x.y, state[j][d + 2] = x.z, state[j][d + 3] = x.w;
+        }
       }
     }
   }

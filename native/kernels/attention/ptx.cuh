@@ -7,6 +7,9 @@ using uint32 = unsigned int;
 using int64 = long long;
 using uint64 = unsigned long long;
 
+// Keeps what seldom happens out of the way of the straight path.
+__device__ __forceinline__ bool unlikely(bool condition) { return __builtin_expect(condition, false); }
+
 constexpr uint32 kAllLanes = 0xffffffffu;
 
 // Programmatic dependent launch. Both are no-ops where the launch has no programmatic edge.
@@ -44,6 +47,29 @@ __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+// From global memory past L1, and only where `wanted`; zeros otherwise. As one block of assembly, because the compiler
+// turns a conditional expression into a load, a wait and a copy, and many of them into as many round trips.
+__device__ __forceinline__ float load_cg(const float* p, bool wanted) {
+  float x;
+  asm volatile("{.reg .pred w; setp.ne.u32 w, %2, 0; mov.f32 %0, 0f00000000; @w ld.global.cg.f32 %0, [%1];}"
+               : "=f"(x) : "l"(p), "r"(static_cast<uint32>(wanted)) : "memory");
+  return x;
+}
+__device__ __forceinline__ float2 load_cg2(const float* p, bool wanted) {
+  float2 x;
+  asm volatile("{.reg .pred w; setp.ne.u32 w, %3, 0; mov.f32 %0, 0f00000000; mov.f32 %1, 0f00000000; "
+               "@w ld.global.cg.v2.f32 {%0,%1}, [%2];}"
+               : "=f"(x.x), "=f"(x.y) : "l"(p), "r"(static_cast<uint32>(wanted)) : "memory");
+  return x;
+}
+__device__ __forceinline__ float4 load_cg4(const float* p, bool wanted) {
+  float4 x;
+  asm volatile("{.reg .pred w; setp.ne.u32 w, %5, 0; mov.f32 %0, 0f00000000; mov.f32 %1, 0f00000000; "
+               "mov.f32 %2, 0f00000000; mov.f32 %3, 0f00000000; @w ld.global.cg.v4.f32 {%0,%1,%2,%3}, [%4];}"
+               : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w) : "l"(p), "r"(static_cast<uint32>(wanted)) : "memory");
+  return x;
+}
+
 __device__ __forceinline__ uint4 load_shared16(uint32 address) {
   uint4 r;
   asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "r"(address));
@@ -74,7 +100,7 @@ __device__ __forceinline__ float log2_approx(float x) {
 }
 __device__ __forceinline__ float reciprocal(float x) {
   float r;
-  asm("rcp.rn.f32 %0, %1;" : "=f"(r) : "f"(x));
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
   return r;
 }
 

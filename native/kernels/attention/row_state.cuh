@@ -163,7 +163,7 @@ class RowState {
 
   __device__ __forceinline__ static void scale_scores(
       float (&scores)[kRowTiles][4], const StageInfo& info, const ScoreScale& scale, const RowMask& mask, int g) {
-    if (scale.capped()) {
+    if (unlikely(scale.capped())) {
 #pragma unroll
       for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
@@ -176,7 +176,7 @@ class RowState {
         for (int i = 0; i < 4; ++i) scores[n][i] *= scale.log2;
       }
     }
-    if (info.valid == 0xffff && !info.masked) return;
+    if (!unlikely(info.valid != 0xffff || info.masked)) return;
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
@@ -246,7 +246,7 @@ class RowState {
         rows[j] = load_shared16(values + value_offset(row, g + 8 * h));
       }
     }
-    if (valid != 0xffff) {
+    if (unlikely(valid != 0xffff)) {
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         if (!(valid >> (2 * t + (j & 1) + (j >> 1) * 8) & 1)) rows[j] = make_uint4(0, 0, 0, 0);

@@ -11,8 +11,11 @@ namespace warpbook {
 class ScheduleView {
  public:
   __device__ explicit ScheduleView(const AttentionParams& params)
-      : params_(params), words_(static_cast<const int*>(params.workspace)) {}
+      : params_(params), words_(static_cast<const int*>(params.workspace)),
+        group_size_(params.num_qo_heads / params.num_kv_heads) {}
 
+  // Query heads that share a KV head.
+  __device__ int group_size() const { return group_size_; }
   __device__ int header(int field) const { return words_[field]; }
   __device__ int* status() const { return static_cast<int*>(params_.workspace) + HEADER_STATUS; }
   __device__ const int* cta_indptr() const { return words_ + params_.cta_indptr_offset; }
@@ -34,6 +37,7 @@ class ScheduleView {
 
   const AttentionParams& params_;
   const int* words_;
+  const int group_size_;
 };
 
 // A work tile's record, a word in each lane.
@@ -61,6 +65,8 @@ struct TileKeys {
         seg_count(record.get(TILE_SEG_COUNT)), masked(record.get(TILE_FLAGS) & TILE_FLAG_NEEDS_MASK) {}
 };
 
+__device__ __forceinline__ bool has_segments(const TileKeys& keys) { return kGeneral && unlikely(keys.seg_count > 0); }
+
 // 16 tokens from `position` on, of which [begin, end) are wanted.
 struct KeyBlock {
   int position;
@@ -80,8 +86,9 @@ __device__ __forceinline__ KeyBlock segment_range(const ScheduleView& view, cons
 }
 
 __device__ __forceinline__ int count_blocks(const ScheduleView& view, const TileKeys& keys) {
-  if (keys.seg_count == 0) return count_blocks(keys.start, keys.end);
+  if (!has_segments(keys)) return count_blocks(keys.start, keys.end);
   int blocks = 0;
+#pragma unroll 1
   for (int i = 0; i < keys.seg_count; ++i) {
     const KeyBlock range = segment_range(view, keys, i);
     blocks += count_blocks(range.begin, range.end);
@@ -89,10 +96,16 @@ __device__ __forceinline__ int count_blocks(const ScheduleView& view, const Tile
   return blocks;
 }
 
+// Warp w takes blocks w, w + W, ...: how many of `blocks`.
+__device__ __forceinline__ int steps_of_warp(int blocks, int warp) {
+  return blocks > warp ? (blocks - warp + kWarps - 1) / kWarps : 0;
+}
+
 // Block number `index` of a tile, which must have as many.
 __device__ __forceinline__ KeyBlock block_of(const ScheduleView& view, const TileKeys& keys, int index) {
   KeyBlock block{0, keys.start, keys.end, keys.masked};
-  for (int i = 0; i < keys.seg_count; ++i) {
+#pragma unroll 1
+  for (int i = 0; has_segments(keys) && i < keys.seg_count; ++i) {
     block = segment_range(view, keys, i);
     const int blocks = count_blocks(block.begin, block.end);
     if (index < blocks) break;
@@ -109,10 +122,9 @@ struct RowRef {
   int position;
 };
 
-__device__ __forceinline__ RowRef resolve_row(
-    const AttentionParams& params, const ScheduleView& view, int row, int flags, int kv_head, int position_base) {
-  const int group_size = params.num_qo_heads / params.num_kv_heads;
-  if (flags & TILE_FLAG_GATHER_ROWS) {
+__device__ __forceinline__ RowRef resolve_row(const ScheduleView& view, int row, int flags, int kv_head, int position_base) {
+  const int group_size = view.group_size();
+  if (kGeneral && unlikely(flags & TILE_FLAG_GATHER_ROWS)) {
     const int* words = view.row(row);
     return {words[ROW_QO_TOKEN], kv_head * group_size + words[ROW_QO_HEAD] % group_size, words[ROW_QO_POSITION]};
   }

@@ -1,25 +1,33 @@
-/** Builds the fake CUDA driver with the system's C++ compiler, once for each version of its source. */
+/** Builds the fake CUDA driver and compiler with the system's C++ compiler, once for each version of its source. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Device, type DeviceOptions, openDevice } from '../../../src/device/device';
 
 const NATIVE = join(__dirname, '../../../native');
-const SOURCE = join(__dirname, 'fake_driver.cc');
 
 /** Path of the fake libcuda. */
 export function buildFakeDriver(): string {
+  return build('fake_driver.cc', 'libcuda.so.1');
+}
+
+/** A CUDA_HOME with a fake NVRTC; see the head of fake_nvrtc.cc. */
+export function buildFakeNvrtc(): string {
+  return join(build('fake_nvrtc.cc', 'lib64/libnvrtc.so.13'), '../..');
+}
+
+/** Compiles a source into a folder that is its content's own. */
+function build(source: string, name: string): string {
   const hash = createHash('sha256');
-  for (const file of [SOURCE, join(NATIVE, 'cuda/driver_types.h')]) hash.update(readFileSync(file));
-  const folder = join(tmpdir(), 'warpbook-fake-cuda');
-  const library = join(folder, `${hash.digest('hex').slice(0, 16)}.so`);
+  for (const file of [join(__dirname, source), join(NATIVE, 'cuda/driver_types.h')]) hash.update(readFileSync(file));
+  const library = join(tmpdir(), 'warpbook-fake-cuda', hash.digest('hex').slice(0, 16), name);
   if (existsSync(library)) return library;
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(dirname(library), { recursive: true });
   const unfinished = `${library}.${process.pid}`;
   const options = ['-std=c++17', '-O1', '-shared', '-fPIC', '-pthread', `-I${NATIVE}`];
-  execFileSync(process.env.CXX ?? 'c++', [...options, SOURCE, '-o', unfinished], { stdio: 'inherit' });
+  execFileSync(process.env.CXX ?? 'c++', [...options, join(__dirname, source), '-o', unfinished], { stdio: 'inherit' });
   renameSync(unfinished, library);
   return library;
 }
