@@ -13,6 +13,12 @@ import type { Schedule } from '../schedule';
 /** Shares end at multiples of this many tokens: a boundary that leaves slivers costs more than an uneven share. */
 const UNIT_TOKENS = 64;
 
+/**
+ * What a query tile costs beyond its keys, in units: putting the warps' states together and writing the result takes
+ * about as long as 64 more tokens.
+ */
+const TILE_UNITS = 1;
+
 /** Equal shares for groups of CTAs, one KV head each; cuts at multiples of 64 tokens. */
 export function headGroups(problem: AttentionProblem, machine: Machine): Schedule {
   const { numKvHeads } = problem;
@@ -22,9 +28,10 @@ export function headGroups(problem: AttentionProblem, machine: Machine): Schedul
 
   let totalUnits = 0;
   builder.forEachQueryTile((tile) => {
-    if (tile.kvHead === 0) totalUnits += units(tile.kvStart, tile.kvEnd);
+    if (tile.kvHead === 0) totalUnits += units(tile.kvStart, tile.kvEnd) + TILE_UNITS;
   });
-  // Group g has the units [shareEnd(g - 1), shareEnd(g)).
+  // Group g has the units [shareEnd(g - 1), shareEnd(g)). A share that ends among a tile's TILE_UNITS, which come last,
+  // ends with the tile's keys.
   const shareEnd = (group: number): number => Math.floor(((group + 1) * totalUnits) / numGroups);
 
   let firstUnit = 0;
@@ -45,7 +52,7 @@ export function headGroups(problem: AttentionProblem, machine: Machine): Schedul
         while (shareEnd(group) === shareEnd(group - 1));
         groups.push(group);
       }
-      firstUnit = endUnit;
+      firstUnit = endUnit + TILE_UNITS;
     }
     ctas.length = 0;
     for (const g of groups) ctas.push((g * numKvHeads + tile.kvHead) % numCtas);
