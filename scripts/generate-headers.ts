@@ -24,16 +24,28 @@ function enumOf(prefix: string, values: Readonly<Record<string, number>>): strin
 
 function scheduleLayout(): string {
   const strides = {
-    tileStride: tile.TILE_STRIDE, kvSequenceStride: tile.KV_SEQUENCE_STRIDE, rowStride: tile.ROW_STRIDE,
-    segmentStride: tile.SEGMENT_STRIDE, mergeGroupStride: tile.MERGE_GROUP_STRIDE, headerWords: HEADER_WORDS,
+    tileStride: tile.TILE_STRIDE,
+    kvSequenceStride: tile.KV_SEQUENCE_STRIDE,
+    rowStride: tile.ROW_STRIDE,
+    segmentStride: tile.SEGMENT_STRIDE,
+    mergeGroupStride: tile.MERGE_GROUP_STRIDE,
+    headerWords: HEADER_WORDS,
     traceRecordWords: TRACE_RECORD_WORDS,
   };
   const parts = [
     '// Word (int32) offsets of the packed Schedule and of the in-kernel trace; see src/schedule/work-tile.ts.\n',
-    enumOf('WB', strides), enumOf('HEADER', HEADER), enumOf('TILE', tile.TILE), enumOf('TILE_FLAG', tile.TILE_FLAG),
-    enumOf('KV_SEQUENCE', tile.KV_SEQUENCE), enumOf('ROW', tile.ROW), enumOf('SEGMENT', tile.SEGMENT),
-    enumOf('MERGE_GROUP', tile.MERGE_GROUP), enumOf('DISPATCH', tile.DISPATCH), enumOf('TRACE', TRACE_RECORD),
-    enumOf('TRACE_PHASE', TRACE_PHASE), enumOf('DTYPE', DTYPE_CODE),
+    enumOf('WB', strides),
+    enumOf('HEADER', HEADER),
+    enumOf('TILE', tile.TILE),
+    enumOf('TILE_FLAG', tile.TILE_FLAG),
+    enumOf('KV_SEQUENCE', tile.KV_SEQUENCE),
+    enumOf('ROW', tile.ROW),
+    enumOf('SEGMENT', tile.SEGMENT),
+    enumOf('MERGE_GROUP', tile.MERGE_GROUP),
+    enumOf('DISPATCH', tile.DISPATCH),
+    enumOf('TRACE', TRACE_RECORD),
+    enumOf('TRACE_PHASE', TRACE_PHASE),
+    enumOf('DTYPE', DTYPE_CODE),
   ];
   return `${PREAMBLE}\nnamespace warpbook {\n\n${parts.join('\n')}\n}  // namespace warpbook\n`;
 }
@@ -54,7 +66,9 @@ export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[
 /** Constants that precede the structs of a header. */
 const PARAM_ENUMS: Readonly<Record<string, string>> = {
   'tensor_params.h': [
-    enumOf('TENSOR', TENSOR_LIMITS), enumOf('COMPARE', COMPARE_FIELD), enumOf('RANDOM', RANDOM_DISTRIBUTION),
+    enumOf('TENSOR', TENSOR_LIMITS),
+    enumOf('COMPARE', COMPARE_FIELD),
+    enumOf('RANDOM', RANDOM_DISTRIBUTION),
   ].join('\n'),
 };
 

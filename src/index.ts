@@ -1,68 +1,85 @@
 /** Every public name of warpbook, and nothing else. */
 import { registerDisplays } from './display/register';
 
-export { WarpbookError, type ErrorCode } from './errors';
-export { formatBytes, formatCount, formatDuration } from './units';
-
-// Devices, memory and ordering
-export { type Device, type DeviceOptions, defaultDevice, openDevice } from './device/device';
-export type { BackendDescription, GraphNodeDescription } from './device/backend';
-export type { Buffer } from './device/buffer';
-export type { Event } from './device/event';
-export type { MemoryOwner, MemoryReport } from './device/memory';
-export type { Stream } from './device/stream';
-export { scope } from './device/scope';
-export { capture } from './graph/capture';
-export type { Graph } from './graph/graph';
-export type { GraphExec } from './graph/graph-exec';
-
-// Tensors
-export type { DType } from './tensor/dtype';
-export { Tensor } from './tensor/tensor';
-export * from './tensor/create';
-export * from './tensor/compare';
-export * from './tensor/random';
-export { loadNpy, saveNpy } from './tensor/npy';
-export { loadSafetensors, saveSafetensors } from './tensor/safetensors';
-
-// Workloads
-export { type Request, RequestTrace, type TraceSummaryRow } from './workload/request-trace';
-export { type LoadTraceOptions, loadTrace } from './workload/load-trace';
-export { readAzureTrace } from './workload/azure-trace';
-export { readMooncakeTrace } from './workload/mooncake-trace';
-export { type SyntheticTraceOptions, syntheticTrace } from './workload/synthetic';
-export { type BatchSnapshot, type RunningRequest, type SnapshotOptions, snapshot, snapshots } from './workload/snapshot';
-
-// Schedules
-export { type AttentionProblem, type ProblemOptions, makeProblem } from './schedule/problem';
-export { type Machine, type TileClass, cpuMachine, machines, numCtaSlots } from './schedule/machine';
-export { type Policy, Schedule, type TileView } from './schedule/schedule';
-export { type BuilderOptions, type QueryTile, ScheduleBuilder } from './schedule/builder';
-export type { Dealing } from './schedule/deal';
-export { policies } from './schedule/policies/known';
-export { runPolicy } from './schedule/run-policy';
-export { findViolation, validate } from './schedule/validate';
-export { type ScheduleCapacity, type WorkspaceLayout, workspaceLayout } from './schedule/layout';
-export { largestCapacity, packSchedule, requiredCapacity } from './schedule/pack';
-export { type Span, Timeline } from './timeline/timeline';
-export type { TimelineStats } from './timeline/stats';
-
-// Attention
-export { type KvLayout, PagedKvCache, type PagedKvCacheOptions } from './attention/paged-kv';
-export { PageTable, type PageTableOptions } from './attention/page-table';
 export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './attention/batch-attention';
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
 export { BatchPrefill, type BatchPrefillOptions, type RaggedKv } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
-export type { AttentionVariant, AttentionVariantOptions, KvDType, QueryDType } from './attention/variant';
+export { openDevice } from './attention/open-device';
+export { PageTable, type PageTableOptions } from './attention/page-table';
+// Attention
+export { type KvLayout, PagedKvCache, type PagedKvCacheOptions } from './attention/paged-kv';
 export { Plan, type PlanCost } from './attention/plan';
 export { type ReferenceInput, type ReferenceResult, reference, referenceAttention } from './attention/reference';
-
+export type { AttentionVariant, AttentionVariantOptions, KvDType, QueryDType } from './attention/variant';
+export type { BackendDescription, GraphNodeDescription, ProgramInfo, ProgramOptions } from './device/backend';
+export type { Buffer } from './device/buffer';
+// Devices, memory and ordering
+export { type Device, type DeviceOptions, defaultDevice } from './device/device';
+export type { Event } from './device/event';
+export type { MemoryOwner, MemoryReport } from './device/memory';
+export { loadPrograms } from './device/programs/load-programs';
+export type { ProgramSource } from './device/programs/program-source';
+export { scope } from './device/scope';
+export type { Stream } from './device/stream';
 // Displays
 export { Chart } from './display/chart';
 export { type GanttOptions, gantt } from './display/gantt';
-export { type Table, type TableOptions, table } from './display/table';
 export { type Progress, progress } from './display/progress';
+export { type Table, type TableOptions, table } from './display/table';
+export { type ErrorCode, WarpbookError } from './errors';
+export { capture } from './graph/capture';
+export type { Graph } from './graph/graph';
+export type { GraphExec } from './graph/graph-exec';
 export { clearOutput, display } from './notebook/display';
+export { type BuilderOptions, ScheduleBuilder } from './schedule/builder';
+export type { Dealing } from './schedule/deal';
+export { type ScheduleCapacity, type WorkspaceLayout, workspaceLayout } from './schedule/layout';
+export { cpuMachine, type Machine, machines, numCtaSlots, type TileClass } from './schedule/machine';
+export { largestCapacity, packSchedule, requiredCapacity } from './schedule/pack';
+export { policies } from './schedule/policies/known';
+// Schedules
+export { type AttentionProblem, makeProblem, type ProblemOptions } from './schedule/problem';
+export type { QueryTile } from './schedule/query-tiles';
+export { type RunPolicyOptions, runPolicy } from './schedule/run-policy';
+export { type Policy, Schedule, type ScheduleTables, type TileView } from './schedule/schedule';
+export { findViolation, type ValidateOptions, validate } from './schedule/validate';
+export {
+  KV_SEQUENCE,
+  KV_SEQUENCE_STRIDE,
+  MERGE_GROUP,
+  MERGE_GROUP_STRIDE,
+  ROW,
+  ROW_STRIDE,
+  SEGMENT,
+  SEGMENT_STRIDE,
+  TILE,
+  TILE_FLAG,
+  TILE_STRIDE,
+} from './schedule/work-tile';
+export * from './tensor/compare';
+export * from './tensor/create';
+// Tensors
+export type { DType } from './tensor/dtype';
+export { loadNpy, saveNpy } from './tensor/npy';
+export * from './tensor/random';
+export { loadSafetensors, saveSafetensors } from './tensor/safetensors';
+export { Tensor } from './tensor/tensor';
+export type { TimelineStats } from './timeline/stats';
+export { type Span, Timeline } from './timeline/timeline';
+export { formatBytes, formatCount, formatDuration } from './units';
+export { readAzureTrace } from './workload/azure-trace';
+export { type LoadTraceOptions, loadTrace } from './workload/load-trace';
+export { readMooncakeTrace } from './workload/mooncake-trace';
+// Workloads
+export { type Request, RequestTrace, type TraceSummaryRow } from './workload/request-trace';
+export {
+  type BatchSnapshot,
+  type RunningRequest,
+  type SnapshotOptions,
+  snapshot,
+  snapshots,
+} from './workload/snapshot';
+export { type SyntheticTraceOptions, syntheticTrace } from './workload/synthetic';
 
 registerDisplays();

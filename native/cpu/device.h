@@ -117,6 +117,8 @@ class Device {
 
   Stream& eager_stream(Handle stream, const char* call);
   void enqueue(Handle stream, Work work);
+  // Throw Misuse unless the range lies within the memory.
+  uint8_t* address_in(HandleTable<MemoryPtr>& table, Handle handle, size_t byte_offset, size_t num_bytes);
   uint8_t* address(Handle buffer, size_t byte_offset, size_t num_bytes);
   LaunchWork make_launch(const LaunchArguments& arguments);
   void end_participation(Capture& capture);

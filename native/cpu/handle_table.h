@@ -40,10 +40,10 @@ class HandleTable {
   void clear() { objects_.clear(); }
   size_t size() const { return objects_.size(); }
   std::unordered_map<Handle, T>& all() { return objects_; }
-
- private:
+  // "buffer 7": for messages.
   std::string name(Handle handle) const { return std::string(kind_) + " " + std::to_string(handle); }
 
+ private:
   const char* kind_;
   std::unordered_map<Handle, T> objects_;
 };

@@ -22,12 +22,20 @@ struct ThreadPool::Job {
 
 ThreadPool::ThreadPool(int num_workers) : num_workers_(std::max(num_workers, 1)) {
   threads_.reserve(num_workers_ - 1);
-  for (int worker = 1; worker < num_workers_; ++worker) {
-    threads_.emplace_back([this, worker] { help(worker); });
+  try {
+    for (int worker = 1; worker < num_workers_; ++worker) {
+      threads_.emplace_back([this, worker] { help(worker); });
+    }
+  } catch (...) {
+    // The system has no thread left; those that it gave have to end before their handles go.
+    stop();
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;

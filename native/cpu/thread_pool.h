@@ -36,6 +36,7 @@ class ThreadPool final : public Parallel {
   struct Job;
 
   void help(int worker);
+  void stop();
   Job* open_job() const;
   static void work(Job& job, int worker, const std::atomic<bool>& cancelled);
 

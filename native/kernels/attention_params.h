@@ -23,6 +23,7 @@ struct alignas(16) AttentionParams {
   long long kv_stride_token;  // elements between tokens of a page
   long long kv_stride_head;  // elements between KV heads
   long long num_pages;  // pages in the pool: an index outside is skipped and counted in the status word
+  long long num_kv_indices;  // entries of kv_indices: a page beyond them counts as one outside of the pool
   int q_dtype;  // DTYPE_CODE of q and o
   int kv_dtype;  // DTYPE_CODE of k and v
   int head_dim;
@@ -46,7 +47,7 @@ struct alignas(16) AttentionParams {
   int merge_groups_offset;  // words
   int merge_slots_offset;  // words
 };
-static_assert(sizeof(AttentionParams) == 240, "AttentionParams");
+static_assert(sizeof(AttentionParams) == 256, "AttentionParams");
 
 struct alignas(16) AppendKvParams {
   void* k;  // new keys: [num_tokens, num_kv_heads, head_dim]

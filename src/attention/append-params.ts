@@ -1,5 +1,5 @@
 /** Parameters of the `append_kv` program: writes new keys and values to their slots of a paged pool. */
-import { type ParamLayout, defineParams } from '../device/params';
+import { defineParams, type ParamLayout } from '../device/params';
 
 const spec = {
   k: ['address', 'new keys: [num_tokens, num_kv_heads, head_dim]'],

@@ -4,6 +4,7 @@
  * may be captured once and replayed under any later plan.
  */
 import type { Device } from '../device/device';
+import { offScope, onScope } from '../device/scope';
 import type { Stream } from '../device/stream';
 import { WarpbookError } from '../errors';
 import { onCapture } from '../graph/capture';
@@ -13,15 +14,18 @@ import { policies } from '../schedule/policies/known';
 import { type AttentionProblem, makeProblem } from '../schedule/problem';
 import { runPolicy } from '../schedule/run-policy';
 import type { Policy } from '../schedule/schedule';
-import { empty } from '../tensor/create';
 import { DTYPE_CODE, itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import type { Timeline } from '../timeline/timeline';
 import { type CapacityOptions, type WrapperCapacity, wrapperCapacity } from './capacity';
+import { checkOperands, resolveOutputs } from './check-run';
+import type { KvOperand } from './kv-operand';
 import { attentionParams } from './launch-params';
-import { machineOf } from './machine-of';
+import { samePages } from './page-table';
 import { Plan } from './plan';
+import type { PreparedKernel } from './prepare-kernel';
 import { readTimeline } from './read-timeline';
+import { StreamOrder } from './stream-order';
 import { type AttentionVariant, type AttentionVariantOptions, makeVariant } from './variant';
 import { Workspace } from './workspace';
 
@@ -30,7 +34,10 @@ export interface BatchAttentionOptions extends AttentionVariantOptions {
   /** Tokens per page of the caches it will read; default 16. */
   pageSize?: number;
   capacity: CapacityOptions;
-  /** Machine to plan for; default: the device's own. Its CTA slots are the grid. */
+  /**
+   * Machine to plan for; default: the device's own. Its CTA slots are the grid. On a CUDA device the kernel brings its own
+   * tile class.
+   */
   machine?: Machine;
   /** Record when each CTA works on what; default false. See `timeline()`. */
   trace?: boolean;
@@ -60,19 +67,6 @@ export interface AttentionResult {
   lse: Tensor;
 }
 
-/** Where keys and values lie; strides in elements. */
-export interface KvOperand {
-  k: Tensor;
-  v: Tensor;
-  stridePage: number;
-  strideToken: number;
-  strideHead: number;
-  numPages: number;
-  pageSize: number;
-  kScale: number;
-  vScale: number;
-}
-
 export class BatchAttention {
   readonly device: Device;
   readonly variant: AttentionVariant;
@@ -82,23 +76,41 @@ export class BatchAttention {
   readonly traced: boolean;
   private readonly workspace: Workspace;
   private readonly name: string;
+  private readonly order: StreamOrder;
+  private readonly program: string;
   private lastPlan: Plan | undefined;
+  /** The plan that the latest run or replay followed. */
+  private lastRun: Plan | undefined;
+  private isDisposed = false;
   private nextPlanId = 1;
   /** Largest page id of the last plan. */
   private plannedMaxPage = -1;
-  /** Pages that the pool of the last `run` holds; Infinity before. */
-  private poolPages = Number.POSITIVE_INFINITY;
 
   /** @internal use BatchDecode.create or BatchPrefill.create */
-  protected constructor(name: string, device: Device, options: BatchAttentionOptions, defaults: { causal: boolean; paged: boolean }) {
+  protected constructor(
+    name: string,
+    device: Device,
+    options: BatchAttentionOptions,
+    defaults: { causal: boolean; paged: boolean },
+    kernel: PreparedKernel,
+  ) {
     this.name = name;
     this.device = device;
     this.variant = makeVariant(options, defaults.causal);
-    this.machine = options.machine ?? machineOf(device);
+    this.machine = kernel.machine;
+    this.program = kernel.program;
     this.capacity = wrapperCapacity(options.capacity, this.variant, this.machine);
     this.pageSize = defaults.paged ? (options.pageSize ?? 16) : 1;
     this.traced = options.trace ?? false;
-    this.workspace = new Workspace(device, this.capacity, this.variant.headDim, { paged: defaults.paged, trace: this.traced, label: name });
+    this.workspace = new Workspace(device, this.capacity, this.variant.headDim, {
+      paged: defaults.paged,
+      trace: this.traced,
+      label: name,
+    });
+    // The wrapper, not its buffers, is what a scope disposes or hands out.
+    this.order = new StreamOrder(device);
+    for (const buffer of this.workspace.buffers) offScope(buffer);
+    onScope(this);
   }
 
   /** The plan that the next run or replay will follow; undefined before the first. */
@@ -108,27 +120,54 @@ export class BatchAttention {
 
   /** Plans lengths that are already checked against their pages. */
   protected planBatch(
-    kvLens: Int32Array, qoLens: ArrayLike<number> | undefined, pageStarts: ArrayLike<number>, pages: Int32Array, maxPage: number,
+    kvLens: Int32Array,
+    qoLens: ArrayLike<number> | undefined,
+    pageStarts: ArrayLike<number>,
+    pages: Int32Array,
+    maxPage: number,
     options: PlanOptions,
   ): Plan {
+    this.requireUsable('plan');
     const { variant, capacity } = this;
     const started = process.hrtime.bigint();
     const problem = makeProblem({
-      kvLens, qoLens, numQoHeads: variant.numQoHeads, numKvHeads: variant.numKvHeads, headDim: variant.headDim,
-      pageSize: this.pageSize, causal: variant.causal, windowLeft: variant.windowLeft, kvElementBytes: itemSize(variant.kvDtype),
+      kvLens,
+      qoLens,
+      numQoHeads: variant.numQoHeads,
+      numKvHeads: variant.numKvHeads,
+      headDim: variant.headDim,
+      pageSize: this.pageSize,
+      causal: variant.causal,
+      windowLeft: variant.windowLeft,
+      kvElementBytes: itemSize(variant.kvDtype),
     });
-    this.checkFits(problem, pages.length, maxPage);
-    const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, options.validate);
+    this.checkFits(problem, pages.length);
+    const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, {
+      validate: options.validate,
+      sharesPages: (a, b, first, count) => samePages(pageStarts, pages, a, b, first, count),
+    });
     const scheduled = process.hrtime.bigint();
     const id = this.nextPlanId++;
-    const uploadedBytes = this.workspace.upload(schedule, pageStarts, pages, id, options.stream ?? this.device.stream);
-    const cost = { policyNs: Number(scheduled - started), packNs: Number(process.hrtime.bigint() - scheduled), uploadedBytes };
+    const stream = options.stream ?? this.device.stream;
+    this.order.enter(stream);
+    const uploadedBytes = this.workspace.upload(schedule, pageStarts, pages, id, stream);
+    this.order.leave(stream);
+    const cost = {
+      policyNs: Number(scheduled - started),
+      packNs: Number(process.hrtime.bigint() - scheduled),
+      uploadedBytes,
+    };
     this.plannedMaxPage = maxPage;
     this.lastPlan = new Plan(id, schedule, capacity, cost, () => this.workspace.ready());
     return this.lastPlan;
   }
 
-  private checkFits(problem: AttentionProblem, numPages: number, maxPage: number): void {
+  private requireUsable(call: string): void {
+    if (!this.isDisposed) return;
+    throw new WarpbookError('DISPOSED', `Got ${call}() of a ${this.name} after its dispose(); make another one.`);
+  }
+
+  private checkFits(problem: AttentionProblem, numPages: number): void {
     const asked = { maxBatch: problem.batchSize, maxQoTokens: problem.qoIndptr[problem.batchSize], maxPages: numPages };
     for (const [key, value] of Object.entries(asked) as [keyof typeof asked, number][]) {
       if (value > this.capacity[key]) {
@@ -139,42 +178,86 @@ export class BatchAttention {
         );
       }
     }
-    if (maxPage >= this.poolPages) {
-      throw new WarpbookError('INVALID_PAGE_TABLE', `plan: the page table names page ${maxPage}, the cache has ${this.poolPages} pages.`);
-    }
   }
 
   /** Launches attention over `kv`; see {@link RunOptions} for outputs. */
   protected launch(q: Tensor, kv: KvOperand, options: RunOptions): AttentionResult {
+    this.requireUsable('run');
     const plan = this.lastPlan;
-    if (!plan) throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.run before plan: call plan() with the batch first.`);
+    if (!plan)
+      throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.run before plan: call plan() with the batch first.`);
     const stream = options.stream ?? this.device.stream;
-    this.checkOperands(q, kv, plan);
-    const { output, lse } = this.outputs(q, options, stream);
-    this.poolPages = kv.numPages;
+    const owner = { name: this.name, device: this.device, variant: this.variant };
+    checkOperands(owner, q, kv, plan.schedule.problem, this.plannedMaxPage);
+    const { output, lse } = resolveOutputs(owner, q, options, stream.capturing);
     const { workspace, variant } = this;
     const { capacity, offsets } = workspace.layout;
+    if (!stream.capturing) this.order.enter(stream);
     stream.launch({
-      program: 'attention',
+      program: this.program,
       grid: [numCtaSlots(this.machine), 1, 1],
       params: attentionParams.pack({
-        q: q.address(), k: kv.k.address(), v: kv.v.address(), kv_indices: workspace.kvIndices?.address() ?? null,
-        workspace: workspace.image.address(), partial_o: workspace.partialO.address(), partial_lse: workspace.partialLse.address(),
-        counters: workspace.counters.address(), o: output.address(), lse: lse.address(), trace: workspace.trace?.address() ?? null,
-        q_stride_token: q.strides[0], q_stride_head: q.strides[1], o_stride_token: output.strides[0], o_stride_head: output.strides[1],
-        kv_stride_page: kv.stridePage, kv_stride_token: kv.strideToken, kv_stride_head: kv.strideHead, num_pages: kv.numPages,
-        q_dtype: DTYPE_CODE[variant.dtype], kv_dtype: DTYPE_CODE[variant.kvDtype], head_dim: variant.headDim,
-        num_qo_heads: variant.numQoHeads, num_kv_heads: variant.numKvHeads, page_size: kv.pageSize, causal: variant.causal ? 1 : 0,
-        window_left: variant.windowLeft, sm_scale: variant.smScale, logits_soft_cap: variant.logitsSoftCap, k_scale: kv.kScale,
-        v_scale: kv.vScale, max_tiles: capacity.maxTiles, max_merge_groups: capacity.maxMergeGroups,
-        max_partial_rows: capacity.maxPartialRows, tiles_offset: offsets.tiles, cta_indptr_offset: offsets.ctaIndptr,
-        kv_sequences_offset: offsets.kvSequences, rows_offset: offsets.rows, segments_offset: offsets.segments,
-        merge_groups_offset: offsets.mergeGroups, merge_slots_offset: offsets.mergeSlots,
+        q: q.address(),
+        k: kv.k.address(),
+        v: kv.v.address(),
+        kv_indices: workspace.kvIndices?.address() ?? null,
+        workspace: workspace.image.address(),
+        partial_o: workspace.partialO.address(),
+        partial_lse: workspace.partialLse.address(),
+        counters: workspace.counters.address(),
+        o: output.address(),
+        lse: lse.address(),
+        trace: workspace.trace?.address() ?? null,
+        q_stride_token: q.strides[0],
+        q_stride_head: q.strides[1],
+        o_stride_token: output.strides[0],
+        o_stride_head: output.strides[1],
+        kv_stride_page: kv.stridePage,
+        kv_stride_token: kv.strideToken,
+        kv_stride_head: kv.strideHead,
+        num_pages: kv.numPages,
+        num_kv_indices: this.capacity.maxPages,
+        q_dtype: DTYPE_CODE[variant.dtype],
+        kv_dtype: DTYPE_CODE[variant.kvDtype],
+        head_dim: variant.headDim,
+        num_qo_heads: variant.numQoHeads,
+        num_kv_heads: variant.numKvHeads,
+        page_size: kv.pageSize,
+        causal: variant.causal ? 1 : 0,
+        window_left: variant.windowLeft,
+        sm_scale: variant.smScale,
+        logits_soft_cap: variant.logitsSoftCap,
+        k_scale: kv.kScale,
+        v_scale: kv.vScale,
+        max_tiles: capacity.maxTiles,
+        max_merge_groups: capacity.maxMergeGroups,
+        max_partial_rows: capacity.maxPartialRows,
+        tiles_offset: offsets.tiles,
+        cta_indptr_offset: offsets.ctaIndptr,
+        kv_sequences_offset: offsets.kvSequences,
+        rows_offset: offsets.rows,
+        segments_offset: offsets.segments,
+        merge_groups_offset: offsets.mergeGroups,
+        merge_slots_offset: offsets.mergeSlots,
       }),
       buffers: [q.buffer, kv.k.buffer, kv.v.buffer, output.buffer, lse.buffer, ...workspace.buffers],
     });
-    if (stream.capturing) onCapture(stream, { check: () => this.checkReplay(q.shape[0], kv.numPages) });
+    if (stream.capturing) {
+      onCapture(stream, {
+        check: () => this.checkReplay(q.shape[0], kv.numPages),
+        beforeReplay: (on) => this.order.enter(on),
+        afterReplay: (on) => this.followed(on),
+      });
+    } else {
+      this.followed(stream);
+    }
     return { output, lse };
+  }
+
+  /** A run or replay was enqueued; it follows the plan that was enqueued before it. */
+  private followed(stream: Stream): void {
+    this.order.leave(stream);
+    this.lastRun = this.lastPlan;
   }
 
   /** Why a graph captured with these operands can't follow the plan of now; undefined if it can. */
@@ -183,57 +266,9 @@ export class BatchAttention {
     if (!problem) return undefined;
     const planned = problem.qoIndptr[problem.batchSize];
     if (planned > qoTokens) return `the plan has ${planned} query tokens, the graph was captured with q of ${qoTokens}`;
-    if (this.plannedMaxPage >= numPages) return `the plan names page ${this.plannedMaxPage}, the captured cache has ${numPages} pages`;
+    if (this.plannedMaxPage >= numPages)
+      return `the plan names page ${this.plannedMaxPage}, the captured cache has ${numPages} pages`;
     return undefined;
-  }
-
-  private checkOperands(q: Tensor, kv: KvOperand, plan: Plan): void {
-    const { variant } = this;
-    const { problem } = plan.schedule;
-    for (const [name, tensor] of [['q', q], ['k', kv.k], ['v', kv.v]] as const) {
-      if (tensor.device !== this.device) {
-        throw new WarpbookError('DEVICE_MISMATCH', `${name} is on ${tensor.device.name}, ${this.name} on ${this.device.name}; use ${name}.to(device).`);
-      }
-    }
-    const tokens = problem.qoIndptr[problem.batchSize];
-    if (q.ndim !== 3 || q.shape[1] !== variant.numQoHeads || q.shape[2] !== variant.headDim) {
-      throw new WarpbookError('SHAPE_MISMATCH', `q has shape [${q.shape}]; wanted [numQoTokens, ${variant.numQoHeads}, ${variant.headDim}].`);
-    }
-    if (q.shape[0] < tokens) {
-      throw new WarpbookError('SHAPE_MISMATCH', `q has ${q.shape[0]} query tokens; the plan has ${tokens}.`);
-    }
-    if (q.strides[2] !== 1) throw new WarpbookError('SHAPE_MISMATCH', 'q must have contiguous rows; use q.contiguous().');
-    if (q.dtype !== variant.dtype) throw new WarpbookError('DTYPE_MISMATCH', `q is ${q.dtype}; ${this.name} was made for ${variant.dtype}.`);
-    if (kv.k.dtype !== variant.kvDtype || kv.v.dtype !== variant.kvDtype) {
-      throw new WarpbookError('DTYPE_MISMATCH', `keys are ${kv.k.dtype} and values ${kv.v.dtype}; ${this.name} was made for ${variant.kvDtype}.`);
-    }
-    if (this.plannedMaxPage >= kv.numPages) {
-      throw new WarpbookError('INVALID_PAGE_TABLE', `The plan names page ${this.plannedMaxPage}, the cache has ${kv.numPages} pages.`);
-    }
-  }
-
-  private outputs(q: Tensor, options: RunOptions, stream: Stream): AttentionResult {
-    if (stream.capturing && (!options.out || !options.lse)) {
-      throw new WarpbookError(
-        'CAPTURE_FORBIDDEN',
-        `${this.name}.run would allocate its outputs during a capture; make them before and pass { out, lse }.`,
-      );
-    }
-    const { out, lse } = options;
-    const lseShape = [q.shape[0], this.variant.numQoHeads];
-    if (out) {
-      const same = out.device === this.device && out.dtype === q.dtype && out.ndim === 3 && out.shape.every((n, i) => n === q.shape[i]);
-      if (!same || out.strides[2] !== 1) {
-        throw new WarpbookError('SHAPE_MISMATCH', `out is ${out}; wanted ${q.dtype} [${q.shape}] with contiguous rows on ${this.device.name}.`);
-      }
-    }
-    if (lse && !(lse.device === this.device && lse.dtype === 'float32' && lse.isContiguous && lse.shape.join() === lseShape.join())) {
-      throw new WarpbookError('SHAPE_MISMATCH', `lse is ${lse}; wanted contiguous float32 [${lseShape}] on ${this.device.name}.`);
-    }
-    return {
-      output: out ?? empty([...q.shape], { dtype: q.dtype, device: this.device, label: `${this.name} output` }),
-      lse: lse ?? empty(lseShape, { dtype: 'float32', device: this.device, label: `${this.name} lse` }),
-    };
   }
 
   /**
@@ -242,20 +277,41 @@ export class BatchAttention {
    */
   async timeline(options: { stream?: Stream } = {}): Promise<Timeline> {
     const { trace } = this.workspace;
-    if (!trace) throw new WarpbookError('INVALID_ARGUMENT', `${this.name} is not traced; make it with { trace: true }.`);
-    if (!this.lastPlan) throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.timeline before run: there is nothing to show.`);
-    return readTimeline(trace, this.lastPlan.schedule, this.capacity, options.stream ?? this.device.stream);
+    if (!trace)
+      throw new WarpbookError('INVALID_ARGUMENT', `${this.name} is not traced; make it with { trace: true }.`);
+    const { lastRun } = this;
+    if (!lastRun) {
+      throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.timeline before run: there is nothing to show.`);
+    }
+    return readTimeline(trace, lastRun.schedule, this.capacity, options.stream ?? this.order.stream);
   }
 
   /** Page indices that the device found out of range and skipped since the last plan. Waits for the stream. */
   async status(options: { stream?: Stream } = {}): Promise<{ skippedPages: number }> {
-    const bytes = await this.workspace.image.read({ byteOffset: HEADER.status * 4, byteLength: 4, stream: options.stream });
+    const bytes = await this.workspace.image.read({
+      byteOffset: HEADER.status * 4,
+      byteLength: 4,
+      stream: options.stream ?? this.order.stream,
+    });
     return { skippedPages: new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true) };
+  }
+
+  /** Resolves when the next `plan()` will find a free staging slot. */
+  ready(): Promise<void> {
+    this.requireUsable('ready');
+    return this.workspace.ready();
+  }
+
+  get disposed(): boolean {
+    return this.isDisposed;
   }
 
   /** Frees the workspace. Idempotent; graphs that captured `run` refuse to replay afterwards. */
   dispose(): void {
+    if (this.isDisposed) return;
+    this.isDisposed = true;
     this.workspace.dispose();
+    this.order.dispose();
   }
   [Symbol.dispose](): void {
     this.dispose();

@@ -2,11 +2,18 @@
 import { defaultDevice } from '../device/device';
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import { type AttentionResult, BatchAttention, type BatchAttentionOptions, type PlanOptions, type RunOptions } from './batch-attention';
+import {
+  type AttentionResult,
+  BatchAttention,
+  type BatchAttentionOptions,
+  type PlanOptions,
+  type RunOptions,
+} from './batch-attention';
 import { cacheOperand, resolvePages } from './kv-operand';
-import type { PagedKvCache } from './paged-kv';
 import type { PageTable } from './page-table';
+import type { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
+import { prepareKernel } from './prepare-kernel';
 
 export interface DecodePlanOptions extends PlanOptions {
   /** Query tokens of each request, [batchSize]; default one each. Needs `capacity.maxQoTokens`. */
@@ -27,7 +34,9 @@ export class BatchDecode extends BatchAttention {
 
   /** Makes a wrapper; compiles and loads what it may need, so that nothing does during a capture. */
   static async create(options: BatchAttentionOptions): Promise<BatchDecode> {
-    return new BatchDecode('BatchDecode', options.device ?? defaultDevice(), options, { causal: false, paged: true });
+    const { device = defaultDevice() } = options;
+    const defaults = { causal: false, paged: true };
+    return new BatchDecode('BatchDecode', device, options, defaults, await prepareKernel(device, options, defaults));
   }
 
   /**
@@ -38,7 +47,14 @@ export class BatchDecode extends BatchAttention {
    */
   plan(kv: PageTable | ArrayLike<number>, options: DecodePlanOptions = {}): Plan {
     const table = resolvePages(kv, this.table, this.pageSize);
-    const plan = this.planBatch(table.kvLens, options.qoLens, table.pagedKvIndptr, table.pagedKvIndices, table.maxPage, options);
+    const plan = this.planBatch(
+      table.kvLens,
+      options.qoLens,
+      table.pagedKvIndptr,
+      table.pagedKvIndices,
+      table.maxPage,
+      options,
+    );
     this.table = table;
     return plan;
   }
@@ -51,7 +67,10 @@ export class BatchDecode extends BatchAttention {
    */
   run(q: Tensor, cache: PagedKvCache, options: RunOptions = {}): AttentionResult {
     if (cache.pageSize !== this.pageSize) {
-      throw new WarpbookError('SHAPE_MISMATCH', `The cache has pages of ${cache.pageSize} tokens; BatchDecode was made for ${this.pageSize}.`);
+      throw new WarpbookError(
+        'SHAPE_MISMATCH',
+        `The cache has pages of ${cache.pageSize} tokens; BatchDecode was made for ${this.pageSize}.`,
+      );
     }
     return this.launch(q, cacheOperand(cache, this.variant), options);
   }

@@ -1,12 +1,19 @@
 /** Prefill and append attention: any number of query tokens for each request, over a paged cache or ragged tensors. */
-import { defaultDevice } from '../device/device';
+import { type Device, defaultDevice } from '../device/device';
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import { type AttentionResult, BatchAttention, type BatchAttentionOptions, type PlanOptions, type RunOptions } from './batch-attention';
+import {
+  type AttentionResult,
+  BatchAttention,
+  type BatchAttentionOptions,
+  type PlanOptions,
+  type RunOptions,
+} from './batch-attention';
 import { cacheOperand, raggedOperand, resolvePages } from './kv-operand';
+import { integers, PageTable } from './page-table';
 import { PagedKvCache } from './paged-kv';
-import { PageTable } from './page-table';
 import type { Plan } from './plan';
+import { type PreparedKernel, prepareKernel } from './prepare-kernel';
 
 export interface BatchPrefillOptions extends BatchAttentionOptions {
   /** Where keys and values lie: a paged cache (default), or tensors [numKvTokens, numKvHeads, headDim], requests in a row. */
@@ -21,18 +28,24 @@ export interface RaggedKv {
   v: Tensor;
 }
 
+function defaultsOf({ kv }: BatchPrefillOptions): { causal: boolean; paged: boolean } {
+  return { causal: true, paged: kv !== 'ragged' };
+}
+
 /** A prefill wrapper of fixed capacity; causal unless told otherwise. Used as {@link BatchDecode} is. */
 export class BatchPrefill extends BatchAttention {
   readonly kv: 'paged' | 'ragged';
   private table: PageTable | undefined;
 
-  protected constructor(options: BatchPrefillOptions) {
-    super('BatchPrefill', options.device ?? defaultDevice(), options, { causal: true, paged: options.kv !== 'ragged' });
+  protected constructor(options: BatchPrefillOptions, device: Device, kernel: PreparedKernel) {
+    super('BatchPrefill', device, options, defaultsOf(options), kernel);
     this.kv = options.kv ?? 'paged';
   }
 
+  /** Makes a wrapper; compiles and loads what it may need, so that nothing does during a capture. */
   static async create(options: BatchPrefillOptions): Promise<BatchPrefill> {
-    return new BatchPrefill(options);
+    const { device = defaultDevice() } = options;
+    return new BatchPrefill(options, device, await prepareKernel(device, options, defaultsOf(options)));
   }
 
   /**
@@ -43,16 +56,26 @@ export class BatchPrefill extends BatchAttention {
   plan(qoLens: ArrayLike<number>, kv: PageTable | ArrayLike<number>, options: PlanOptions = {}): Plan {
     if (this.kv === 'ragged') return this.planRagged(qoLens, kv, options);
     const table = resolvePages(kv, this.table, this.pageSize);
-    const plan = this.planBatch(table.kvLens, qoLens, table.pagedKvIndptr, table.pagedKvIndices, table.maxPage, options);
+    const plan = this.planBatch(
+      table.kvLens,
+      qoLens,
+      table.pagedKvIndptr,
+      table.pagedKvIndices,
+      table.maxPage,
+      options,
+    );
     this.table = table;
     return plan;
   }
 
   private planRagged(qoLens: ArrayLike<number>, kv: PageTable | ArrayLike<number>, options: PlanOptions): Plan {
     if (kv instanceof PageTable) {
-      throw new WarpbookError('INVALID_ARGUMENT', 'plan got a page table, but this BatchPrefill is ragged; pass kvLens, or create it with kv: "paged".');
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        'plan got a page table, but this BatchPrefill is ragged; pass kvLens, or create it with kv: "paged".',
+      );
     }
-    const kvLens = Int32Array.from(kv);
+    const kvLens = integers('kvLens', kv);
     const starts = new Int32Array(kvLens.length + 1);
     for (let r = 0; r < kvLens.length; r++) starts[r + 1] = starts[r] + kvLens[r];
     const maxPage = starts[kvLens.length] - 1;
@@ -66,13 +89,24 @@ export class BatchPrefill extends BatchAttention {
    */
   run(q: Tensor, kv: PagedKvCache | RaggedKv, options: RunOptions = {}): AttentionResult {
     if (kv instanceof PagedKvCache) {
-      if (this.kv === 'ragged') throw new WarpbookError('INVALID_ARGUMENT', 'run got a paged cache, but this BatchPrefill is ragged; pass { k, v }.');
+      if (this.kv === 'ragged')
+        throw new WarpbookError(
+          'INVALID_ARGUMENT',
+          'run got a paged cache, but this BatchPrefill is ragged; pass { k, v }.',
+        );
       if (kv.pageSize !== this.pageSize) {
-        throw new WarpbookError('SHAPE_MISMATCH', `The cache has pages of ${kv.pageSize} tokens; BatchPrefill was made for ${this.pageSize}.`);
+        throw new WarpbookError(
+          'SHAPE_MISMATCH',
+          `The cache has pages of ${kv.pageSize} tokens; BatchPrefill was made for ${this.pageSize}.`,
+        );
       }
       return this.launch(q, cacheOperand(kv, this.variant), options);
     }
-    if (this.kv === 'paged') throw new WarpbookError('INVALID_ARGUMENT', 'run got { k, v }, but this BatchPrefill is paged; pass a PagedKvCache, or create it with kv: "ragged".');
+    if (this.kv === 'paged')
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        'run got { k, v }, but this BatchPrefill is paged; pass a PagedKvCache, or create it with kv: "ragged".',
+      );
     return this.launch(q, raggedOperand(kv.k, kv.v, this.variant), options);
   }
 }

@@ -33,7 +33,11 @@ const DEFAULT_PARTIAL_ROWS = 65536;
  * Fills in what isn't given. The default takes four tiles for each query tile, or 16 for each CTA, whichever is more:
  * enough for every policy that splits to fill the machine; splitting finer than that has to be asked for.
  */
-export function wrapperCapacity(options: CapacityOptions, variant: AttentionVariant, machine: Machine): WrapperCapacity {
+export function wrapperCapacity(
+  options: CapacityOptions,
+  variant: AttentionVariant,
+  machine: Machine,
+): WrapperCapacity {
   requireInteger('capacity.maxBatch', options.maxBatch, 1);
   const maxQoTokens = options.maxQoTokens ?? options.maxBatch;
   requireInteger('capacity.maxQoTokens', maxQoTokens, 1);
@@ -58,6 +62,8 @@ export function wrapperCapacity(options: CapacityOptions, variant: AttentionVari
     maxSegments: options.maxSegments ?? 0,
     maxMergeGroups: options.maxMergeGroups ?? Math.min(queryTiles, maxTiles),
     maxMergeSlots: options.maxMergeSlots ?? maxTiles,
-    maxPartialRows: options.maxPartialRows ?? Math.min(maxTiles * rowsPerTile, Math.max(DEFAULT_PARTIAL_ROWS, 2 * numCtas * rowsPerTile)),
+    maxPartialRows:
+      options.maxPartialRows ??
+      Math.min(maxTiles * rowsPerTile, Math.max(DEFAULT_PARTIAL_ROWS, 2 * numCtas * rowsPerTile)),
   };
 }

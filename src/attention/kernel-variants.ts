@@ -175,7 +175,7 @@ export function tileClassOf(kernel: KernelVariant, architecture: string): TileCl
 }
 
 /** `append_kv`: one CTA a token. */
-const appendProgram: ProgramSource = {
+export const appendProgram: ProgramSource = {
   name: 'append_kv',
   file: 'append_kv.cu',
   entry: 'append_kv',

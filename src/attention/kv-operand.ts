@@ -1,45 +1,92 @@
 /** Keys and values as launch operands: a paged cache, or ragged tensors; and which page table a plan means. */
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import type { KvOperand } from './batch-attention';
-import type { PagedKvCache } from './paged-kv';
 import { PageTable } from './page-table';
+import type { PagedKvCache } from './paged-kv';
 import type { AttentionVariant } from './variant';
 
+/** Where keys and values lie; strides in elements. */
+export interface KvOperand {
+  k: Tensor;
+  v: Tensor;
+  stridePage: number;
+  strideToken: number;
+  strideHead: number;
+  numPages: number;
+  pageSize: number;
+  kScale: number;
+  vScale: number;
+}
+
 /** The page table that `plan` was given, or the one of before with new lengths. */
-export function resolvePages(kv: PageTable | ArrayLike<number>, before: PageTable | undefined, pageSize: number): PageTable {
+export function resolvePages(
+  kv: PageTable | ArrayLike<number>,
+  before: PageTable | undefined,
+  pageSize: number,
+): PageTable {
   if (!(kv instanceof PageTable)) {
     if (!before) {
-      throw new WarpbookError('INVALID_PAGE_TABLE', 'plan got lengths alone, but no page table was planned before; pass cache.pageTable(requests) first.');
+      throw new WarpbookError(
+        'INVALID_PAGE_TABLE',
+        'plan got lengths alone, but no page table was planned before; pass cache.pageTable(requests) first.',
+      );
     }
     return before.withLengths(kv);
   }
   if (kv.pageSize !== pageSize) {
-    throw new WarpbookError('INVALID_PAGE_TABLE', `The page table has pages of ${kv.pageSize} tokens; the wrapper was made for ${pageSize}.`);
+    throw new WarpbookError(
+      'INVALID_PAGE_TABLE',
+      `The page table has pages of ${kv.pageSize} tokens; the wrapper was made for ${pageSize}.`,
+    );
   }
-  return kv;
+  return kv.withLengths(kv.kvLens);
 }
 
 /** @throws WarpbookError SHAPE_MISMATCH where heads differ */
 export function cacheOperand(cache: PagedKvCache, variant: AttentionVariant): KvOperand {
   checkHeads('The cache', cache.numKvHeads, cache.headDim, variant);
   return {
-    k: cache.k, v: cache.v, stridePage: cache.strides.page, strideToken: cache.strides.token, strideHead: cache.strides.head,
-    numPages: cache.numPages, pageSize: cache.pageSize, kScale: cache.kScale, vScale: cache.vScale,
+    k: cache.k,
+    v: cache.v,
+    stridePage: cache.strides.page,
+    strideToken: cache.strides.token,
+    strideHead: cache.strides.head,
+    numPages: cache.numPages,
+    pageSize: cache.pageSize,
+    kScale: cache.kScale,
+    vScale: cache.vScale,
   };
 }
 
 /** Ragged keys and values are pages of one token each, in order. */
 export function raggedOperand(k: Tensor, v: Tensor, variant: AttentionVariant): KvOperand {
-  for (const [name, tensor] of [['k', k], ['v', v]] as const) {
-    if (tensor.ndim !== 3) throw new WarpbookError('SHAPE_MISMATCH', `${name} has shape [${tensor.shape}]; wanted [numKvTokens, numKvHeads, headDim].`);
+  for (const [name, tensor] of [
+    ['k', k],
+    ['v', v],
+  ] as const) {
+    if (tensor.ndim !== 3)
+      throw new WarpbookError(
+        'SHAPE_MISMATCH',
+        `${name} has shape [${tensor.shape}]; wanted [numKvTokens, numKvHeads, headDim].`,
+      );
     checkHeads(name, tensor.shape[1], tensor.shape[2], variant);
     if (tensor.shape[0] !== k.shape[0] || tensor.strides.join() !== k.strides.join() || tensor.strides[2] !== 1) {
-      throw new WarpbookError('SHAPE_MISMATCH', 'k and v must have the same shape and strides, with contiguous rows; use .contiguous().');
+      throw new WarpbookError(
+        'SHAPE_MISMATCH',
+        'k and v must have the same shape and strides, with contiguous rows; use .contiguous().',
+      );
     }
   }
   return {
-    k, v, stridePage: k.strides[0], strideToken: k.strides[0], strideHead: k.strides[1], numPages: k.shape[0], pageSize: 1, kScale: 1, vScale: 1,
+    k,
+    v,
+    stridePage: k.strides[0],
+    strideToken: k.strides[0],
+    strideHead: k.strides[1],
+    numPages: k.shape[0],
+    pageSize: 1,
+    kScale: 1,
+    vScale: 1,
   };
 }
 

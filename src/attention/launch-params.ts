@@ -5,7 +5,7 @@
  * so that a captured launch stays right when the plan is rewritten. Only machine, capacity, strides and variant are
  * frozen here. Strides are in elements. Section offsets are in 32-bit words from the start of the image.
  */
-import { type ParamLayout, defineParams } from '../device/params';
+import { defineParams, type ParamLayout } from '../device/params';
 
 export { DTYPE_CODE } from '../tensor/dtype';
 
@@ -17,7 +17,10 @@ const spec = {
   workspace: ['address', 'packed Schedule, see schedule_layout.h'],
   partial_o: ['address', 'float32 [max_partial_rows, head_dim_vo]'],
   partial_lse: ['address', 'float32 [max_partial_rows], natural log'],
-  counters: ['address', 'uint32 [max_merge_groups + 4]: arrivals of each merge group, then queue heads; zero between launches'],
+  counters: [
+    'address',
+    'uint32 [max_merge_groups + 4]: arrivals of each merge group, then queue heads; zero between launches',
+  ],
   o: ['address', 'output: [num_qo_tokens, num_qo_heads, head_dim], dtype of q'],
   lse: ['address', 'float32 [num_qo_tokens, num_qo_heads], natural log; 0: not wanted'],
   trace: ['address', 'TraceRecord [max_tiles + max_merge_groups]; 0: not traced'],
@@ -29,6 +32,7 @@ const spec = {
   kv_stride_token: ['i64', 'elements between tokens of a page'],
   kv_stride_head: ['i64', 'elements between KV heads'],
   num_pages: ['i64', 'pages in the pool: an index outside is skipped and counted in the status word'],
+  num_kv_indices: ['i64', 'entries of kv_indices: a page beyond them counts as one outside of the pool'],
   q_dtype: ['i32', 'DTYPE_CODE of q and o'],
   kv_dtype: ['i32', 'DTYPE_CODE of k and v'],
   head_dim: ['i32', ''],

@@ -2,7 +2,7 @@
  * Who owns which page of a KV pool: allocation, growth, reference counts for shared prefixes. Pure bookkeeping; it holds
  * no memory and copies nothing (it says what has to be copied).
  */
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { ceilDiv } from '../units';
 
 /** A request's pages and length. */
@@ -60,6 +60,29 @@ export class PageAllocator {
     entry.kvLen += tokens;
   }
 
+  /**
+   * Lengthens several requests, all or none; one may occur more than once.
+   * @returns where the new tokens of each entry start, [ids.length]
+   * @throws WarpbookError OUT_OF_PAGES, INVALID_ARGUMENT; nothing changes then
+   */
+  growAll(ids: readonly number[], counts: readonly number[]): number[] {
+    const lengths = new Map<number, number>();
+    let missing = 0;
+    for (const [i, id] of ids.entries()) {
+      requireInteger(`counts[${i}]`, counts[i], 0);
+      const before = lengths.get(id) ?? this.kvLen(id);
+      const owned = Math.max(this.pages(id).length, ceilDiv(before, this.pageSize));
+      missing += Math.max(0, ceilDiv(before + counts[i], this.pageSize) - owned);
+      lengths.set(id, before + counts[i]);
+    }
+    this.requireFree(missing, 'append');
+    return ids.map((id, i) => {
+      const start = this.kvLen(id);
+      this.grow(id, counts[i]);
+      return start;
+    });
+  }
+
   /** Adds pages until `kvLen` tokens fit; the length stays. @throws WarpbookError OUT_OF_PAGES */
   reserve(id: number, kvLen: number): void {
     requireInteger('kvLen', kvLen, 0, 2 ** 31 - 1);
@@ -77,7 +100,8 @@ export class PageAllocator {
     requireInteger('kvLen', kvLen, 0, parent.kvLen);
     const whole = Math.floor(kvLen / this.pageSize);
     const shared = parent.pages.slice(0, whole);
-    const copy = kvLen % this.pageSize > 0 ? { source: parent.pages[whole], target: this.take(1, 'a fork')[0] } : undefined;
+    const copy =
+      kvLen % this.pageSize > 0 ? { source: parent.pages[whole], target: this.take(1, 'a fork')[0] } : undefined;
     for (const page of shared) this.references[page]++;
     const child = this.nextId++;
     this.entries.set(child, { pages: copy ? [...shared, copy.target] : shared, kvLen });
@@ -108,11 +132,15 @@ export class PageAllocator {
 
   private entry(id: number): Entry {
     const entry = this.entries.get(id);
-    if (!entry) throw new WarpbookError('INVALID_ARGUMENT', `The cache has no request ${id}; it was freed, or belongs to another cache.`);
+    if (!entry)
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `The cache has no request ${id}; it was freed, or belongs to another cache.`,
+      );
     return entry;
   }
 
-  private take(count: number, what: string): number[] {
+  private requireFree(count: number, what: string): void {
     if (count > this.free.length) {
       throw new WarpbookError(
         'OUT_OF_PAGES',
@@ -121,6 +149,10 @@ export class PageAllocator {
         { asked: count, available: this.free.length, option: 'numPages' },
       );
     }
+  }
+
+  private take(count: number, what: string): number[] {
+    this.requireFree(count, what);
     const pages: number[] = [];
     for (let i = 0; i < count; i++) {
       const page = this.free.pop() as number;

@@ -5,7 +5,7 @@
  * may own more pages than its length fills (reserved ahead). Host-side values; the wrappers keep the device's copy.
  */
 import type { Device } from '../device/device';
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { fromHost } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
 import { ceilDiv } from '../units';
@@ -47,10 +47,12 @@ export class PageTable {
     const { pageSize } = options;
     requireInteger('pageSize', pageSize, 1);
     this.pageSize = pageSize;
-    this.pagedKvIndptr = Int32Array.from(options.pagedKvIndptr);
-    this.pagedKvIndices = Int32Array.from(options.pagedKvIndices);
+    this.pagedKvIndptr = integers('pagedKvIndptr', options.pagedKvIndptr);
+    this.pagedKvIndices = integers('pagedKvIndices', options.pagedKvIndices);
     checkIndptr(this.pagedKvIndptr, this.pagedKvIndices.length);
-    this.kvLens = options.kvLens ? Int32Array.from(options.kvLens) : lengthsOf(this.pagedKvIndptr, options.pagedKvLastPageLen, pageSize);
+    this.kvLens = options.kvLens
+      ? integers('kvLens', options.kvLens)
+      : lengthsOf(this.pagedKvIndptr, options.pagedKvLastPageLen, pageSize);
     checkLengths(this.pagedKvIndptr, this.kvLens, pageSize);
     this.pagedKvLastPageLen = this.kvLens.map((length) => (length === 0 ? 0 : ((length - 1) % pageSize) + 1));
     this.maxPage = checkIndices(this.pagedKvIndptr, this.pagedKvIndices, options.numPages);
@@ -66,7 +68,9 @@ export class PageTable {
    * @throws WarpbookError INVALID_PAGE_TABLE where a length doesn't fit its request's pages
    */
   withLengths(kvLens: ArrayLike<number>): PageTable {
-    const lengths = Int32Array.from(kvLens);
+    // The arrays are public: whoever wrote into them since is told here, not by the device.
+    checkIndptr(this.pagedKvIndptr, this.pagedKvIndices.length);
+    const lengths = integers('kvLens', kvLens);
     checkLengths(this.pagedKvIndptr, lengths, this.pageSize);
     const table = Object.create(PageTable.prototype) as { -readonly [K in keyof PageTable]: PageTable[K] };
     table.pageSize = this.pageSize;
@@ -98,6 +102,32 @@ export class PageTable {
   }
 }
 
+/** A copy as int32; refuses what isn't an integer in range instead of bending it. */
+export function integers(name: string, values: ArrayLike<number>): Int32Array {
+  const copy = Int32Array.from(values);
+  if (values instanceof Int32Array) return copy;
+  for (let i = 0; i < copy.length; i++) {
+    if (copy[i] !== values[i]) invalid(`${name}[${i}] is ${values[i]}; wanted an integer from 0 to 2147483647.`);
+  }
+  return copy;
+}
+
+/** Whether two requests have the same pages at places [first, first + count) of their page lists. */
+export function samePages(
+  indptr: ArrayLike<number>,
+  pages: Int32Array,
+  a: number,
+  b: number,
+  first: number,
+  count: number,
+): boolean {
+  // Ragged keys and values have no page list: nothing is shared.
+  if (pages.length === 0) return false;
+  if (indptr[a] + first + count > indptr[a + 1] || indptr[b] + first + count > indptr[b + 1]) return false;
+  for (let i = first; i < first + count; i++) if (pages[indptr[a] + i] !== pages[indptr[b] + i]) return false;
+  return true;
+}
+
 function invalid(message: string, details: Record<string, unknown> = {}): never {
   throw new WarpbookError('INVALID_PAGE_TABLE', message, details);
 }
@@ -106,7 +136,8 @@ function checkIndptr(indptr: Int32Array, numIndices: number): void {
   if (indptr.length === 0) invalid('pagedKvIndptr is empty; wanted batchSize + 1 entries, [0] for an empty batch.');
   if (indptr[0] !== 0) invalid(`pagedKvIndptr starts with ${indptr[0]}; wanted 0.`);
   for (let r = 0; r + 1 < indptr.length; r++) {
-    if (indptr[r + 1] < indptr[r]) invalid(`pagedKvIndptr decreases at request ${r}: ${indptr[r]} → ${indptr[r + 1]}.`, { request: r });
+    if (indptr[r + 1] < indptr[r])
+      invalid(`pagedKvIndptr decreases at request ${r}: ${indptr[r]} → ${indptr[r + 1]}.`, { request: r });
   }
   const last = indptr[indptr.length - 1];
   if (last !== numIndices) invalid(`pagedKvIndptr ends with ${last}, but pagedKvIndices has ${numIndices} entries.`);
@@ -115,7 +146,8 @@ function checkIndptr(indptr: Int32Array, numIndices: number): void {
 function lengthsOf(indptr: Int32Array, lastPageLen: ArrayLike<number> | undefined, pageSize: number): Int32Array {
   const batchSize = indptr.length - 1;
   if (!lastPageLen) invalid('A page table needs pagedKvLastPageLen or kvLens; got neither.');
-  if (lastPageLen.length !== batchSize) invalid(`pagedKvLastPageLen has ${lastPageLen.length} entries for ${batchSize} requests.`);
+  if (lastPageLen.length !== batchSize)
+    invalid(`pagedKvLastPageLen has ${lastPageLen.length} entries for ${batchSize} requests.`);
   const lengths = new Int32Array(batchSize);
   for (let r = 0; r < batchSize; r++) {
     const pages = indptr[r + 1] - indptr[r];
@@ -123,14 +155,16 @@ function lengthsOf(indptr: Int32Array, lastPageLen: ArrayLike<number> | undefine
     if (pages > 0 && !(last >= 1 && last <= pageSize)) {
       invalid(`pagedKvLastPageLen[${r}] is ${last}; wanted 1 to ${pageSize} tokens.`, { request: r });
     }
-    if (pages === 0 && last !== 0) invalid(`pagedKvLastPageLen[${r}] is ${last}, but request ${r} has no page; wanted 0.`, { request: r });
+    if (pages === 0 && last !== 0)
+      invalid(`pagedKvLastPageLen[${r}] is ${last}, but request ${r} has no page; wanted 0.`, { request: r });
     lengths[r] = pages === 0 ? 0 : (pages - 1) * pageSize + last;
   }
   return lengths;
 }
 
 function checkLengths(indptr: Int32Array, kvLens: Int32Array, pageSize: number): void {
-  if (kvLens.length !== indptr.length - 1) invalid(`kvLens has ${kvLens.length} entries for ${indptr.length - 1} requests.`);
+  if (kvLens.length !== indptr.length - 1)
+    invalid(`kvLens has ${kvLens.length} entries for ${indptr.length - 1} requests.`);
   for (let r = 0; r < kvLens.length; r++) {
     const pages = indptr[r + 1] - indptr[r];
     if (!(kvLens[r] >= 0) || ceilDiv(kvLens[r], pageSize) > pages) {

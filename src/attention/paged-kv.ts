@@ -5,18 +5,15 @@
  * in two tensors. float8 pools hold value / scale; kernels multiply by the scale again.
  */
 import { type Device, defaultDevice } from '../device/device';
-import { WarpbookError, requireInteger } from '../errors';
-import { empty, fromHost } from '../tensor/create';
-import { DTYPE_CODE, itemSize } from '../tensor/dtype';
+import { offScope, onScope } from '../device/scope';
+import { requireInteger, WarpbookError } from '../errors';
+import { empty } from '../tensor/create';
+import { itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
-import { ceilDiv } from '../units';
-import { appendParams } from './append-params';
+import { checkNewTokens, launchAppend } from './append-kv';
 import { PageAllocator } from './page-allocator';
 import { PageTable } from './page-table';
-import type { KvDType } from './variant';
-
-/** Bounds the host memory of a read back. */
-const MAX_PAGES_PER_READ = 256;
+import { type KvDType, requireKvDType } from './variant';
 
 /** Order of a page's dimensions: tokens outside (NHD) or KV heads outside (HND). */
 export type KvLayout = 'NHD' | 'HND';
@@ -66,10 +63,29 @@ export class PagedKvCache {
 
   /** @throws WarpbookError INVALID_ARGUMENT, OUT_OF_MEMORY */
   constructor(options: PagedKvCacheOptions) {
-    const { numPages, pageSize = 16, numKvHeads, headDim, dtype = 'bfloat16', layout = 'NHD', label = 'PagedKvCache' } = options;
+    const {
+      numPages,
+      pageSize = 16,
+      numKvHeads,
+      headDim,
+      dtype = 'bfloat16',
+      layout = 'NHD',
+      label = 'PagedKvCache',
+    } = options;
     requireInteger('numKvHeads', numKvHeads, 1);
-    requireInteger('headDim', headDim, 1);
-    if (layout !== 'NHD' && layout !== 'HND') throw new WarpbookError('INVALID_ARGUMENT', `layout is ${String(layout)}; wanted NHD or HND.`);
+    requireInteger('headDim', headDim, 8, 512);
+    if (headDim % 8 !== 0) {
+      throw new WarpbookError('INVALID_ARGUMENT', `headDim is ${headDim}; wanted a multiple of 8.`);
+    }
+    requireKvDType(dtype);
+    for (const name of ['kScale', 'vScale'] as const) {
+      const scale = options[name] ?? 1;
+      if (!(scale > 0 && Number.isFinite(scale))) {
+        throw new WarpbookError('INVALID_ARGUMENT', `${name} is ${scale}; wanted a positive number.`);
+      }
+    }
+    if (layout !== 'NHD' && layout !== 'HND')
+      throw new WarpbookError('INVALID_ARGUMENT', `layout is ${String(layout)}; wanted NHD or HND.`);
     this.allocator = new PageAllocator(numPages, pageSize);
     this.device = options.device ?? defaultDevice();
     this.numPages = numPages;
@@ -80,9 +96,14 @@ export class PagedKvCache {
     this.layout = layout;
     this.kScale = options.kScale ?? 1;
     this.vScale = options.vScale ?? 1;
-    const shape = layout === 'NHD' ? [numPages, pageSize, numKvHeads, headDim] : [numPages, numKvHeads, pageSize, headDim];
+    const shape =
+      layout === 'NHD' ? [numPages, pageSize, numKvHeads, headDim] : [numPages, numKvHeads, pageSize, headDim];
     this.k = empty(shape, { dtype, device: this.device, label });
     this.v = empty(shape, { dtype, device: this.device, label });
+    // The cache, not its tensors, is what a scope disposes or hands out.
+    offScope(this.k);
+    offScope(this.v);
+    onScope(this);
     this.strides =
       layout === 'NHD'
         ? { page: pageSize * numKvHeads * headDim, token: numKvHeads * headDim, head: headDim }
@@ -109,6 +130,7 @@ export class PagedKvCache {
    * @throws WarpbookError OUT_OF_PAGES
    */
   allocate(kvLen: number = 0): number {
+    this.requireUsable('allocate');
     return this.allocator.allocate(kvLen);
   }
 
@@ -129,6 +151,13 @@ export class PagedKvCache {
 
   /** A new request that shares the first `kvLen` tokens (default: all) with `request`. @throws WarpbookError OUT_OF_PAGES */
   fork(request: number, kvLen?: number): number {
+    this.requireUsable('fork');
+    if (this.device.stream.capturing) {
+      throw new WarpbookError(
+        'CAPTURE_FORBIDDEN',
+        'Got fork() in a capture: the copy of its last page would run at each replay, and not before. Fork before the capture.',
+      );
+    }
     const { id, copy } = this.allocator.fork(request, kvLen);
     if (copy) {
       for (const pool of [this.k, this.v]) pool.select(0, copy.target).copyFrom(pool.select(0, copy.source));
@@ -147,6 +176,7 @@ export class PagedKvCache {
 
   /** The page table of a batch, in the order of `requests`. */
   pageTable(requests: readonly number[]): PageTable {
+    this.requireUsable('pageTable');
     const indptr = [0];
     const indices: number[] = [];
     for (const request of requests) {
@@ -154,7 +184,13 @@ export class PagedKvCache {
       indptr.push(indices.length);
     }
     const kvLens = requests.map((request) => this.allocator.kvLen(request));
-    return new PageTable({ pagedKvIndptr: indptr, pagedKvIndices: indices, kvLens, pageSize: this.pageSize, numPages: this.numPages });
+    return new PageTable({
+      pagedKvIndptr: indptr,
+      pagedKvIndices: indices,
+      kvLens,
+      pageSize: this.pageSize,
+      numPages: this.numPages,
+    });
   }
 
   /**
@@ -166,34 +202,45 @@ export class PagedKvCache {
    * @throws WarpbookError SHAPE_MISMATCH, DEVICE_MISMATCH, OUT_OF_PAGES; nothing is written then
    */
   append(requests: readonly number[], k: Tensor, v: Tensor, counts?: ArrayLike<number>): void {
-    this.checkNew(k, v);
+    this.requireUsable('append');
+    checkNewTokens(this, k, v);
     const numTokens = k.shape[0];
     const perRequest = counts ? Array.from(counts) : requests.map(() => numTokens / Math.max(1, requests.length));
     const total = perRequest.reduce((sum, count) => sum + count, 0);
-    if (perRequest.length !== requests.length || total !== numTokens || perRequest.some((count) => !Number.isInteger(count))) {
+    if (
+      perRequest.length !== requests.length ||
+      total !== numTokens ||
+      perRequest.some((count) => !Number.isInteger(count))
+    ) {
       throw new WarpbookError(
         'SHAPE_MISMATCH',
         `append: k has ${numTokens} tokens for ${requests.length} requests with counts [${perRequest.join(', ')}]; they must add up.`,
       );
     }
-    const slots = new BigInt64Array(numTokens);
-    let token = 0;
-    // All or nothing: take every page before the first length changes.
-    requests.forEach((request, i) => this.allocator.reserve(request, this.allocator.kvLen(request) + perRequest[i]));
-    requests.forEach((request, i) => {
-      const start = this.allocator.kvLen(request);
-      this.allocator.grow(request, perRequest[i]);
-      const pages = this.allocator.pages(request);
-      for (let j = start; j < start + perRequest[i]; j++) {
-        slots[token++] = BigInt(pages[Math.floor(j / this.pageSize)]) * BigInt(this.pageSize) + BigInt(j % this.pageSize);
-      }
-    });
-    const slotTensor = fromHost(slots, { dtype: 'int64', device: this.device, label: 'append slots' });
+    // All that may refuse comes before the first length changes.
+    this.device.stream.requireEager('device.allocate', this.device);
+    const slotTensor = empty([numTokens], { dtype: 'int64', device: this.device, label: 'append slots' });
     try {
-      this.appendToSlots(slotTensor, k, v);
+      slotTensor.buffer.write(this.takeSlots(requests, perRequest, numTokens));
+      launchAppend(this, slotTensor, k, v);
     } finally {
       slotTensor.dispose();
     }
+  }
+
+  /** Grows the requests and returns the slots of their new tokens, int64 [numTokens], as bytes. */
+  private takeSlots(requests: readonly number[], counts: readonly number[], numTokens: number): Uint8Array {
+    const starts = this.allocator.growAll(requests, counts);
+    const slots = new BigInt64Array(numTokens);
+    let token = 0;
+    for (const [i, request] of requests.entries()) {
+      const pages = this.allocator.pages(request);
+      for (let j = starts[i]; j < starts[i] + counts[i]; j++) {
+        slots[token++] =
+          BigInt(pages[Math.floor(j / this.pageSize)]) * BigInt(this.pageSize) + BigInt(j % this.pageSize);
+      }
+    }
+    return new Uint8Array(slots.buffer);
   }
 
   /**
@@ -203,82 +250,14 @@ export class PagedKvCache {
    * @param v as k
    */
   appendToSlots(slots: Tensor, k: Tensor, v: Tensor): void {
-    this.checkNew(k, v);
-    if (slots.dtype !== 'int64' || slots.ndim !== 1 || slots.shape[0] !== k.shape[0] || !slots.isContiguous) {
-      throw new WarpbookError('SHAPE_MISMATCH', `slots is ${slots}; wanted contiguous int64 [${k.shape[0]}].`);
-    }
-    if (k.shape[0] === 0) return;
-    this.device.stream.launch({
-      program: 'append_kv',
-      grid: [k.shape[0], 1, 1],
-      params: appendParams.pack({
-        k: k.address(), v: v.address(), k_pages: this.k.address(), v_pages: this.v.address(), slots: slots.address(),
-        num_tokens: k.shape[0], stride_token: k.strides[0], stride_head: k.strides[1],
-        page_stride_page: this.strides.page, page_stride_token: this.strides.token, page_stride_head: this.strides.head,
-        num_pages: this.numPages, page_size: this.pageSize, num_kv_heads: this.numKvHeads, head_dim: this.headDim,
-        dtype: DTYPE_CODE[k.dtype], page_dtype: DTYPE_CODE[this.dtype], k_scale: this.kScale, v_scale: this.vScale,
-      }),
-      buffers: [k.buffer, v.buffer, this.k.buffer, this.v.buffer, slots.buffer],
-    });
+    this.requireUsable('appendToSlots');
+    checkNewTokens(this, k, v);
+    launchAppend(this, slots, k, v);
   }
 
-  private checkNew(k: Tensor, v: Tensor): void {
-    for (const [name, tensor] of [['k', k], ['v', v]] as const) {
-      if (tensor.device !== this.device) {
-        throw new WarpbookError('DEVICE_MISMATCH', `${name} is on ${tensor.device.name}, the cache on ${this.device.name}; use ${name}.to(device).`);
-      }
-      const fits = tensor.ndim === 3 && tensor.shape[0] === k.shape[0] && tensor.shape[1] === this.numKvHeads && tensor.shape[2] === this.headDim;
-      if (!fits) {
-        throw new WarpbookError('SHAPE_MISMATCH', `${name} has shape [${tensor.shape}]; wanted [numTokens, ${this.numKvHeads}, ${this.headDim}].`);
-      }
-      if (!(tensor.dtype in { float32: 0, float16: 0, bfloat16: 0 })) {
-        throw new WarpbookError('DTYPE_MISMATCH', `${name} is ${tensor.dtype}; append takes float32, float16 or bfloat16.`);
-      }
-      if (tensor.strides[2] !== 1 || tensor.strides.some((stride, i) => stride !== k.strides[i]) || tensor.dtype !== k.dtype) {
-        throw new WarpbookError('SHAPE_MISMATCH', `k and v must have the same dtype and strides, with contiguous rows; use .contiguous().`);
-      }
-    }
-  }
-
-  /**
-   * Reads a batch's keys and values back to the host, dequantised, requests one after the other: for references. Only the
-   * table's pages are read.
-   * @returns k and v as float32 [numKvTokens, numKvHeads, headDim], kvIndptr [batchSize + 1]
-   */
-  async gather(table: PageTable): Promise<{ k: Float32Array; v: Float32Array; kvIndptr: Int32Array }> {
-    const kvIndptr = new Int32Array(table.batchSize + 1);
-    for (let r = 0; r < table.batchSize; r++) kvIndptr[r + 1] = kvIndptr[r] + table.kvLens[r];
-    const [k, v] = await Promise.all([
-      this.gatherPool(this.k, this.kScale, table, kvIndptr), this.gatherPool(this.v, this.vScale, table, kvIndptr),
-    ]);
-    return { k, v, kvIndptr };
-  }
-
-  private async gatherPool(pool: Tensor, scale: number, table: PageTable, kvIndptr: Int32Array): Promise<Float32Array> {
-    const row = this.numKvHeads * this.headDim;
-    const dense = new Float32Array(kvIndptr[table.batchSize] * row);
-    for (let r = 0; r < table.batchSize; r++) {
-      const first = table.pagedKvIndptr[r];
-      const usedPages = ceilDiv(table.kvLens[r], this.pageSize);
-      for (let p = 0; p < usedPages; ) {
-        // Pages that happen to lie in a row are read at once.
-        const start = table.pagedKvIndices[first + p];
-        let count = 1;
-        while (count < MAX_PAGES_PER_READ && p + count < usedPages && table.pagedKvIndices[first + p + count] === start + count) count++;
-        const pages = (await pool.slice(0, start, start + count).data()) as Float32Array;
-        const tokens = Math.min(table.kvLens[r] - p * this.pageSize, count * this.pageSize);
-        for (let j = 0; j < tokens; j++) {
-          const page = Math.floor(j / this.pageSize) * this.strides.page + (j % this.pageSize) * this.strides.token;
-          const to = (kvIndptr[r] + p * this.pageSize + j) * row;
-          for (let h = 0; h < this.numKvHeads; h++) {
-            const from = page + h * this.strides.head;
-            for (let d = 0; d < this.headDim; d++) dense[to + h * this.headDim + d] = pages[from + d] * scale;
-          }
-        }
-        p += count;
-      }
-    }
-    return dense;
+  private requireUsable(call: string): void {
+    if (!this.k.disposed) return;
+    throw new WarpbookError('DISPOSED', `Got ${call}() of a PagedKvCache after its dispose(); make another one.`);
   }
 
   /** Frees both pools. Idempotent. */

@@ -19,7 +19,13 @@ export class Plan {
   readonly cost: PlanCost;
   private readonly waitForSlot: () => Promise<void>;
 
-  constructor(id: number, schedule: Schedule, capacity: WrapperCapacity, cost: PlanCost, waitForSlot: () => Promise<void>) {
+  constructor(
+    id: number,
+    schedule: Schedule,
+    capacity: WrapperCapacity,
+    cost: PlanCost,
+    waitForSlot: () => Promise<void>,
+  ) {
     this.id = id;
     this.schedule = schedule;
     this.capacity = capacity;

@@ -16,11 +16,20 @@ function column(table: Int32Array, stride: number, offset: number): Int32Array {
 }
 
 /** Records beyond the schedule's own items are leftovers of longer plans and are not read. */
-export async function readTimeline(trace: Buffer, schedule: Schedule, capacity: ScheduleCapacity, stream: Stream): Promise<Timeline> {
+export async function readTimeline(
+  trace: Buffer,
+  schedule: Schedule,
+  capacity: ScheduleCapacity,
+  stream: Stream,
+): Promise<Timeline> {
   const recordBytes = TRACE_RECORD_WORDS * 4;
   const [tiles, merges] = await Promise.all([
     trace.read({ byteLength: schedule.numTiles * recordBytes, stream }),
-    trace.read({ byteOffset: capacity.maxTiles * recordBytes, byteLength: schedule.numMergeGroups * recordBytes, stream }),
+    trace.read({
+      byteOffset: capacity.maxTiles * recordBytes,
+      byteLength: schedule.numMergeGroups * recordBytes,
+      stream,
+    }),
   ]);
   const bytes = new Uint8Array(tiles.length + merges.length);
   bytes.set(tiles);

@@ -4,8 +4,9 @@
  */
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import type { PagedKvCache } from './paged-kv';
+import { gatherKv } from './gather-kv';
 import type { PageTable } from './page-table';
+import type { PagedKvCache } from './paged-kv';
 import type { AttentionVariant } from './variant';
 
 /** Float64 results: output [numQoTokens, numQoHeads, headDim], lse [numQoTokens, numQoHeads] (natural log). */
@@ -28,7 +29,8 @@ export interface ReferenceInput {
 }
 
 type ReferenceVariant = Pick<
-  AttentionVariant, 'numQoHeads' | 'numKvHeads' | 'headDim' | 'causal' | 'windowLeft' | 'smScale' | 'logitsSoftCap'
+  AttentionVariant,
+  'numQoHeads' | 'numKvHeads' | 'headDim' | 'causal' | 'windowLeft' | 'smScale' | 'logitsSoftCap'
 >;
 
 /** Attention over contiguous keys and values. A row that sees no key gives 0 and −∞. */
@@ -59,8 +61,14 @@ export function referenceAttention(input: ReferenceInput, variant: ReferenceVari
 }
 
 function attendRow(
-  input: ReferenceInput, variant: ReferenceVariant, row: number, start: number, end: number, at: (token: number) => number,
-  logits: Float64Array, output: Float64Array,
+  input: ReferenceInput,
+  variant: ReferenceVariant,
+  row: number,
+  start: number,
+  end: number,
+  at: (token: number) => number,
+  logits: Float64Array,
+  output: Float64Array,
 ): number {
   const { headDim, smScale, logitsSoftCap } = variant;
   let largest = Number.NEGATIVE_INFINITY;
@@ -86,18 +94,27 @@ function attendRow(
 
 /**
  * The reference over a paged cache: reads the pages of the table's requests back to the host and dequantises them.
- * @param q [numQoTokens, numQoHeads, headDim]
- * @param qoIndptr query tokens of each request; default one each
+ * @param q [at least the batch's query tokens, numQoHeads, headDim]
+ * @param qoLens query tokens of each request, [batchSize]; default one each
  */
 export async function reference(
-  q: Tensor, cache: PagedKvCache, table: PageTable, variant: ReferenceVariant, qoIndptr?: ArrayLike<number>,
+  q: Tensor,
+  cache: PagedKvCache,
+  table: PageTable,
+  variant: ReferenceVariant,
+  qoLens?: ArrayLike<number>,
 ): Promise<ReferenceResult> {
-  const indptr = qoIndptr ?? Int32Array.from({ length: table.batchSize + 1 }, (_, i) => i);
-  if (indptr.length !== table.batchSize + 1) {
-    throw new WarpbookError('SHAPE_MISMATCH', `qoIndptr has ${indptr.length} entries; wanted ${table.batchSize + 1}.`);
+  if (qoLens && qoLens.length !== table.batchSize) {
+    throw new WarpbookError('SHAPE_MISMATCH', `qoLens has ${qoLens.length} entries for ${table.batchSize} requests.`);
   }
-  const dense = await cache.gather(table);
-  return referenceAttention(
-    { q: (await q.data()) as Float32Array, k: dense.k, v: dense.v, qoIndptr: indptr, kvIndptr: dense.kvIndptr }, variant,
-  );
+  const qoIndptr = new Int32Array(table.batchSize + 1);
+  for (let r = 0; r < table.batchSize; r++) qoIndptr[r + 1] = qoIndptr[r] + (qoLens ? qoLens[r] : 1);
+  if (q.shape[0] < qoIndptr[table.batchSize]) {
+    throw new WarpbookError(
+      'SHAPE_MISMATCH',
+      `q has ${q.shape[0]} query tokens; the batch has ${qoIndptr[table.batchSize]}.`,
+    );
+  }
+  const [dense, values] = await Promise.all([gatherKv(cache, table), q.data()]);
+  return referenceAttention({ q: values as Float32Array, qoIndptr, ...dense }, variant);
 }

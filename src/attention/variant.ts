@@ -2,7 +2,7 @@
  * What kind of attention a wrapper computes, apart from lengths: heads, dtypes, masks and scales. Fixed when the wrapper
  * is made, because it decides which kernels are loaded.
  */
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import type { DType } from '../tensor/dtype';
 
 /** Element types of queries and outputs. */
@@ -34,6 +34,13 @@ export type AttentionVariant = Readonly<Required<AttentionVariantOptions>>;
 const QUERY_DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'];
 const KV_DTYPES: readonly DType[] = [...QUERY_DTYPES, 'float8_e4m3fn', 'float8_e5m2'];
 
+/** @throws WarpbookError DTYPE_MISMATCH unless keys and values may have this type */
+export function requireKvDType(dtype: DType): asserts dtype is KvDType {
+  if (!KV_DTYPES.includes(dtype)) {
+    throw new WarpbookError('DTYPE_MISMATCH', `kvDtype is ${dtype}; keys and values take ${KV_DTYPES.join(', ')}.`);
+  }
+}
+
 /**
  * Checks and completes a variant.
  * @param causalByDefault prefill is causal unless told otherwise, decode needs no mask
@@ -45,25 +52,35 @@ export function makeVariant(options: AttentionVariantOptions, causalByDefault: b
   requireInteger('headDim', headDim, 8, 512);
   if (headDim % 8 !== 0) throw new WarpbookError('INVALID_ARGUMENT', `headDim is ${headDim}; wanted a multiple of 8.`);
   if (numQoHeads % numKvHeads !== 0) {
-    throw new WarpbookError('SHAPE_MISMATCH', `numQoHeads ${numQoHeads} is not a multiple of numKvHeads ${numKvHeads}.`);
+    throw new WarpbookError(
+      'SHAPE_MISMATCH',
+      `numQoHeads ${numQoHeads} is not a multiple of numKvHeads ${numKvHeads}.`,
+    );
   }
   const variant: AttentionVariant = {
-    numQoHeads, numKvHeads, headDim, dtype, kvDtype: options.kvDtype ?? dtype, causal: options.causal ?? causalByDefault,
-    windowLeft: options.windowLeft ?? -1, smScale: options.smScale ?? 1 / Math.sqrt(headDim),
+    numQoHeads,
+    numKvHeads,
+    headDim,
+    dtype,
+    kvDtype: options.kvDtype ?? dtype,
+    causal: options.causal ?? causalByDefault,
+    windowLeft: options.windowLeft ?? -1,
+    smScale: options.smScale ?? 1 / Math.sqrt(headDim),
     logitsSoftCap: options.logitsSoftCap ?? 0,
   };
   requireInteger('windowLeft', variant.windowLeft, -1);
   if (!QUERY_DTYPES.includes(variant.dtype)) {
     throw new WarpbookError('DTYPE_MISMATCH', `dtype is ${variant.dtype}; queries take ${QUERY_DTYPES.join(', ')}.`);
   }
-  if (!KV_DTYPES.includes(variant.kvDtype)) {
-    throw new WarpbookError('DTYPE_MISMATCH', `kvDtype is ${variant.kvDtype}; keys and values take ${KV_DTYPES.join(', ')}.`);
-  }
+  requireKvDType(variant.kvDtype);
   if (!(variant.smScale > 0) || !Number.isFinite(variant.smScale)) {
     throw new WarpbookError('INVALID_ARGUMENT', `smScale is ${variant.smScale}; wanted a positive number.`);
   }
   if (!(variant.logitsSoftCap >= 0)) {
-    throw new WarpbookError('INVALID_ARGUMENT', `logitsSoftCap is ${variant.logitsSoftCap}; wanted 0 (none) or a positive number.`);
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `logitsSoftCap is ${variant.logitsSoftCap}; wanted 0 (none) or a positive number.`,
+    );
   }
   return variant;
 }

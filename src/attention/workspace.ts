@@ -38,7 +38,12 @@ export class Workspace {
   private readonly pageShadow: Int32Array;
   private pageShadowLength = 0;
 
-  constructor(device: Device, capacity: WrapperCapacity, headDim: number, options: { paged: boolean; trace: boolean; label: string }) {
+  constructor(
+    device: Device,
+    capacity: WrapperCapacity,
+    headDim: number,
+    options: { paged: boolean; trace: boolean; label: string },
+  ) {
     this.device = device;
     this.layout = workspaceLayout(capacity);
     const made: { dispose(): void }[] = [];
@@ -54,9 +59,13 @@ export class Workspace {
       this.partialO = buffer(capacity.maxPartialRows * headDim * 4, 'partial output');
       this.partialLse = buffer(capacity.maxPartialRows * 4, 'partial LSE');
       this.counters = buffer((capacity.maxMergeGroups + QUEUE_COUNTERS) * 4, 'merge counters');
-      this.trace = options.trace ? buffer((capacity.maxTiles + capacity.maxMergeGroups) * TRACE_RECORD_WORDS * 4, 'trace') : undefined;
+      this.trace = options.trace
+        ? buffer((capacity.maxTiles + capacity.maxMergeGroups) * TRACE_RECORD_WORDS * 4, 'trace')
+        : undefined;
       this.imageRing = keep(new StagingRing(device, this.layout.totalWords * 4, STAGING_SLOTS));
-      this.pageRing = options.paged ? keep(new StagingRing(device, Math.max(capacity.maxPages * 4, 16), STAGING_SLOTS)) : undefined;
+      this.pageRing = options.paged
+        ? keep(new StagingRing(device, Math.max(capacity.maxPages * 4, 16), STAGING_SLOTS))
+        : undefined;
     } catch (error) {
       for (const resource of made) resource.dispose();
       throw error;
@@ -68,7 +77,9 @@ export class Workspace {
 
   /** Everything a launch points to. */
   get buffers(): Buffer[] {
-    return [this.image, this.kvIndices, this.partialO, this.partialLse, this.counters, this.trace].filter((b) => b !== undefined);
+    return [this.image, this.kvIndices, this.partialO, this.partialLse, this.counters, this.trace].filter(
+      (b) => b !== undefined,
+    );
   }
 
   /**

@@ -2,11 +2,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { kernelPrograms } from '../attention/kernel-variants';
 import { builtInPrograms } from '../device/programs/built-in';
 import { type CompileProgress, Compiler } from '../device/programs/compile';
 import { type CompiledProgram, ProgramCache, userCacheFolder } from '../device/programs/program-cache';
 import type { ProgramSource } from '../device/programs/program-source';
 import { WarpbookError } from '../errors';
+import { tensorPrograms } from '../tensor/kernel-programs';
 
 interface Flags {
   readonly arch: readonly string[];
@@ -35,6 +37,11 @@ export function buildKernelsCommand(): Command {
     .action(buildKernels);
 }
 
+/** Every program that warpbook brings. */
+function ownPrograms(architecture: string): readonly ProgramSource[] {
+  return [...builtInPrograms(), ...tensorPrograms(architecture), ...kernelPrograms(architecture)];
+}
+
 function parseArchitectures(text: string): string[] {
   const list = text.split(',');
   const wrong = list.find((name) => !/^sm_\d{2,3}[af]?$/.test(name));
@@ -46,7 +53,7 @@ function parseArchitectures(text: string): string[] {
 async function buildKernels({ arch, out, also }: Flags): Promise<void> {
   const failures: string[] = [];
   for (const architecture of arch) {
-    const groups: [readonly ProgramSource[], string | undefined][] = [[builtInPrograms(), undefined]];
+    const groups: [readonly ProgramSource[], string | undefined][] = [[ownPrograms(architecture), undefined]];
     if (also !== undefined) groups.push([readSources(also), dirname(resolve(also))]);
     for (const [sources, kernelsFolder] of groups) {
       const compiler = new Compiler(architecture, { cache: new ProgramCache([resolve(out)]), kernelsFolder });

@@ -102,6 +102,6 @@ async function writeOutputs(report: NotebookReport, folder: string, html: boolea
   if (!html) return;
   const { renderNotebookHtml } = await import('../display/html.js');
   const page = join(folder, `${name}.html`);
-  writeFileSync(page, await renderNotebookHtml(report.notebook, { title: name }));
+  writeFileSync(page, await renderNotebookHtml(report.notebook));
   process.stderr.write(`wrote ${page}\n`);
 }

@@ -33,7 +33,19 @@ export const CAPTURE_GUARDS = {
 /** Name of a guarded call. */
 export type GuardedCall = keyof typeof CAPTURE_GUARDS;
 
-/** Throws `CAPTURE_FORBIDDEN` for `call`; `reason` is what is being captured. */
-export function refuseInCapture(call: GuardedCall, reason: string): never {
-  throw new WarpbookError('CAPTURE_FORBIDDEN', `Got ${call}() ${reason}. ${CAPTURE_GUARDS[call]}`, { call });
+/** Calls that return a promise: in a capture nobody can await it, so the refusal is thrown by capture() as well. */
+const ASYNC_CALLS: ReadonlySet<GuardedCall> = new Set([
+  'device.loadProgram',
+  'device.synchronize',
+  'stream.synchronize',
+  'event.synchronize',
+  'event.elapsedSinceNs',
+  'buffer.read',
+]);
+
+/** Throws `CAPTURE_FORBIDDEN` for `call`; `reason` is what is being captured, by `session` where it is known. */
+export function refuseInCapture(call: GuardedCall, reason: string, session?: { overlooked: Error | undefined }): never {
+  const error = new WarpbookError('CAPTURE_FORBIDDEN', `Got ${call}() ${reason}. ${CAPTURE_GUARDS[call]}`, { call });
+  if (session && ASYNC_CALLS.has(call)) session.overlooked ??= error;
+  throw error;
 }

@@ -5,9 +5,13 @@
 import type { Buffer } from './buffer';
 import type { Stream } from './stream';
 
-/** Asked before each replay; a string is the reason why the graph must not be replayed any more. */
+/** What a user of graphs has to say at each replay of a graph that holds its work. */
 export interface CaptureGuard {
+  /** A string is the reason why the graph must not be replayed any more. */
   check(): string | undefined;
+  /** Enqueues what the replay has to come after. */
+  beforeReplay?(stream: Stream): void;
+  afterReplay?(stream: Stream): void;
 }
 
 /** A node as the caller's side knows it. */
@@ -22,6 +26,8 @@ export interface CapturedNode {
 /** See the file head. */
 export class CaptureSession {
   readonly guards: CaptureGuard[] = [];
+  /** The first refusal that a caller can overlook, because it came as a rejected promise. */
+  overlooked: Error | undefined;
   /** In the order of capture. */
   readonly nodes: CapturedNode[] = [];
   private readonly frontiers = new Map<Stream, readonly number[]>();

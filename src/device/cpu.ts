@@ -36,13 +36,14 @@ export class CpuBackend implements Backend {
   constructor(options: CpuBackendOptions = {}) {
     const threads = options.threads ?? availableParallelism();
     this.addon = loadAddon();
+    const instructionSet = this.addon.cpu_instruction_set();
     this.device = this.addon.cpu_open(threads);
     this.programIndices = new Map(this.addon.cpu_program_names().map((name, index) => [name, index]));
     this.description = {
       kind: 'cpu',
       name: options.name ?? cpus()[0]?.model.trim() ?? 'cpu',
       numProcessors: threads,
-      instructionSet: this.addon.cpu_instruction_set(),
+      instructionSet,
       totalMemoryBytes: totalmem(),
     };
   }

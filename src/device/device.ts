@@ -143,6 +143,8 @@ export async function openDevice(kind: 'cpu' | 'cuda', options: DeviceOptions = 
 }
 
 let shared: Device | undefined;
+/** Devices opened without a name, by kind: the first is 'cpu', the next 'cpu:2'. */
+const numUnnamed = { cpu: 0, cuda: 0 };
 
 /** The CPU device that calls without a device use: made on first use, and again after it was disposed. */
 export function defaultDevice(): Device {
@@ -152,19 +154,26 @@ export function defaultDevice(): Device {
 
 function openCpu(options: DeviceOptions): Device {
   refuseOption('cpu', 'ordinal', options.ordinal);
-  const { threads, name = 'cpu', memoryLimitBytes = Math.floor(totalmem() * DEFAULT_MEMORY_FRACTION) } = options;
+  const { threads, memoryLimitBytes = Math.floor(totalmem() * DEFAULT_MEMORY_FRACTION) } = options;
   if (threads !== undefined) requireInteger('threads', threads, 1, MAX_THREADS);
   requireInteger('memoryLimitBytes', memoryLimitBytes, 1);
-  return new Device(new CpuBackend({ threads }), name, memoryLimitBytes);
+  const backend = new CpuBackend({ threads });
+  const name = options.name ?? nextName('cpu');
+  return new Device(backend, name, memoryLimitBytes);
 }
 
 function openCuda(options: DeviceOptions): Device {
   refuseOption('cuda', 'threads', options.threads);
-  const { ordinal = 0, name = 'cuda', memoryLimitBytes } = options;
+  const { ordinal = 0, memoryLimitBytes } = options;
   requireInteger('ordinal', ordinal, 0, MAX_ORDINAL);
   if (memoryLimitBytes !== undefined) requireInteger('memoryLimitBytes', memoryLimitBytes, 1);
   const backend = new CudaBackend({ ordinal });
+  const name = options.name ?? nextName('cuda');
   return new Device(backend, name, memoryLimitBytes ?? Math.floor(backend.freeBytes * DEFAULT_GPU_MEMORY_FRACTION));
+}
+
+function nextName(kind: 'cpu' | 'cuda'): string {
+  return ++numUnnamed[kind] === 1 ? kind : `${kind}:${numUnnamed[kind]}`;
 }
 
 function refuseOption(kind: string, option: string, value: unknown): void {

@@ -38,11 +38,18 @@ export class Event {
     await this.state.watch(this.state.backend.eventTime(this.handle));
   }
 
-  /** Nanoseconds from the latest record of `start` to this one's; waits for both. */
+  /** Nanoseconds from the latest record of `start`, an event of the same device, to this one's; waits for both. */
   async elapsedSinceNs(start: Event): Promise<number> {
+    if (start.device !== this.device) {
+      throw new WarpbookError(
+        'DEVICE_MISMATCH',
+        `Got event.elapsedSinceNs() between events of devices '${start.device.name}' and '${this.device.name}'; wanted ` +
+          'two of the same device, whose clock they share.',
+      );
+    }
     start.requireRecord('event.elapsedSinceNs');
     this.requireRecord('event.elapsedSinceNs');
-    const times = [start, this].map((event) => event.state.watch(event.state.backend.eventTime(event.handle)));
+    const times = [start, this].map(({ handle }) => this.state.watch(this.state.backend.eventTime(handle)));
     const [from, to] = await Promise.all(times);
     return to - from;
   }

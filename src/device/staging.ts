@@ -68,7 +68,7 @@ export class StagingRing {
       throw new WarpbookError(
         'PLAN_QUEUE_FULL',
         `Got a plan while all ${this.states.length} staging slots are still being read; wanted a free one. ` +
-          'Await ready() first, or make the ring with more slots.',
+          'Await ready() first (of the plan or its wrapper), then plan again.',
         { slots: this.states.length },
       );
     }

@@ -52,7 +52,7 @@ export class DeviceState {
   /** Throws `CAPTURE_FORBIDDEN` while any stream of the device is being captured. */
   requireNoCapture(call: GuardedCall): void {
     for (const session of this.captures)
-      refuseInCapture(call, `while stream '${session.origin.label}' is being captured`);
+      refuseInCapture(call, `while stream '${session.origin.label}' is being captured`, session);
   }
 
   /** Passes a wait on, and remembers a sticky failure so that later calls throw at once. */

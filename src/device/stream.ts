@@ -213,7 +213,8 @@ export class Stream {
   /** @internal As {@link requireWorkable}, and refuses `call` while the stream is being captured. */
   requireEager(call: GuardedCall, device: Device): void {
     this.requireWorkable(call, device);
-    if (this.session) refuseInCapture(call, `while stream '${this.label}' is being captured`);
+    const { session } = this;
+    if (session) refuseInCapture(call, `while stream '${this.label}' is being captured`, session);
   }
 
   /** @internal Throws unless the launch's buffers are usable, of this device, and all that its parameters point to. */

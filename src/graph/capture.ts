@@ -14,7 +14,7 @@ import { Graph } from './graph';
  * Captures what `fn` enqueues on `options.stream` (default: the device's own), and on streams that wait for events
  * recorded there; these have to be joined back before `fn` returns.
  *
- * Throws `CAPTURE_INVALID` where `fn` returns a Promise or a stream is left unjoined, and whatever `fn` throws. The
+ * Throws `CAPTURE_FORBIDDEN` where a read or a wait was refused whose promise nobody could await, `CAPTURE_INVALID` where `fn` returns a Promise or a stream is left unjoined, and whatever `fn` throws. The
  * capture is then dropped and every stream is usable again.
  */
 export function capture(device: Device, fn: () => void, options: { stream?: Stream } = {}): Graph {
@@ -37,6 +37,10 @@ export function capture(device: Device, fn: () => void, options: { stream?: Stre
       'Got a capture function that returns a Promise (is it async?); wanted a synchronous one, because other work could ' +
         'run in between. Await before the capture or after it. The capture was dropped.',
     );
+  }
+  if (session.overlooked) {
+    stream.abortCapture(session);
+    throw session.overlooked;
   }
   const handle = device.state.newHandle();
   stream.endCapture(session, handle);

@@ -43,8 +43,10 @@ export class GraphExec {
       const reason = guard.check();
       if (reason !== undefined) throw new WarpbookError('GRAPH_STALE', reason);
     }
+    for (const guard of this.guards) guard.beforeReplay?.(stream);
     this.device.state.backend.replay(this.handle, stream.handle);
     stream.countOperation();
+    for (const guard of this.guards) guard.afterReplay?.(stream);
   }
 
   /**

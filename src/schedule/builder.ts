@@ -5,27 +5,21 @@
  * cuts each one's KV range or leaves it whole, and then deals the tiles out to CTAs. Partial slots, merge groups, mask
  * flags and the order by CTA follow from that and are filled in here.
  */
-import { WarpbookError } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { type Dealing, deal } from './deal';
 import { type Machine, numCtaSlots } from './machine';
-import { type AttentionProblem, queryPosition, visibleEnd, visibleStart } from './problem';
+import { type AttentionProblem, queryPosition } from './problem';
+import { forEachQueryTile, type QueryTile } from './query-tiles';
 import { Schedule } from './schedule';
 import {
-  type DispatchKind, KV_SEQUENCE, KV_SEQUENCE_STRIDE, MERGE_GROUP_STRIDE, TILE, TILE_FLAG, TILE_STRIDE,
+  type DispatchKind,
+  KV_SEQUENCE,
+  KV_SEQUENCE_STRIDE,
+  MERGE_GROUP_STRIDE,
+  TILE,
+  TILE_FLAG,
+  TILE_STRIDE,
 } from './work-tile';
-
-/** Up to `queryRows` rows of one request and KV head, and the range of keys that any of them sees. */
-export interface QueryTile {
-  request: number;
-  kvHead: number;
-  rowStart: number;
-  rowCount: number;
-  kvStart: number;
-  kvEnd: number;
-  /** Keys [fullStart, fullEnd) are seen by every row: a tile inside needs no mask. */
-  fullStart: number;
-  fullEnd: number;
-}
 
 export interface BuilderOptions {
   /** Index into the machine's tile classes; default 0. */
@@ -76,10 +70,10 @@ export class ScheduleBuilder {
     this.tileClass = options.tileClass ?? 0;
     this.dispatch = options.dispatch ?? 'static';
     this.alwaysPartial = options.alwaysPartial ?? false;
-    if (!machine.tileClasses[this.tileClass]) {
+    if (!machine.tileClasses?.[this.tileClass]) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
-        `tileClass ${this.tileClass} does not exist on ${machine.name}; it has ${machine.tileClasses.length}.`,
+        `tileClass ${this.tileClass} does not exist on ${machine.name}; it has ${machine.tileClasses?.length ?? 0}.`,
       );
     }
     this.numCtas = numCtaSlots(machine, this.tileClass);
@@ -88,33 +82,7 @@ export class ScheduleBuilder {
 
   /** Calls `visit` for every query tile, requests first, then rows, then KV heads. The object is reused between calls. */
   forEachQueryTile(visit: (tile: QueryTile) => void): void {
-    const { problem } = this;
-    const queryRows = this.machine.tileClasses[this.tileClass].queryRows;
-    const group = problem.groupSize;
-    // Tiles hold whole tokens where a token's group fits, so that rows of one token share their mask.
-    const rowsPerTile = queryRows >= group ? queryRows - (queryRows % group) : queryRows;
-    const tile: QueryTile = {
-      request: 0, kvHead: 0, rowStart: 0, rowCount: 0, kvStart: 0, kvEnd: 0, fullStart: 0, fullEnd: 0,
-    };
-    for (let r = 0; r < problem.batchSize; r++) {
-      const rowBegin = problem.qoIndptr[r] * group;
-      const rowEnd = problem.qoIndptr[r + 1] * group;
-      tile.request = r;
-      for (let row = rowBegin; row < rowEnd; row += rowsPerTile) {
-        tile.rowStart = row;
-        tile.rowCount = Math.min(rowsPerTile, rowEnd - row);
-        const first = Math.floor(row / group);
-        const last = Math.floor((row + tile.rowCount - 1) / group);
-        tile.kvStart = visibleStart(problem, r, first);
-        tile.kvEnd = Math.max(tile.kvStart, visibleEnd(problem, r, last));
-        tile.fullStart = visibleStart(problem, r, last);
-        tile.fullEnd = visibleEnd(problem, r, first);
-        for (let head = 0; head < problem.numKvHeads; head++) {
-          tile.kvHead = head;
-          visit(tile);
-        }
-      }
-    }
+    forEachQueryTile(this.problem, this.machine.tileClasses[this.tileClass].queryRows, visit);
   }
 
   /** All query tiles as separate objects, for policies that sort or pick among them. */
@@ -139,6 +107,7 @@ export class ScheduleBuilder {
    * @param chunk tokens, at least 1
    */
   splitByChunk(tile: QueryTile, chunk: number, cta: number = 0): void {
+    if (!(chunk >= 1) || !Number.isInteger(chunk)) requireInteger('splitByChunk: chunk', chunk, 1);
     const first = Math.floor(tile.kvStart / chunk);
     const pieces = Math.max(1, Math.ceil(tile.kvEnd / chunk) - first);
     if (pieces === 1) {
@@ -164,6 +133,7 @@ export class ScheduleBuilder {
       this.add(tile, ctas ? ctas[0] : 0);
       return;
     }
+    checkCuts(tile, cuts);
     const group = this.beginGroup(tile, pieces);
     for (let i = 0; i < pieces; i++) {
       const start = i === 0 ? tile.kvStart : cuts[i - 1];
@@ -222,35 +192,66 @@ export class ScheduleBuilder {
    */
   build(dealing: Dealing = 'longestFirst', decisions: Record<string, number | string> = {}): Schedule {
     const { numTiles, numCtas } = this;
-    if (this.built) throw new WarpbookError('INVALID_ARGUMENT', 'build() was called twice on one ScheduleBuilder; make another.');
+    if (this.built)
+      throw new WarpbookError('INVALID_ARGUMENT', 'build() was called twice on one ScheduleBuilder; make another.');
     this.built = true;
     deal(dealing, this.tiles, numTiles, this.ctas, numCtas);
     const ctaIndptr = new Int32Array(numCtas + 1);
     for (let t = 0; t < numTiles; t++) {
       const cta = this.ctas[t];
       if (!(cta >= 0 && cta < numCtas)) {
-        throw new WarpbookError('INVALID_SCHEDULE', `Policy ${this.policy} put a tile on CTA ${cta}; the machine has ${numCtas}.`);
+        throw new WarpbookError(
+          'INVALID_SCHEDULE',
+          `Policy ${this.policy} put a tile on CTA ${cta}; the machine has ${numCtas}.`,
+        );
       }
       ctaIndptr[cta + 1]++;
     }
     for (let c = 0; c < numCtas; c++) ctaIndptr[c + 1] += ctaIndptr[c];
     const next = ctaIndptr.slice(0, numCtas);
     const ordered = new Int32Array(numTiles * TILE_STRIDE);
+    // Records move as 64-bit words: half the steps.
+    const stride = TILE_STRIDE / 2;
+    const target = new BigInt64Array(ordered.buffer);
+    const source = new BigInt64Array(this.tiles.buffer);
     for (let t = 0; t < numTiles; t++) {
-      const to = next[this.ctas[t]]++ * TILE_STRIDE;
-      const from = t * TILE_STRIDE;
-      for (let w = 0; w < TILE_STRIDE; w++) ordered[to + w] = this.tiles[from + w];
+      const to = next[this.ctas[t]]++ * stride;
+      const from = t * stride;
+      for (let w = 0; w < stride; w++) target[to + w] = source[from + w];
     }
     spare = { tiles: this.tiles, ctas: this.ctas };
     return new Schedule(
-      this.policy, this.problem, this.machine,
+      this.policy,
+      this.problem,
+      this.machine,
       {
-        tiles: ordered, ctaIndptr, dispatch: this.dispatch, kvSequences: sequencePerRequest(this.problem),
-        rows: new Int32Array(0), segments: new Int32Array(0), mergeGroups: Int32Array.from(this.groups),
-        mergeSlots: Int32Array.from(this.slots), numPartialRows: this.numPartialRows,
+        tiles: ordered,
+        ctaIndptr,
+        dispatch: this.dispatch,
+        kvSequences: sequencePerRequest(this.problem),
+        rows: new Int32Array(0),
+        segments: new Int32Array(0),
+        mergeGroups: Int32Array.from(this.groups),
+        mergeSlots: Int32Array.from(this.slots),
+        numPartialRows: this.numPartialRows,
       },
       decisions,
     );
+  }
+}
+
+/** Cuts lie strictly inside the tile's range and increase; anything else would make empty or overlapping pieces. */
+function checkCuts(tile: QueryTile, cuts: ArrayLike<number>): void {
+  let previous = tile.kvStart;
+  for (let i = 0; i < cuts.length; i++) {
+    if (!Number.isInteger(cuts[i]) || cuts[i] <= previous || cuts[i] >= tile.kvEnd) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `split: cuts[${i}] is ${cuts[i]}; wanted an integer above ${previous} and below ${tile.kvEnd} ` +
+          `(request ${tile.request}, KV head ${tile.kvHead}, KV range [${tile.kvStart}, ${tile.kvEnd})).`,
+      );
+    }
+    previous = cuts[i];
   }
 }
 
@@ -263,4 +264,3 @@ export function sequencePerRequest(problem: AttentionProblem): Int32Array {
   }
   return table;
 }
-

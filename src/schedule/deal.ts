@@ -2,6 +2,8 @@
  * Dealing tiles to CTAs. Longest-processing-time first is Graham's list scheduling rule (R. L. Graham, "Bounds on
  * Multiprocessing Timing Anomalies", 1969): at most 4/3 of the optimal makespan.
  */
+import { WarpbookError } from '../errors';
+import { LeastLoaded } from './least-loaded';
 import { TILE, TILE_STRIDE } from './work-tile';
 
 /** How tiles reach CTAs. */
@@ -25,8 +27,13 @@ export function deal(dealing: Dealing, tiles: Int32Array, numTiles: number, ctas
     for (let t = 0; t < numTiles; t++) ctas[t] = t % numCtas;
   } else if (dealing === 'inOrder') {
     for (let t = 0; t < numTiles; t++) ctas[t] = Math.floor((t * numCtas) / numTiles);
-  } else {
+  } else if (dealing === 'longestFirst') {
     longestFirst(tiles, numTiles, ctas, numCtas);
+  } else {
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `build got the dealing '${String(dealing)}'; wanted longestFirst, roundRobin, inOrder or explicit.`,
+    );
   }
 }
 
@@ -36,50 +43,26 @@ function longestFirst(tiles: Int32Array, numTiles: number, ctas: Int32Array, num
   const keys = new Float64Array(numTiles);
   const runLength = new Int32Array(numTiles);
   let numRuns = 0;
+  let total = 0;
   for (let t = 0; t < numTiles; ) {
     const first = t;
     const tokens = tiles[t * TILE_STRIDE + TILE.kvEnd] - tiles[t * TILE_STRIDE + TILE.kvStart];
     do t++;
     while (t < numTiles && tiles[t * TILE_STRIDE + TILE.kvEnd] - tiles[t * TILE_STRIDE + TILE.kvStart] === tokens);
     runLength[first] = t - first;
+    total += (t - first) * (tokens + FIXED_TOKENS);
     keys[numRuns++] = tokens * numTiles + (numTiles - 1 - first);
   }
   keys.subarray(0, numRuns).sort();
 
-  // A binary min-heap of CTAs by load; equal loads by CTA number, so the result is the same everywhere.
-  const load = new Float64Array(numCtas);
-  const heap = new Int32Array(numCtas);
-  for (let c = 0; c < numCtas; c++) heap[c] = c;
+  const loads = new LeastLoaded(numCtas);
+  // Loads are int32; batches beyond that are weighed in coarser units.
+  const unit = Math.max(1, total / LeastLoaded.MAX_LOAD);
   for (let i = numRuns - 1; i >= 0; i--) {
     const tokens = Math.floor(keys[i] / numTiles);
     const first = numTiles - 1 - (keys[i] - tokens * numTiles);
-    for (let t = first; t < first + runLength[first]; t++) {
-      const cta = heap[0];
-      ctas[t] = cta;
-      load[cta] += tokens + FIXED_TOKENS;
-      siftDown(heap, load, numCtas);
-    }
+    const end = first + runLength[first];
+    const load = Math.floor((tokens + FIXED_TOKENS) / unit);
+    for (let t = first; t < end; t++) ctas[t] = loads.take(load);
   }
-}
-
-function siftDown(heap: Int32Array, load: Float64Array, size: number): void {
-  const cta = heap[0];
-  const key = load[cta];
-  let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    if (child >= size) break;
-    let best = heap[child];
-    if (child + 1 < size) {
-      const right = heap[child + 1];
-      if (load[right] < load[best] || (load[right] === load[best] && right < best)) {
-        child++;
-        best = right;
-      }
-    }
-    if (load[best] > key || (load[best] === key && best > cta)) break;
-    heap[at] = best;
-    at = child;
-  }
-  heap[at] = cta;
 }

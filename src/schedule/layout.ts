@@ -5,7 +5,7 @@
  * alone, so a captured kernel keeps reading the right places when the plan is rewritten. The walk over the sections is
  * written once and runs in two modes: counting (offsets and sizes) and packing (see pack.ts).
  */
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { KV_SEQUENCE_STRIDE, MERGE_GROUP_STRIDE, ROW_STRIDE, SEGMENT_STRIDE, TILE_STRIDE } from './work-tile';
 
 /** Word offsets in the image's header. */
@@ -82,7 +82,10 @@ export function workspaceLayout(capacity: ScheduleCapacity): WorkspaceLayout {
   }
   requireInteger('maxPartialRows', capacity.maxPartialRows, 0, 2 ** 31 - 1);
   if (end >= 2 ** 31) {
-    throw new WarpbookError('INVALID_ARGUMENT', `A workspace of ${end} words does not fit 32-bit offsets; lower the capacity.`);
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `A workspace of ${end} words does not fit 32-bit offsets; lower the capacity.`,
+    );
   }
   return { capacity: { ...capacity }, offsets, totalWords: end };
 }

@@ -38,11 +38,23 @@ export function numCtaSlots(machine: Machine, tileClass: number = 0): number {
 
 /** Tile class of the decode kernel: 16 rows (GQA group × query tokens), pages streamed through shared memory. */
 const decodeTile: TileClass = {
-  queryRows: 16, kvStep: 64, headDimQk: 128, headDimV: 128, threads: 256, sharedMemoryBytes: 131072, ctasPerSm: 1,
+  queryRows: 16,
+  kvStep: 64,
+  headDimQk: 128,
+  headDimV: 128,
+  threads: 256,
+  sharedMemoryBytes: 131072,
+  ctasPerSm: 1,
 };
 /** Tile class of the prefill kernel. */
 const prefillTile: TileClass = {
-  queryRows: 128, kvStep: 64, headDimQk: 128, headDimV: 128, threads: 256, sharedMemoryBytes: 131072, ctasPerSm: 1,
+  queryRows: 128,
+  kvStep: 64,
+  headDimQk: 128,
+  headDimV: 128,
+  threads: 256,
+  sharedMemoryBytes: 131072,
+  ctasPerSm: 1,
 };
 const gpuTiles: readonly TileClass[] = [decodeTile, prefillTile];
 
@@ -54,19 +66,39 @@ export const machines: {
   readonly l40s: Machine;
 } = {
   h100: {
-    name: 'H100 SXM', numSms: 132, tileClasses: gpuTiles, l2Bytes: 50 * 2 ** 20, memoryBandwidthGBs: 3352, bf16Tflops: 989.4,
+    name: 'H100 SXM',
+    numSms: 132,
+    tileClasses: gpuTiles,
+    l2Bytes: 50 * 2 ** 20,
+    memoryBandwidthGBs: 3352,
+    bf16Tflops: 989.4,
     source: 'NVIDIA H100 Tensor Core GPU data sheet (SXM5, 80 GB HBM3)',
   },
   h200: {
-    name: 'H200 SXM', numSms: 132, tileClasses: gpuTiles, l2Bytes: 60 * 2 ** 20, memoryBandwidthGBs: 4800, bf16Tflops: 989.4,
+    name: 'H200 SXM',
+    numSms: 132,
+    tileClasses: gpuTiles,
+    l2Bytes: 60 * 2 ** 20,
+    memoryBandwidthGBs: 4800,
+    bf16Tflops: 989.4,
     source: 'NVIDIA H200 Tensor Core GPU data sheet (141 GB HBM3e)',
   },
   a100: {
-    name: 'A100 SXM', numSms: 108, tileClasses: gpuTiles, l2Bytes: 40 * 2 ** 20, memoryBandwidthGBs: 2039, bf16Tflops: 312,
+    name: 'A100 SXM',
+    numSms: 108,
+    tileClasses: gpuTiles,
+    l2Bytes: 40 * 2 ** 20,
+    memoryBandwidthGBs: 2039,
+    bf16Tflops: 312,
     source: 'NVIDIA A100 Tensor Core GPU data sheet (SXM4, 80 GB HBM2e)',
   },
   l40s: {
-    name: 'L40S', numSms: 142, tileClasses: gpuTiles, l2Bytes: 96 * 2 ** 20, memoryBandwidthGBs: 864, bf16Tflops: 362,
+    name: 'L40S',
+    numSms: 142,
+    tileClasses: gpuTiles,
+    l2Bytes: 96 * 2 ** 20,
+    memoryBandwidthGBs: 864,
+    bf16Tflops: 362,
     source: 'NVIDIA L40S data sheet (48 GB GDDR6); dense rate without sparsity',
   },
 };
@@ -77,11 +109,14 @@ export const machines: {
  */
 export function cpuMachine(numSms: number = 8): Machine {
   return {
-    name: 'CPU', numSms,
+    name: 'CPU',
+    numSms,
     tileClasses: [
       { queryRows: 64, kvStep: 64, headDimQk: 256, headDimV: 256, threads: 1, sharedMemoryBytes: 0, ctasPerSm: 1 },
     ],
-    l2Bytes: 32 * 2 ** 20, memoryBandwidthGBs: 40, bf16Tflops: 0.2,
+    l2Bytes: 32 * 2 ** 20,
+    memoryBandwidthGBs: 40,
+    bf16Tflops: 0.2,
     source: 'a desktop-class estimate; measure with bench/cpu-decode',
   };
 }

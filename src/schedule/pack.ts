@@ -26,7 +26,13 @@ export function requiredCapacity(schedule: Schedule): ScheduleCapacity {
 /** The field-wise maximum of capacities: enough for each of several schedules. */
 export function largestCapacity(...capacities: readonly ScheduleCapacity[]): ScheduleCapacity {
   const largest: ScheduleCapacity = {
-    maxTiles: 0, maxCtas: 0, maxKvSequences: 0, maxRows: 0, maxSegments: 0, maxMergeGroups: 0, maxMergeSlots: 0,
+    maxTiles: 0,
+    maxCtas: 0,
+    maxKvSequences: 0,
+    maxRows: 0,
+    maxSegments: 0,
+    maxMergeGroups: 0,
+    maxMergeSlots: 0,
     maxPartialRows: 0,
   };
   for (const capacity of capacities) {
@@ -61,7 +67,11 @@ export function checkCapacity(schedule: Schedule, capacity: ScheduleCapacity): v
  * @throws WarpbookError CAPACITY_EXCEEDED; the image is untouched then
  */
 export function packSchedule(
-  schedule: Schedule, layout: WorkspaceLayout, image: Int32Array, pageStarts: ArrayLike<number>, planId: number = 0,
+  schedule: Schedule,
+  layout: WorkspaceLayout,
+  image: Int32Array,
+  pageStarts: ArrayLike<number>,
+  planId: number = 0,
 ): number {
   checkCapacity(schedule, layout.capacity);
   image.fill(0, 0, HEADER_WORDS);
@@ -89,7 +99,10 @@ export function packSchedule(
 
 /** Page numbers: a sequence's first page counts from its request's first; tiles repeat it to save the kernel a load. */
 function fillPageStarts(
-  schedule: Schedule, layout: WorkspaceLayout, image: Int32Array, pageStarts: ArrayLike<number>,
+  schedule: Schedule,
+  layout: WorkspaceLayout,
+  image: Int32Array,
+  pageStarts: ArrayLike<number>,
 ): void {
   const sequences = layout.offsets.kvSequences;
   for (let s = 0; s < schedule.numKvSequences; s++) {

@@ -5,7 +5,7 @@
  * (counted over the whole batch) and head h of the group are row `t * groupSize + h`. So a request's rows are the
  * contiguous range [qoIndptr[r] * groupSize, qoIndptr[r + 1] * groupSize), the same for every KV head.
  */
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 
 /** What {@link makeProblem} takes; everything but lengths and heads has a default. */
 export interface ProblemOptions {
@@ -49,7 +49,15 @@ export interface AttentionProblem {
  * @throws WarpbookError INVALID_ARGUMENT or SHAPE_MISMATCH
  */
 export function makeProblem(options: ProblemOptions): AttentionProblem {
-  const { numQoHeads, numKvHeads, headDim, pageSize = 16, causal = false, windowLeft = -1, kvElementBytes = 2 } = options;
+  const {
+    numQoHeads,
+    numKvHeads,
+    headDim,
+    pageSize = 16,
+    causal = false,
+    windowLeft = -1,
+    kvElementBytes = 2,
+  } = options;
   requireInteger('numKvHeads', numKvHeads, 1);
   requireInteger('numQoHeads', numQoHeads, 1);
   requireInteger('headDim', headDim, 1);
@@ -69,13 +77,23 @@ export function makeProblem(options: ProblemOptions): AttentionProblem {
   const qoIndptr = new Int32Array(batchSize + 1);
   for (let r = 0; r < batchSize; r++) {
     const qoLen = options.qoLens ? options.qoLens[r] : 1;
-    if (!(kvLens[r] >= 0) || kvLens[r] !== options.kvLens[r]) requireInteger(`kvLens[${r}]`, options.kvLens[r], 0, 2 ** 31 - 1);
+    if (!(kvLens[r] >= 0) || kvLens[r] !== options.kvLens[r])
+      requireInteger(`kvLens[${r}]`, options.kvLens[r], 0, 2 ** 31 - 1);
     if (!Number.isInteger(qoLen) || qoLen < 0) requireInteger(`qoLens[${r}]`, qoLen, 0);
     qoIndptr[r + 1] = qoIndptr[r] + qoLen;
   }
   return {
-    batchSize, kvLens, qoIndptr, numQoHeads, numKvHeads, groupSize: numQoHeads / numKvHeads, headDim, pageSize, causal,
-    windowLeft, kvElementBytes,
+    batchSize,
+    kvLens,
+    qoIndptr,
+    numQoHeads,
+    numKvHeads,
+    groupSize: numQoHeads / numKvHeads,
+    headDim,
+    pageSize,
+    causal,
+    windowLeft,
+    kvElementBytes,
   };
 }
 

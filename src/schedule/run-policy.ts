@@ -9,7 +9,7 @@ import { headGroups } from './policies/head-groups';
 import { noSplit } from './policies/no-split';
 import type { AttentionProblem } from './problem';
 import { type Policy, Schedule } from './schedule';
-import { validate } from './validate';
+import { type ValidateOptions, validate } from './validate';
 
 const trusted = new WeakSet<Policy>([noSplit, binarySearch, binarySearchByBatchSize, headGroups]);
 
@@ -19,19 +19,41 @@ export function trustPolicy<P extends Policy>(policy: P): P {
   return policy;
 }
 
+export interface RunPolicyOptions extends ValidateOptions {
+  /** Check the schedule; default: unless the policy is a built-in one. */
+  validate?: boolean;
+}
+
 /**
  * Runs a policy.
- * @param validated check the schedule; default: unless the policy is a built-in one
- * @throws WarpbookError INVALID_POLICY if it throws or returns something else, INVALID_SCHEDULE if the schedule is wrong
+ * @throws WarpbookError INVALID_POLICY if it throws, returns something else or changes the problem; INVALID_SCHEDULE if
+ * the schedule is wrong
  */
-export function runPolicy(policy: Policy, problem: AttentionProblem, machine: Machine, validated?: boolean): Schedule {
+export function runPolicy(
+  policy: Policy,
+  problem: AttentionProblem,
+  machine: Machine,
+  options: RunPolicyOptions = {},
+): Schedule {
+  if (trusted.has(policy)) {
+    const schedule = policy(problem, machine);
+    if (options.validate) validate(schedule, options);
+    return schedule;
+  }
+  // A policy that sorts the lengths it was given would be checked against its own mistake.
+  const pristine = { kvLens: problem.kvLens.slice(), qoIndptr: problem.qoIndptr.slice() };
   let schedule: Schedule;
   try {
     schedule = policy(problem, machine);
   } catch (error) {
     if (error instanceof WarpbookError) throw error;
     const message = error instanceof Error ? error.message : String(error);
-    throw new WarpbookError('INVALID_POLICY', `Policy ${policy.name || '(anonymous)'} threw: ${message}`, {}, { cause: error });
+    throw new WarpbookError(
+      'INVALID_POLICY',
+      `Policy ${policy.name || '(anonymous)'} threw: ${message}`,
+      {},
+      { cause: error },
+    );
   }
   if (!(schedule instanceof Schedule)) {
     const got = schedule === null ? 'null' : typeof schedule;
@@ -43,6 +65,13 @@ export function runPolicy(policy: Policy, problem: AttentionProblem, machine: Ma
   if (schedule.problem !== problem) {
     throw new WarpbookError('INVALID_POLICY', `Policy ${schedule.policy} returned the schedule of another problem.`);
   }
-  if (validated ?? !trusted.has(policy)) validate(schedule);
+  for (const [name, values] of Object.entries(pristine) as ['kvLens' | 'qoIndptr', Int32Array][]) {
+    if (problem[name].every((value, i) => value === values[i])) continue;
+    throw new WarpbookError(
+      'INVALID_POLICY',
+      `Policy ${schedule.policy} changed problem.${name}; a policy is a pure function: work on a copy.`,
+    );
+  }
+  if (options.validate ?? true) validate(schedule, options);
   return schedule;
 }

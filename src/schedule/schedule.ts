@@ -7,7 +7,13 @@
 import type { Machine } from './machine';
 import type { AttentionProblem } from './problem';
 import {
-  type DispatchKind, KV_SEQUENCE_STRIDE, MERGE_GROUP_STRIDE, ROW_STRIDE, SEGMENT_STRIDE, TILE, TILE_STRIDE,
+  type DispatchKind,
+  KV_SEQUENCE_STRIDE,
+  MERGE_GROUP_STRIDE,
+  ROW_STRIDE,
+  SEGMENT_STRIDE,
+  TILE,
+  TILE_STRIDE,
 } from './work-tile';
 
 /** A policy: a pure function. The same problem and machine must give the same schedule. */
@@ -54,7 +60,10 @@ export class Schedule implements ScheduleTables {
   readonly decisions: Readonly<Record<string, number | string>>;
 
   constructor(
-    policy: string, problem: AttentionProblem, machine: Machine, tables: ScheduleTables,
+    policy: string,
+    problem: AttentionProblem,
+    machine: Machine,
+    tables: ScheduleTables,
     decisions: Record<string, number | string> = {},
   ) {
     this.policy = policy;

@@ -3,12 +3,22 @@
  * and cover every key that the row sees. Pure and independent of how the schedule was built.
  */
 import { WarpbookError } from '../errors';
-import { checkGroups, checkTiles } from './validate-structure';
 import { queryPosition, visibleEnd, visibleStart } from './problem';
 import type { Schedule } from './schedule';
+import { checkGroups } from './validate-groups';
+import { checkTiles, type SharesPages } from './validate-structure';
 import {
-  KV_SEQUENCE, KV_SEQUENCE_STRIDE, MERGE_GROUP, MERGE_GROUP_STRIDE, ROW, ROW_STRIDE, SEGMENT, SEGMENT_STRIDE, TILE,
-  TILE_FLAG, TILE_STRIDE,
+  KV_SEQUENCE,
+  KV_SEQUENCE_STRIDE,
+  MERGE_GROUP,
+  MERGE_GROUP_STRIDE,
+  ROW,
+  ROW_STRIDE,
+  SEGMENT,
+  SEGMENT_STRIDE,
+  TILE,
+  TILE_FLAG,
+  TILE_STRIDE,
 } from './work-tile';
 
 /** A stretch of keys in the coordinates of a request's positions. */
@@ -17,14 +27,24 @@ interface Range {
   end: number;
   /** Tile that attends to it. */
   tile: number;
+  /** Whether the kernel applies the mask in it. */
+  masked: boolean;
+}
+
+export interface ValidateOptions {
+  /**
+   * Tells whether two requests have the same pages; needed where a tile serves rows of several requests from one of
+   * them. Default: none do. The wrappers' `plan` answers from the page table.
+   */
+  sharesPages?: SharesPages;
 }
 
 /**
  * Throws at the first violation.
  * @throws WarpbookError INVALID_SCHEDULE naming request, KV head and KV range
  */
-export function validate(schedule: Schedule): void {
-  checkTiles(schedule);
+export function validate(schedule: Schedule, options: ValidateOptions = {}): void {
+  checkTiles(schedule, options.sharesPages ?? (() => false));
   checkGroups(schedule);
   const slotTile = tileOfSlot(schedule);
   const written = new Uint8Array(numRows(schedule) * schedule.problem.numKvHeads);
@@ -33,7 +53,15 @@ export function validate(schedule: Schedule): void {
     if (schedule.tiles[at + TILE.partialSlot] >= 0) continue;
     const gathered = (schedule.tiles[at + TILE.flags] & TILE_FLAG.gatherRows) !== 0;
     const start = schedule.tiles[at + TILE.rowStart];
-    checkRows(schedule, start, schedule.tiles[at + TILE.rowCount], gathered, schedule.tiles[at + TILE.kvHead], [t], written);
+    checkRows(
+      schedule,
+      start,
+      schedule.tiles[at + TILE.rowCount],
+      gathered,
+      schedule.tiles[at + TILE.kvHead],
+      [t],
+      written,
+    );
   }
   for (let g = 0; g < schedule.numMergeGroups; g++) {
     const at = g * MERGE_GROUP_STRIDE;
@@ -45,8 +73,13 @@ export function validate(schedule: Schedule): void {
     }
     const gathered = (words[at + MERGE_GROUP.flags] & TILE_FLAG.gatherRows) !== 0;
     checkRows(
-      schedule, words[at + MERGE_GROUP.rowStart], words[at + MERGE_GROUP.rowCount], gathered,
-      words[at + MERGE_GROUP.kvHead], tiles, written,
+      schedule,
+      words[at + MERGE_GROUP.rowStart],
+      words[at + MERGE_GROUP.rowCount],
+      gathered,
+      words[at + MERGE_GROUP.kvHead],
+      tiles,
+      written,
     );
   }
   for (let i = 0; i < written.length; i++) {
@@ -54,15 +87,22 @@ export function validate(schedule: Schedule): void {
       const row = Math.floor(i / schedule.problem.numKvHeads);
       const head = i % schedule.problem.numKvHeads;
       const request = requestOfRow(schedule, row);
-      fail(schedule, request, head, `is never attended: no tile writes query row ${row}`, 0, schedule.problem.kvLens[request]);
+      fail(
+        schedule,
+        request,
+        head,
+        `is never attended: no tile writes query row ${row}`,
+        0,
+        schedule.problem.kvLens[request],
+      );
     }
   }
 }
 
 /** Collects the first violation as a message, or returns undefined: for property tests and displays. */
-export function findViolation(schedule: Schedule): string | undefined {
+export function findViolation(schedule: Schedule, options: ValidateOptions = {}): string | undefined {
   try {
-    validate(schedule);
+    validate(schedule, options);
     return undefined;
   } catch (error) {
     if (error instanceof WarpbookError && error.code === 'INVALID_SCHEDULE') return error.message;
@@ -105,7 +145,12 @@ function tileOfSlot(schedule: Schedule): Int32Array {
 
 /** Rows [start, start + count) of one output, attended by `tiles`: each row written once, its keys covered once. */
 function checkRows(
-  schedule: Schedule, start: number, count: number, gathered: boolean, head: number, tiles: readonly number[],
+  schedule: Schedule,
+  start: number,
+  count: number,
+  gathered: boolean,
+  head: number,
+  tiles: readonly number[],
   written: Uint8Array,
 ): void {
   const { problem } = schedule;
@@ -119,7 +164,14 @@ function checkRows(
     const request = requestOfRow(schedule, row);
     const index = row * problem.numKvHeads + head;
     if (written[index]++ > 0) {
-      fail(schedule, request, head, `is attended twice: query row ${row} is written by several outputs`, 0, problem.kvLens[request]);
+      fail(
+        schedule,
+        request,
+        head,
+        `is attended twice: query row ${row} is written by several outputs`,
+        0,
+        problem.kvLens[request],
+      );
     }
   }
   // Consecutive rows of one request see nested or sliding ranges, so their first and last decide for all.
@@ -135,7 +187,12 @@ function checkRows(
 }
 
 function checkCoverage(
-  schedule: Schedule, request: number, head: number, firstToken: number, lastToken: number, tiles: readonly number[],
+  schedule: Schedule,
+  request: number,
+  head: number,
+  firstToken: number,
+  lastToken: number,
+  tiles: readonly number[],
 ): void {
   const { problem } = schedule;
   const ranges: Range[] = [];
@@ -148,7 +205,14 @@ function checkCoverage(
   for (const range of ranges) {
     if (range.start === range.end) continue;
     if (previous && range.start < previous.end) {
-      fail(schedule, request, head, `is covered twice, by tiles ${previous.tile} and ${range.tile}`, range.start, Math.min(range.end, previous.end));
+      fail(
+        schedule,
+        request,
+        head,
+        `is covered twice, by tiles ${previous.tile} and ${range.tile}`,
+        range.start,
+        Math.min(range.end, previous.end),
+      );
     }
     if (range.start > covered && covered < needEnd) {
       fail(schedule, request, head, 'is not covered by any tile', covered, Math.min(range.start, needEnd));
@@ -162,29 +226,38 @@ function checkCoverage(
 
 /** A range that some row doesn't see whole must be masked. */
 function checkMaskFlag(
-  schedule: Schedule, range: Range, request: number, head: number, firstToken: number, lastToken: number,
+  schedule: Schedule,
+  range: Range,
+  request: number,
+  head: number,
+  firstToken: number,
+  lastToken: number,
 ): void {
-  if (schedule.tiles[range.tile * TILE_STRIDE + TILE.flags] & TILE_FLAG.needsMask) return;
+  if (range.masked) return;
   const fullStart = visibleStart(schedule.problem, request, lastToken);
   const fullEnd = visibleEnd(schedule.problem, request, firstToken);
   if (range.start < fullStart || range.end > fullEnd) {
-    fail(schedule, request, head, `needs a mask, but tile ${range.tile} has no needsMask flag`, range.start, range.end);
+    fail(schedule, request, head, `needs a mask, but tile ${range.tile} has none there`, range.start, range.end);
   }
 }
 
-function collectRanges(schedule: Schedule, t: number, ranges: Range[]): void {
-  const at = t * TILE_STRIDE;
+function collectRanges(schedule: Schedule, tile: number, ranges: Range[]): void {
+  const at = tile * TILE_STRIDE;
   const words = schedule.tiles;
   const offset = schedule.kvSequences[words[at + TILE.kvSeq] * KV_SEQUENCE_STRIDE + KV_SEQUENCE.positionOffset];
   const segCount = words[at + TILE.segCount];
   if (segCount === 0) {
-    ranges.push({ start: words[at + TILE.kvStart] + offset, end: words[at + TILE.kvEnd] + offset, tile: t });
+    const masked = (words[at + TILE.flags] & TILE_FLAG.needsMask) !== 0;
+    ranges.push({ start: words[at + TILE.kvStart] + offset, end: words[at + TILE.kvEnd] + offset, tile, masked });
     return;
   }
   for (let s = 0; s < segCount; s++) {
-    const seg = (words[at + TILE.segStart] + s) * SEGMENT_STRIDE;
+    const segment = (words[at + TILE.segStart] + s) * SEGMENT_STRIDE;
     ranges.push({
-      start: schedule.segments[seg + SEGMENT.kvStart] + offset, end: schedule.segments[seg + SEGMENT.kvEnd] + offset, tile: t,
+      start: schedule.segments[segment + SEGMENT.kvStart] + offset,
+      end: schedule.segments[segment + SEGMENT.kvEnd] + offset,
+      tile,
+      masked: schedule.segments[segment + SEGMENT.masked] !== 0,
     });
   }
 }
@@ -193,6 +266,13 @@ function fail(schedule: Schedule, request: number, kvHead: number, what: string,
   throw new WarpbookError(
     'INVALID_SCHEDULE',
     `Policy ${schedule.policy} returned an invalid schedule: request ${request}, KV head ${kvHead}: KV range [${start}, ${end}) ${what}.`,
-    { policy: schedule.policy, request, kvHead, kvStart: start, kvEnd: end, position: queryPosition(schedule.problem, request, 0) },
+    {
+      policy: schedule.policy,
+      request,
+      kvHead,
+      kvStart: start,
+      kvEnd: end,
+      position: queryPosition(schedule.problem, request, 0),
+    },
   );
 }

@@ -1,7 +1,7 @@
 /** How near two tensors are to each other, summed on the device in float64. Operands may be views and differ in dtype. */
 import { WarpbookError } from '../errors';
 import { DTYPE_CODE } from './dtype';
-import { COMPARE_FIELD, TENSOR_LIMITS, float64Bits, tensorCompareParams } from './programs';
+import { COMPARE_FIELD, float64Bits, TENSOR_LIMITS, tensorCompareParams } from './programs';
 import { collapse, formatShape } from './shape';
 import { dimFields } from './strided';
 import type { Tensor } from './tensor';
@@ -30,7 +30,8 @@ function checkOperands(a: Tensor, b: Tensor): void {
   b.requireDevice(a.device, 'compare');
   if (a.ndim !== b.ndim || a.shape.some((size, d) => size !== b.shape[d])) {
     throw new WarpbookError(
-      'SHAPE_MISMATCH', `Got tensors of shapes ${formatShape(a.shape)} and ${formatShape(b.shape)} to compare; wanted equal shapes.`,
+      'SHAPE_MISMATCH',
+      `Got tensors of shapes ${formatShape(a.shape)} and ${formatShape(b.shape)} to compare; wanted equal shapes.`,
     );
   }
 }

@@ -2,7 +2,7 @@
 import { type Device, defaultDevice } from '../device/device';
 import { WarpbookError } from '../errors';
 import { DTYPE_CODE, type DType, isFloat, itemSize, requireDType } from './dtype';
-import { type HostData, type InferredDType, type NestedValues, encodeValues, flatten } from './host-values';
+import { encodeValues, flatten, type HostData, type InferredDType, type NestedValues } from './host-values';
 import { elementGrid, float64Bits, tensorArangeParams } from './programs';
 import { formatShape, numElements } from './shape';
 import { Tensor } from './tensor';
@@ -20,14 +20,19 @@ export interface TensorOptions<D extends DType = DType> {
 const DEFAULT_LABEL = 'tensor';
 
 /** An uninitialised tensor. */
-export function empty<D extends DType = 'float32'>(shape: readonly number[], options: TensorOptions<D> = {}): Tensor<D> {
+export function empty<D extends DType = 'float32'>(
+  shape: readonly number[],
+  options: TensorOptions<D> = {},
+): Tensor<D> {
   const { dtype = 'float32' as D, device = defaultDevice(), label = DEFAULT_LABEL } = options;
   return Tensor.allocate(device, { dtype, shape }, label);
 }
 
 /** Every element `value`, which is rounded for float dtypes and must fit an integer one. */
 export function full<D extends DType = 'float32'>(
-  shape: readonly number[], value: number | bigint | boolean, options: TensorOptions<D> = {},
+  shape: readonly number[],
+  value: number | bigint | boolean,
+  options: TensorOptions<D> = {},
 ): Tensor<D> {
   const tensor = empty(shape, options);
   try {
@@ -39,7 +44,10 @@ export function full<D extends DType = 'float32'>(
   return tensor;
 }
 
-export function zeros<D extends DType = 'float32'>(shape: readonly number[], options: TensorOptions<D> = {}): Tensor<D> {
+export function zeros<D extends DType = 'float32'>(
+  shape: readonly number[],
+  options: TensorOptions<D> = {},
+): Tensor<D> {
   return full(shape, 0, options);
 }
 
@@ -68,12 +76,15 @@ export function arange<D extends DType = DType>(end: number, options: ArangeOpti
   const count = Math.ceil((end - start) / step);
   if (!Number.isSafeInteger(count) || count < 0) {
     throw new WarpbookError(
-      'INVALID_ARGUMENT', `Got arange from ${start} to ${end} in steps of ${step}; wanted finite numbers and a step that leads from start to end.`,
+      'INVALID_ARGUMENT',
+      `Got arange from ${start} to ${end} in steps of ${step}; wanted finite numbers and a step that leads from start ` +
+        'to end.',
     );
   }
   if (dtype === 'bool' || (!isFloat(dtype) && !integers)) {
     throw new WarpbookError(
-      'INVALID_ARGUMENT', `Got arange from ${start} to ${end} in steps of ${step} of dtype ${dtype}; wanted integers, or a float dtype.`,
+      'INVALID_ARGUMENT',
+      `Got arange from ${start} to ${end} in steps of ${step} of dtype ${dtype}; wanted integers, or a float dtype.`,
     );
   }
   if (count > 0 && !isFloat(dtype)) encodeValues([start, start + (count - 1) * step], dtype);
@@ -104,8 +115,13 @@ interface HostValues {
 }
 
 const TYPED_ARRAY_DTYPE: Readonly<Record<string, DType>> = {
-  Float32Array: 'float32', Float64Array: 'float32', Float16Array: 'float16', Int32Array: 'int32', BigInt64Array: 'int64',
-  Uint8Array: 'uint8', Uint8ClampedArray: 'uint8',
+  Float32Array: 'float32',
+  Float64Array: 'float32',
+  Float16Array: 'float16',
+  Int32Array: 'int32',
+  BigInt64Array: 'int64',
+  Uint8Array: 'uint8',
+  Uint8ClampedArray: 'uint8',
 };
 
 function hostValues(data: HostData): HostValues {
@@ -120,7 +136,9 @@ function hostValues(data: HostData): HostValues {
   const known = kind === undefined || kind === 'number' || kind === 'bigint' || kind === 'boolean';
   if (kinds.size > 1 || !known) {
     throw new WarpbookError(
-      'INVALID_ARGUMENT', `Got host data with values of type ${[...kinds].join(' and ')}; wanted numbers, bigints or booleans, of one type.`,
+      'INVALID_ARGUMENT',
+      `Got host data with values of type ${[...kinds].join(' and ')}; wanted numbers, bigints or booleans, of one ` +
+        'type.',
     );
   }
   return { values, shape, dtype: kind === 'boolean' ? 'bool' : kind === 'bigint' ? 'int64' : 'float32' };
@@ -136,19 +154,25 @@ function hostValues(data: HostData): HostValues {
  * @throws WarpbookError INVALID_ARGUMENT, SHAPE_MISMATCH
  */
 export function fromHost<T extends HostData, D extends DType = InferredDType<T>>(
-  data: T, options: FromHostOptions<D> = {},
+  data: T,
+  options: FromHostOptions<D> = {},
 ): Tensor<D> {
   const host = hostValues(data);
   const { shape = host.shape, device = defaultDevice(), label = DEFAULT_LABEL } = options;
   const dtype = options.dtype ?? (host.dtype as D | undefined);
   if (dtype === undefined) {
     throw new WarpbookError(
-      'INVALID_ARGUMENT', `Got a ${(data as ArrayBufferView & object).constructor.name} without a dtype; wanted options.dtype, such as 'float16' or 'int32'.`,
+      'INVALID_ARGUMENT',
+      `Got a ${(data as ArrayBufferView & object).constructor.name} without a dtype; wanted options.dtype, such as ` +
+        "'float16' or 'int32'.",
     );
   }
   requireDType('dtype', dtype);
   if (host.values.length !== numElements(shape)) {
-    throw new WarpbookError('SHAPE_MISMATCH', `Got ${host.values.length} values for shape ${formatShape(shape)}; wanted ${numElements(shape)}.`);
+    throw new WarpbookError(
+      'SHAPE_MISMATCH',
+      `Got ${host.values.length} values for shape ${formatShape(shape)}; wanted ${numElements(shape)}.`,
+    );
   }
   const areBits =
     isFloat(dtype) &&

@@ -49,7 +49,7 @@ export function roundDecimal({ digits, exponent }: Decimal, count: number): Deci
   return up ? step(kept, exponent) : trimmed(kept, exponent);
 }
 
-function valueOf({ digits, exponent }: Decimal): number {
+function numberOf({ digits, exponent }: Decimal): number {
   return Number(`${digits}e${exponent - digits.length + 1}`);
 }
 
@@ -61,7 +61,7 @@ export function shortestDecimal(x: number, dtype: FloatDType): Decimal {
     const below = trimmed(exact.digits.slice(0, count), exact.exponent);
     const above = step(exact.digits.slice(0, count), exact.exponent);
     for (const candidate of [nearest, below, above]) {
-      if (roundToDType(valueOf(candidate), dtype) === x) return candidate;
+      if (roundToDType(numberOf(candidate), dtype) === x) return candidate;
     }
   }
   return exact;

@@ -6,7 +6,15 @@ import { WarpbookError } from '../errors';
 
 /** Codes of element types in parameter blocks (`DTYPE_…` in native/kernels/schedule_layout.h). */
 export const DTYPE_CODE = {
-  float32: 0, float16: 1, bfloat16: 2, float8_e4m3fn: 3, float8_e5m2: 4, int32: 5, int64: 6, uint8: 7, bool: 8,
+  float32: 0,
+  float16: 1,
+  bfloat16: 2,
+  float8_e4m3fn: 3,
+  float8_e5m2: 4,
+  int32: 5,
+  int64: 6,
+  uint8: 7,
+  bool: 8,
 } as const;
 
 /**
@@ -22,7 +30,15 @@ export type FloatDType = 'float32' | 'float16' | 'bfloat16' | 'float8_e4m3fn' | 
 export const DTYPES: readonly DType[] = Object.keys(DTYPE_CODE) as DType[];
 
 const ITEM_SIZE: Readonly<Record<DType, 1 | 2 | 4 | 8>> = {
-  float32: 4, float16: 2, bfloat16: 2, float8_e4m3fn: 1, float8_e5m2: 1, int32: 4, int64: 8, uint8: 1, bool: 1,
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  float8_e4m3fn: 1,
+  float8_e5m2: 1,
+  int32: 4,
+  int64: 8,
+  uint8: 1,
+  bool: 1,
 };
 
 /** Bytes of one element. */

@@ -3,12 +3,26 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { WarpbookError } from '../errors';
 
 /** The error for a file that isn't what its name promises: `path: got …; wanted …. remedy`. */
-export function formatError(path: string, got: string, wanted: string, remedy: string, details: Record<string, unknown> = {}): WarpbookError {
-  return new WarpbookError('FILE_FORMAT', `${path}: got ${got}; wanted ${wanted}. ${remedy}`, { file: path, ...details });
+export function formatError(
+  path: string,
+  got: string,
+  wanted: string,
+  remedy: string,
+  details: Record<string, unknown> = {},
+): WarpbookError {
+  return new WarpbookError('FILE_FORMAT', `${path}: got ${got}; wanted ${wanted}. ${remedy}`, {
+    file: path,
+    ...details,
+  });
 }
 
 function notFound(path: string, cause: unknown, remedy: string): WarpbookError {
-  return new WarpbookError('FILE_NOT_FOUND', `Got no file at ${path}; wanted one that exists. ${remedy}`, { file: path }, { cause });
+  return new WarpbookError(
+    'FILE_NOT_FOUND',
+    `Got no file at ${path}; wanted one that exists. ${remedy}`,
+    { file: path },
+    { cause },
+  );
 }
 
 function isMissing(error: unknown): boolean {
@@ -30,7 +44,10 @@ async function readFully(handle: FileHandle, path: string, position: number, byt
     const { bytesRead } = await handle.read(bytes, done, byteLength - done, position + done);
     if (bytesRead === 0) {
       throw formatError(
-        path, `a file that ends after ${position + done} bytes`, `at least ${position + byteLength}`, 'It was cut short; write or download it again.',
+        path,
+        `a file that ends after ${position + done} bytes`,
+        `at least ${position + byteLength}`,
+        'It was cut short; write or download it again.',
       );
     }
     done += bytesRead;
@@ -53,7 +70,11 @@ export async function withFile<T>(path: string, use: (file: FileReader) => Promi
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) throw notFound(path, undefined, 'Something else has that name, such as a folder.');
-    return await use({ path, byteLength: stat.size, read: (position, byteLength) => readFully(handle, path, position, byteLength) });
+    return await use({
+      path,
+      byteLength: stat.size,
+      read: (position, byteLength) => readFully(handle, path, position, byteLength),
+    });
   } finally {
     await handle.close();
   }

@@ -23,19 +23,44 @@ interface FloatFormat {
 
 const FORMATS: Readonly<Record<FloatDType, FloatFormat>> = {
   float32: {
-    significandBits: 23, exponentBias: 127, minExponent: -126, signShift: 31, overflowBits: 0x7f800000, nanBits: 0x7fc00000,
+    significandBits: 23,
+    exponentBias: 127,
+    minExponent: -126,
+    signShift: 31,
+    overflowBits: 0x7f800000,
+    nanBits: 0x7fc00000,
   },
   float16: {
-    significandBits: 10, exponentBias: 15, minExponent: -14, signShift: 15, overflowBits: 0x7c00, nanBits: 0x7e00,
+    significandBits: 10,
+    exponentBias: 15,
+    minExponent: -14,
+    signShift: 15,
+    overflowBits: 0x7c00,
+    nanBits: 0x7e00,
   },
   bfloat16: {
-    significandBits: 7, exponentBias: 127, minExponent: -126, signShift: 15, overflowBits: 0x7f80, nanBits: 0x7fc0,
+    significandBits: 7,
+    exponentBias: 127,
+    minExponent: -126,
+    signShift: 15,
+    overflowBits: 0x7f80,
+    nanBits: 0x7fc0,
   },
   float8_e4m3fn: {
-    significandBits: 3, exponentBias: 7, minExponent: -6, signShift: 7, overflowBits: 0x7e, nanBits: 0x7f,
+    significandBits: 3,
+    exponentBias: 7,
+    minExponent: -6,
+    signShift: 7,
+    overflowBits: 0x7e,
+    nanBits: 0x7f,
   },
   float8_e5m2: {
-    significandBits: 2, exponentBias: 15, minExponent: -14, signShift: 7, overflowBits: 0x7c, nanBits: 0x7f,
+    significandBits: 2,
+    exponentBias: 15,
+    minExponent: -14,
+    signShift: 7,
+    overflowBits: 0x7c,
+    nanBits: 0x7f,
   },
 };
 
@@ -44,7 +69,7 @@ const scratch = new DataView(new ArrayBuffer(8));
 /** Largest e with 2^e <= x, for finite x > 0 that is normal as a float64; -1023 where it is not. */
 function exponentOf(x: number): number {
   scratch.setFloat64(0, x);
-  return (scratch.getUint16(0) >> 4 & 0x7ff) - 1023;
+  return ((scratch.getUint16(0) >> 4) & 0x7ff) - 1023;
 }
 
 /** Nearest integer, ties to even, of 0 <= x < 2^52. */

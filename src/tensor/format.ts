@@ -127,7 +127,9 @@ function floatFormatter(values: ArrayLike<number>, dtype: PrintedFloat, precisio
     // Places that other elements need are filled with further digits of the exact value, not with zeros.
     const { digits, exponent } =
       decimal.digits.length <= right ? roundDecimal(exactDecimal(Math.abs(all[i])), right + 1) : decimal;
-    return `${sign}${digits[0]}.${digits.slice(1).padEnd(right, '0')}${exponentText(exponent, exponentWidth)}`.padStart(width);
+    return `${sign}${digits[0]}.${digits.slice(1).padEnd(right, '0')}${exponentText(exponent, exponentWidth)}`.padStart(
+      width,
+    );
   };
 }
 
@@ -159,7 +161,11 @@ function formatScalar(value: number | bigint, dtype: DType): string {
 /** Appends a word to a line that is wrapped before it if it would be longer than `width`. */
 class Lines {
   private done = '';
-  constructor(private line: string, private readonly width: number, private readonly indent: string) {}
+  constructor(
+    private line: string,
+    private readonly width: number,
+    private readonly indent: string,
+  ) {}
 
   add(word: string): void {
     const wraps = this.line.length + word.length > this.width && this.line.length > this.indent.length;
@@ -186,7 +192,11 @@ class Lines {
  * @param shape - the whole array's
  */
 export function formatValues(
-  values: DataArray, visible: readonly number[], shape: readonly number[], dtype: DType, options: PrintOptions = {},
+  values: DataArray,
+  visible: readonly number[],
+  shape: readonly number[],
+  dtype: DType,
+  options: PrintOptions = {},
 ): string {
   const { precision, lineWidth, edgeItems } = resolveOptions(options);
   if (shape.length === 0) return formatScalar(values[0], dtype);

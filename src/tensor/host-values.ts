@@ -9,16 +9,23 @@ import { type DType, type FloatDType, isFloat, itemSize } from './dtype';
 import { decodeTable, floatToBits } from './float-format';
 
 /** Values of a float tensor are float32 numbers, whatever its dtype: each float dtype converts exactly. */
-export type DataArray<D extends DType = DType> = D extends FloatDType ? Float32Array
-  : D extends 'int32' ? Int32Array
-    : D extends 'int64' ? BigInt64Array
+export type DataArray<D extends DType = DType> = D extends FloatDType
+  ? Float32Array
+  : D extends 'int32'
+    ? Int32Array
+    : D extends 'int64'
+      ? BigInt64Array
       : Uint8Array;
 
 /** The bits of a tensor's elements: 16-bit floats as Uint16Array, 8-bit ones as Uint8Array. */
-export type RawArray<D extends DType = DType> = D extends 'float32' ? Float32Array
-  : D extends 'float16' | 'bfloat16' ? Uint16Array
-    : D extends 'int32' ? Int32Array
-      : D extends 'int64' ? BigInt64Array
+export type RawArray<D extends DType = DType> = D extends 'float32'
+  ? Float32Array
+  : D extends 'float16' | 'bfloat16'
+    ? Uint16Array
+    : D extends 'int32'
+      ? Int32Array
+      : D extends 'int64'
+        ? BigInt64Array
         : Uint8Array;
 
 /** One element. */
@@ -28,8 +35,17 @@ export type Scalar<D extends DType = DType> = D extends 'int64' ? bigint : D ext
 export type NestedArray<D extends DType = DType> = Scalar<D> | NestedArray<D>[];
 
 type TypedArray =
-  | Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | BigInt64Array
-  | Uint8Array | Uint8ClampedArray | Uint16Array | Uint32Array | BigUint64Array;
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Uint16Array
+  | Uint32Array
+  | BigUint64Array;
 
 /** Nested arrays of one kind of value. */
 export type NestedValues = number | bigint | boolean | readonly NestedValues[];
@@ -38,21 +54,28 @@ export type NestedValues = number | bigint | boolean | readonly NestedValues[];
 export type HostData = TypedArray | NestedValues;
 
 /** The dtype that `fromHost` gives data of a type when none is asked for. */
-export type InferredDType<T> = T extends Float32Array | Float64Array ? 'float32'
-  : T extends Int32Array ? 'int32'
-    : T extends BigInt64Array ? 'int64'
-      : T extends Uint8Array | Uint8ClampedArray ? 'uint8'
+export type InferredDType<T> = T extends Float32Array | Float64Array
+  ? 'float32'
+  : T extends Int32Array
+    ? 'int32'
+    : T extends BigInt64Array
+      ? 'int64'
+      : T extends Uint8Array | Uint8ClampedArray
+        ? 'uint8'
         : DType;
 
 const INTEGER_RANGE = {
-  int32: [-(2n ** 31n), 2n ** 31n - 1n], int64: [-(2n ** 63n), 2n ** 63n - 1n], uint8: [0n, 255n],
+  int32: [-(2n ** 31n), 2n ** 31n - 1n],
+  int64: [-(2n ** 63n), 2n ** 63n - 1n],
+  uint8: [0n, 255n],
 } as const;
 
 type Value = number | bigint | boolean;
 
 function outOfRange(value: Value, index: number, dtype: DType, wanted: string): never {
   throw new WarpbookError(
-    'INVALID_ARGUMENT', `value ${String(value)} at index ${index} is no ${dtype}; wanted ${wanted}. Round or choose another dtype.`,
+    'INVALID_ARGUMENT',
+    `value ${String(value)} at index ${index} is no ${dtype}; wanted ${wanted}. Round or choose another dtype.`,
     { index, dtype },
   );
 }
@@ -60,7 +83,8 @@ function outOfRange(value: Value, index: number, dtype: DType, wanted: string): 
 function integerOf(value: Value, index: number, dtype: 'int32' | 'int64' | 'uint8'): bigint {
   const [min, max] = INTEGER_RANGE[dtype];
   const integer = typeof value !== 'number' ? BigInt(value) : Number.isInteger(value) ? BigInt(value) : undefined;
-  if (integer === undefined || integer < min || integer > max) outOfRange(value, index, dtype, `an integer from ${min} to ${max}`);
+  if (integer === undefined || integer < min || integer > max)
+    outOfRange(value, index, dtype, `an integer from ${min} to ${max}`);
   return integer;
 }
 
@@ -81,7 +105,9 @@ function bytesOf(array: ArrayBufferView): Uint8Array {
 export function encodeValues(values: ArrayLike<Value>, dtype: DType): Uint8Array {
   const { length } = values;
   if (dtype === 'float32') {
-    return bytesOf(values instanceof Float32Array ? values : Float32Array.from({ length }, (_, i) => Number(values[i])));
+    return bytesOf(
+      values instanceof Float32Array ? values : Float32Array.from({ length }, (_, i) => Number(values[i])),
+    );
   }
   if (isFloat(dtype)) {
     const bits = itemSize(dtype) === 2 ? new Uint16Array(length) : new Uint8Array(length);
@@ -107,11 +133,17 @@ export function rawValues(bytes: Uint8Array, dtype: DType): RawArray {
   const { buffer, byteOffset } = aligned;
   const length = bytes.byteLength / itemSize(dtype);
   switch (dtype) {
-    case 'float32': return new Float32Array(buffer, byteOffset, length);
-    case 'float16': case 'bfloat16': return new Uint16Array(buffer, byteOffset, length);
-    case 'int32': return new Int32Array(buffer, byteOffset, length);
-    case 'int64': return new BigInt64Array(buffer, byteOffset, length);
-    default: return new Uint8Array(buffer, byteOffset, length);
+    case 'float32':
+      return new Float32Array(buffer, byteOffset, length);
+    case 'float16':
+    case 'bfloat16':
+      return new Uint16Array(buffer, byteOffset, length);
+    case 'int32':
+      return new Int32Array(buffer, byteOffset, length);
+    case 'int64':
+      return new BigInt64Array(buffer, byteOffset, length);
+    default:
+      return new Uint8Array(buffer, byteOffset, length);
   }
 }
 
@@ -163,7 +195,7 @@ export function flatten(nested: NestedValues): { values: Value[]; shape: number[
           `${shape[dim] === undefined ? 'a single value' : `length ${shape[dim]}`}, as its neighbours have.`,
       );
     }
-    if (Array.isArray(level)) level.forEach((item: NestedValues, i) => walk(item, [...path, i]));
+    if (Array.isArray(level)) for (const [i, item] of level.entries()) walk(item as NestedValues, [...path, i]);
     else values.push(level as Value);
   };
   walk(nested, []);

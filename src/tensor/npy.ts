@@ -20,13 +20,26 @@ const GROWTH_DIGITS = 21;
 const ALIGNMENT = 64;
 
 const DESCR: Readonly<Record<DType, string>> = {
-  float32: '<f4', float16: '<f2', bfloat16: '<V2', float8_e4m3fn: '<V1', float8_e5m2: '<f1',
-  int32: '<i4', int64: '<i8', uint8: '|u1', bool: '|b1',
+  float32: '<f4',
+  float16: '<f2',
+  bfloat16: '<V2',
+  float8_e4m3fn: '<V1',
+  float8_e5m2: '<f1',
+  int32: '<i4',
+  int64: '<i8',
+  uint8: '|u1',
+  bool: '|b1',
 };
 
 /** Item types with a dtype of their own. */
 const DTYPE_OF: Readonly<Record<string, DType>> = {
-  f4: 'float32', f2: 'float16', f1: 'float8_e5m2', i4: 'int32', i8: 'int64', u1: 'uint8', b1: 'bool',
+  f4: 'float32',
+  f2: 'float16',
+  f1: 'float8_e5m2',
+  i4: 'int32',
+  i8: 'int64',
+  u1: 'uint8',
+  b1: 'bool',
 };
 
 /** Item types without one, which a `dtype` option converts. */
@@ -54,7 +67,12 @@ async function readHeader(file: FileReader): Promise<NpyHeader> {
   const start = await file.read(0, Math.min(12, file.byteLength));
   const magic = String.fromCharCode(...start.subarray(0, 6));
   if (start.byteLength < 10 || magic !== MAGIC) {
-    throw formatError(path, 'no .npy signature', 'a file that numpy.save wrote', 'An .npz archive has to be unpacked first.');
+    throw formatError(
+      path,
+      'no .npy signature',
+      'a file that numpy.save wrote',
+      'An .npz archive has to be unpacked first.',
+    );
   }
   const version = start[6];
   if (version < 1 || version > 3) {
@@ -64,7 +82,12 @@ async function readHeader(file: FileReader): Promise<NpyHeader> {
   const prefix = version === 1 ? 10 : 12;
   const length = version === 1 ? view.getUint16(8, true) : start.byteLength === 12 ? view.getUint32(8, true) : Infinity;
   if (length > MAX_HEADER_BYTES) {
-    throw formatError(path, `a header of ${length} bytes`, `at most ${MAX_HEADER_BYTES}`, 'It is broken; write it again with numpy.save.');
+    throw formatError(
+      path,
+      `a header of ${length} bytes`,
+      `at most ${MAX_HEADER_BYTES}`,
+      'It is broken; write it again with numpy.save.',
+    );
   }
   const text = new TextDecoder(version === 3 ? 'utf-8' : 'latin1').decode(await file.read(prefix, length));
   return { ...parseHeader(path, text), dataOffset: prefix + length };
@@ -76,10 +99,14 @@ function parseHeader(path: string, text: string): Omit<NpyHeader, 'dataOffset'> 
   const order = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(text);
   const shape = /['"]shape['"]\s*:\s*\(([\d\sL,]*)\)/.exec(text);
   if (!descr || !order || !shape) {
-    const missing = !descr ? 'a simple descr such as \'<f4\'' : !order ? 'fortran_order' : 'a shape';
+    const missing = !descr ? "a simple descr such as '<f4'" : !order ? 'fortran_order' : 'a shape';
     throw formatError(path, `the header ${text.trim()}`, missing, 'Structured arrays have to be saved field by field.');
   }
-  const sizes = shape[1].split(',').map((size) => size.trim().replace(/L$/, '')).filter((size) => size !== '').map(Number);
+  const sizes = shape[1]
+    .split(',')
+    .map((size) => size.trim().replace(/L$/, ''))
+    .filter((size) => size !== '')
+    .map(Number);
   return {
     bigEndian: descr[1] === '>',
     item: descr[2] + descr[3],
@@ -94,11 +121,17 @@ function swapBytes(bytes: Uint8Array, size: number): void {
 }
 
 /** Bytes of the file's items as elements of the dtype asked for, or of the items' own. */
-function convert(path: string, { item }: NpyHeader, bytes: Uint8Array, asked: DType | undefined): { dtype: DType; bytes: Uint8Array } {
+function convert(
+  path: string,
+  { item }: NpyHeader,
+  bytes: Uint8Array,
+  asked: DType | undefined,
+): { dtype: DType; bytes: Uint8Array } {
   const own = DTYPE_OF[item];
   const untyped = item === 'V1' || item === 'V2';
   if (own && (asked === undefined || asked === own)) return { dtype: own, bytes };
-  if (untyped && asked !== undefined && isFloat(asked) && itemSize(asked) === bytesOfItem(item)) return { dtype: asked, bytes };
+  if (untyped && asked !== undefined && isFloat(asked) && itemSize(asked) === bytesOfItem(item))
+    return { dtype: asked, bytes };
   if (asked === undefined || untyped) {
     const choices = untyped
       ? `Pass { dtype: '${item === 'V2' ? 'bfloat16' : 'float8_e4m3fn'}' } if that is what it holds.`
@@ -107,7 +140,13 @@ function convert(path: string, { item }: NpyHeader, bytes: Uint8Array, asked: DT
   }
   const values = own ? decodeValues<DType>(bytes, own) : CONVERTIBLE[item]?.(bytes.buffer);
   if (!values) {
-    throw formatError(path, `items of type '${item}'`, 'numbers or booleans', 'Convert the array with astype before numpy.save.', { item });
+    throw formatError(
+      path,
+      `items of type '${item}'`,
+      'numbers or booleans',
+      'Convert the array with astype before numpy.save.',
+      { item },
+    );
   }
   return { dtype: asked, bytes: encodeValues(values as ArrayLike<number | bigint>, asked) };
 }
@@ -121,7 +160,10 @@ function bytesOfItem(item: string): number {
  * @param options - `dtype` names what untyped items are (see the file head), or converts the others on the host
  * @throws WarpbookError FILE_NOT_FOUND, FILE_FORMAT; INVALID_ARGUMENT for values that an integer `dtype` doesn't have
  */
-export async function loadNpy<D extends DType = DType>(path: string, options: TensorOptions<D> = {}): Promise<Tensor<D>> {
+export async function loadNpy<D extends DType = DType>(
+  path: string,
+  options: TensorOptions<D> = {},
+): Promise<Tensor<D>> {
   const { device = defaultDevice(), label = path } = options;
   if (options.dtype !== undefined) requireDType('dtype', options.dtype);
   return withFile(path, async (file) => {
@@ -130,7 +172,9 @@ export async function loadNpy<D extends DType = DType>(path: string, options: Te
     const byteLength = numElements(shape) * itemBytes;
     if (file.byteLength !== dataOffset + byteLength) {
       throw formatError(
-        path, `${file.byteLength - dataOffset} bytes of data`, `${byteLength} for shape [${shape.join(', ')}]`,
+        path,
+        `${file.byteLength - dataOffset} bytes of data`,
+        `${byteLength} for shape [${shape.join(', ')}]`,
         'It was cut short, or holds more than one array.',
       );
     }
@@ -167,5 +211,8 @@ export function npyHeader(dtype: DType, shape: readonly number[]): Uint8Array {
  */
 export async function saveNpy(path: string, tensor: Tensor): Promise<void> {
   const raw = await tensor.raw();
-  await writeFile(path, [npyHeader(tensor.dtype, tensor.shape), new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength)]);
+  await writeFile(path, [
+    npyHeader(tensor.dtype, tensor.shape),
+    new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength),
+  ]);
 }

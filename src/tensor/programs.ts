@@ -5,7 +5,7 @@
  * A program's grid is chosen here: CTA i works on elements [i · elementsPerCta, (i + 1) · elementsPerCta), counted in
  * row-major order of the given sizes. So results depend neither on the number of threads nor on the machine.
  */
-import { type ParamLayout, defineParams } from '../device/params';
+import { defineParams, type ParamLayout } from '../device/params';
 
 /** Constants that native code shares, as `TENSOR_…` in tensor_params.h. */
 export const TENSOR_LIMITS = {
@@ -43,14 +43,29 @@ const copySpec = {
   src: ['address', 'first element of the source'],
   num_elements: ['i64', 'product of the sizes'],
   size_0: ['i64', 'sizes, outermost first; 1 beyond num_dims'],
-  size_1: ['i64', ''], size_2: ['i64', ''], size_3: ['i64', ''], size_4: ['i64', ''],
-  size_5: ['i64', ''], size_6: ['i64', ''], size_7: ['i64', ''],
+  size_1: ['i64', ''],
+  size_2: ['i64', ''],
+  size_3: ['i64', ''],
+  size_4: ['i64', ''],
+  size_5: ['i64', ''],
+  size_6: ['i64', ''],
+  size_7: ['i64', ''],
   dst_stride_0: ['i64', 'elements; 0 beyond num_dims'],
-  dst_stride_1: ['i64', ''], dst_stride_2: ['i64', ''], dst_stride_3: ['i64', ''], dst_stride_4: ['i64', ''],
-  dst_stride_5: ['i64', ''], dst_stride_6: ['i64', ''], dst_stride_7: ['i64', ''],
+  dst_stride_1: ['i64', ''],
+  dst_stride_2: ['i64', ''],
+  dst_stride_3: ['i64', ''],
+  dst_stride_4: ['i64', ''],
+  dst_stride_5: ['i64', ''],
+  dst_stride_6: ['i64', ''],
+  dst_stride_7: ['i64', ''],
   src_stride_0: ['i64', 'elements; 0 beyond num_dims'],
-  src_stride_1: ['i64', ''], src_stride_2: ['i64', ''], src_stride_3: ['i64', ''], src_stride_4: ['i64', ''],
-  src_stride_5: ['i64', ''], src_stride_6: ['i64', ''], src_stride_7: ['i64', ''],
+  src_stride_1: ['i64', ''],
+  src_stride_2: ['i64', ''],
+  src_stride_3: ['i64', ''],
+  src_stride_4: ['i64', ''],
+  src_stride_5: ['i64', ''],
+  src_stride_6: ['i64', ''],
+  src_stride_7: ['i64', ''],
   num_dims: ['i32', '1 .. TENSOR_MAX_DIMS'],
   dst_dtype: ['i32', 'DTYPE code'],
   src_dtype: ['i32', 'DTYPE code'],
@@ -86,14 +101,29 @@ const compareSpec = {
   rtol: ['i64', 'bits of a float64'],
   atol: ['i64', 'bits of a float64'],
   size_0: ['i64', 'sizes, outermost first; 1 beyond num_dims'],
-  size_1: ['i64', ''], size_2: ['i64', ''], size_3: ['i64', ''], size_4: ['i64', ''],
-  size_5: ['i64', ''], size_6: ['i64', ''], size_7: ['i64', ''],
+  size_1: ['i64', ''],
+  size_2: ['i64', ''],
+  size_3: ['i64', ''],
+  size_4: ['i64', ''],
+  size_5: ['i64', ''],
+  size_6: ['i64', ''],
+  size_7: ['i64', ''],
   a_stride_0: ['i64', 'elements; 0 beyond num_dims'],
-  a_stride_1: ['i64', ''], a_stride_2: ['i64', ''], a_stride_3: ['i64', ''], a_stride_4: ['i64', ''],
-  a_stride_5: ['i64', ''], a_stride_6: ['i64', ''], a_stride_7: ['i64', ''],
+  a_stride_1: ['i64', ''],
+  a_stride_2: ['i64', ''],
+  a_stride_3: ['i64', ''],
+  a_stride_4: ['i64', ''],
+  a_stride_5: ['i64', ''],
+  a_stride_6: ['i64', ''],
+  a_stride_7: ['i64', ''],
   b_stride_0: ['i64', 'elements; 0 beyond num_dims'],
-  b_stride_1: ['i64', ''], b_stride_2: ['i64', ''], b_stride_3: ['i64', ''], b_stride_4: ['i64', ''],
-  b_stride_5: ['i64', ''], b_stride_6: ['i64', ''], b_stride_7: ['i64', ''],
+  b_stride_1: ['i64', ''],
+  b_stride_2: ['i64', ''],
+  b_stride_3: ['i64', ''],
+  b_stride_4: ['i64', ''],
+  b_stride_5: ['i64', ''],
+  b_stride_6: ['i64', ''],
+  b_stride_7: ['i64', ''],
   num_dims: ['i32', '1 .. TENSOR_MAX_DIMS'],
   a_dtype: ['i32', 'DTYPE code'],
   b_dtype: ['i32', 'DTYPE code'],
@@ -110,7 +140,10 @@ export const tensorCompareParams: ParamLayout<typeof compareSpec> = defineParams
 
 /** Every layout of this file, for the generated header. */
 export const tensorParamLayouts: readonly ParamLayout[] = [
-  tensorCopyParams, tensorArangeParams, tensorRandomParams, tensorCompareParams,
+  tensorCopyParams,
+  tensorArangeParams,
+  tensorRandomParams,
+  tensorCompareParams,
 ] as readonly unknown[] as readonly ParamLayout[];
 
 const float64 = new DataView(new ArrayBuffer(8));

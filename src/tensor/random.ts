@@ -7,8 +7,9 @@
 import { defaultDevice } from '../device/device';
 import { WarpbookError } from '../errors';
 import type { TensorOptions } from './create';
-import { DTYPE_CODE, type DType, type FloatDType, isFloat, requireDType } from './dtype';
-import { RANDOM_DISTRIBUTION, elementGrid, tensorRandomParams } from './programs';
+import { type Draw, drawInto, requireSeed } from './draw';
+import { type FloatDType, isFloat, requireDType } from './dtype';
+import { RANDOM_DISTRIBUTION } from './programs';
 import { Tensor } from './tensor';
 
 interface RandomOptions<D extends FloatDType> extends TensorOptions<D> {
@@ -32,16 +33,6 @@ export interface NormalOptions<D extends FloatDType = FloatDType> extends Random
   std?: number;
 }
 
-const MAX_SEED = 2n ** 64n - 1n;
-
-function keyOf(seed: number | bigint): bigint {
-  const key = typeof seed === 'bigint' ? seed : Number.isSafeInteger(seed) ? BigInt(seed) : undefined;
-  if (key === undefined || key < 0n || key > MAX_SEED) {
-    throw new WarpbookError('INVALID_ARGUMENT', `seed is ${String(seed)}; wanted an integer from 0 to 2^53 − 1, or a bigint up to 2^64 − 1.`);
-  }
-  return key;
-}
-
 function requireFinite(what: string, value: number): void {
   if (!Number.isFinite(Math.fround(value))) {
     throw new WarpbookError('INVALID_ARGUMENT', `${what} is ${value}; wanted a finite float32.`);
@@ -57,35 +48,13 @@ function float32Below(x: number): number {
   return float[0];
 }
 
-interface Draw {
-  readonly distribution: number;
-  readonly offset: number;
-  readonly scale: number;
-  readonly ceiling: number;
-}
-
-function drawInto(tensor: Tensor, seed: number | bigint, draw: Draw, counter = 0n): void {
-  const { numel } = tensor;
-  if (numel === 0) return;
-  const params = tensorRandomParams.pack({
-    dst: tensor.address(),
-    num_elements: numel,
-    key: BigInt.asIntN(64, keyOf(seed)),
-    counter_lo: BigInt.asIntN(64, counter),
-    counter_hi: BigInt.asIntN(64, counter >> 64n),
-    ...draw,
-    dtype: DTYPE_CODE[tensor.dtype],
-  });
-  tensor.device.stream.launch({ program: 'tensor_random', grid: elementGrid(numel), params, buffers: [tensor.buffer] });
-}
-
 function makeDrawn<D extends FloatDType>(shape: readonly number[], options: RandomOptions<D>, draw: Draw): Tensor<D> {
   const { seed, dtype = 'float32' as D, device = defaultDevice(), label = 'tensor' } = options;
   requireDType('dtype', dtype);
   if (!isFloat(dtype)) {
     throw new WarpbookError('INVALID_ARGUMENT', `dtype is ${String(dtype)}; wanted a float dtype for random draws.`);
   }
-  keyOf(seed);
+  requireSeed(seed);
   const tensor = Tensor.allocate(device, { dtype, shape }, label);
   drawInto(tensor as Tensor, seed, draw);
   return tensor;
@@ -95,7 +64,10 @@ function makeDrawn<D extends FloatDType>(shape: readonly number[], options: Rand
  * Numbers drawn evenly from [low, high): low + u · (high − low) in float32, u a multiple of 2^-24 in [0, 1).
  * @throws WarpbookError INVALID_ARGUMENT unless low <= high, both and their difference finite in float32
  */
-export function uniform<D extends FloatDType = 'float32'>(shape: readonly number[], options: UniformOptions<D>): Tensor<D> {
+export function uniform<D extends FloatDType = 'float32'>(
+  shape: readonly number[],
+  options: UniformOptions<D>,
+): Tensor<D> {
   const low = Math.fround(options.low ?? 0);
   const high = Math.fround(options.high ?? 1);
   const scale = Math.fround(high - low);
@@ -111,20 +83,13 @@ export function uniform<D extends FloatDType = 'float32'>(shape: readonly number
  * Numbers drawn from the normal distribution: mean + std · z in float32, z by Box and Muller's method.
  * @throws WarpbookError INVALID_ARGUMENT unless mean and std are finite and std >= 0
  */
-export function normal<D extends FloatDType = 'float32'>(shape: readonly number[], options: NormalOptions<D>): Tensor<D> {
+export function normal<D extends FloatDType = 'float32'>(
+  shape: readonly number[],
+  options: NormalOptions<D>,
+): Tensor<D> {
   const { mean = 0, std = 1 } = options;
   requireFinite('mean', mean);
   requireFinite('std', std);
   if (std < 0) throw new WarpbookError('INVALID_ARGUMENT', `std is ${std}; wanted at least 0.`);
   return makeDrawn(shape, options, { distribution: RANDOM_DISTRIBUTION.normal, offset: mean, scale: std, ceiling: 0 });
-}
-
-/** @internal The raw 32-bit words, as int32, from a 128-bit counter on: what the published test vectors are about. */
-export function randomBits(
-  shape: readonly number[], options: { seed: bigint; counter: bigint; device?: TensorOptions['device'] },
-): Tensor<'int32'> {
-  const { seed, counter, device = defaultDevice() } = options;
-  const tensor = Tensor.allocate(device, { dtype: 'int32' satisfies DType, shape }, 'random bits');
-  drawInto(tensor as Tensor, seed, { distribution: RANDOM_DISTRIBUTION.bits, offset: 0, scale: 0, ceiling: 0 }, counter);
-  return tensor;
 }

@@ -16,14 +16,27 @@ const METADATA = '__metadata__';
 
 /** Names in the header, in the order in which tensors of each dtype are stored. */
 const NAME_OF: Readonly<Record<DType, string>> = {
-  int64: 'I64', float32: 'F32', int32: 'I32', bfloat16: 'BF16', float16: 'F16',
-  float8_e4m3fn: 'F8_E4M3', float8_e5m2: 'F8_E5M2', uint8: 'U8', bool: 'BOOL',
+  int64: 'I64',
+  float32: 'F32',
+  int32: 'I32',
+  bfloat16: 'BF16',
+  float16: 'F16',
+  float8_e4m3fn: 'F8_E4M3',
+  float8_e5m2: 'F8_E5M2',
+  uint8: 'U8',
+  bool: 'BOOL',
 };
-const DTYPE_OF: ReadonlyMap<string, DType> = new Map(Object.entries(NAME_OF).map(([dtype, name]) => [name, dtype as DType]));
+const DTYPE_OF: ReadonlyMap<string, DType> = new Map(
+  Object.entries(NAME_OF).map(([dtype, name]) => [name, dtype as DType]),
+);
 const ORDER: readonly string[] = Object.keys(NAME_OF);
 
 const sizeSchema = z.number().int().min(0);
-const entrySchema = z.object({ dtype: z.string(), shape: z.array(sizeSchema), data_offsets: z.tuple([sizeSchema, sizeSchema]) });
+const entrySchema = z.object({
+  dtype: z.string(),
+  shape: z.array(sizeSchema),
+  data_offsets: z.tuple([sizeSchema, sizeSchema]),
+});
 
 /** One tensor of a file, as its header describes it. */
 export interface SafetensorsEntry {
@@ -50,7 +63,12 @@ async function parseHeader(file: FileReader): Promise<ParsedHeader> {
   const lengthBytes = await file.read(0, 8);
   const length = Number(new DataView(lengthBytes.buffer, lengthBytes.byteOffset).getBigUint64(0, true));
   if (length > MAX_HEADER_BYTES || 8 + length > byteLength) {
-    throw formatError(path, `a header of ${length} bytes in a file of ${byteLength}`, 'a header within the file', broken);
+    throw formatError(
+      path,
+      `a header of ${length} bytes in a file of ${byteLength}`,
+      'a header within the file',
+      broken,
+    );
   }
   let parsed: unknown;
   try {
@@ -58,18 +76,22 @@ async function parseHeader(file: FileReader): Promise<ParsedHeader> {
   } catch (cause) {
     throw formatError(path, `a header that isn't JSON (${(cause as Error).message})`, 'a JSON object', broken);
   }
-  const records = z.record(z.string(), z.unknown()).safeParse(parsed);
-  if (!records.success) throw formatError(path, 'a header that is no JSON object', 'one entry a tensor', broken);
-  const { [METADATA]: rawMetadata = {}, ...rawTensors } = records.data;
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw formatError(path, 'a header that is no JSON object', 'one entry a tensor', broken);
+  }
+  const { [METADATA]: rawMetadata = {}, ...rawTensors } = parsed as Record<string, unknown>;
   const metadata = z.record(z.string(), z.string()).safeParse(rawMetadata);
   if (!metadata.success) throw formatError(path, `${METADATA} that isn't text by name`, 'only strings', broken);
-  const tensors: Record<string, SafetensorsEntry> = {};
-  for (const [name, raw] of Object.entries(rawTensors)) {
-    const entry = entrySchema.safeParse(raw);
-    if (!entry.success) throw formatError(path, `${JSON.stringify(raw)} for tensor '${name}'`, 'dtype, shape and data_offsets', broken);
-    const { dtype, shape, data_offsets: dataOffsets } = entry.data;
-    tensors[name] = { dtype, shape, dataOffsets };
-  }
+  // From entries, since names come from outside: assigning to one such as __proto__ would not make a property.
+  const tensors = Object.fromEntries(
+    Object.entries(rawTensors).map(([name, raw]): [string, SafetensorsEntry] => {
+      const entry = entrySchema.safeParse(raw);
+      if (!entry.success)
+        throw formatError(path, `${JSON.stringify(raw)} for tensor '${name}'`, 'dtype, shape and data_offsets', broken);
+      const { dtype, shape, data_offsets: dataOffsets } = entry.data;
+      return [name, { dtype, shape, dataOffsets }];
+    }),
+  );
   checkOffsets(path, tensors, byteLength - 8 - length);
   return { tensors, metadata: metadata.data, dataOffset: 8 + length };
 }
@@ -77,20 +99,37 @@ async function parseHeader(file: FileReader): Promise<ParsedHeader> {
 /** The tensors must fill the rest of the file without gap or overlap, each with the bytes of its shape. */
 function checkOffsets(path: string, tensors: Readonly<Record<string, SafetensorsEntry>>, dataBytes: number): void {
   let expected = 0;
-  const ordered = Object.entries(tensors).sort(([, a], [, b]) => a.dataOffsets[0] - b.dataOffsets[0] || a.dataOffsets[1] - b.dataOffsets[1]);
-  for (const [name, { dtype, shape, dataOffsets: [begin, end] }] of ordered) {
+  const ordered = Object.entries(tensors).sort(
+    ([, a], [, b]) => a.dataOffsets[0] - b.dataOffsets[0] || a.dataOffsets[1] - b.dataOffsets[1],
+  );
+  for (const [
+    name,
+    {
+      dtype,
+      shape,
+      dataOffsets: [begin, end],
+    },
+  ] of ordered) {
     const known = DTYPE_OF.get(dtype);
     const byteLength = known ? numElements(shape) * itemSize(known) : end - begin;
     if (begin !== expected || end - begin !== byteLength || end < begin) {
       throw formatError(
-        path, `bytes [${begin}, ${end}) for tensor '${name}' of ${dtype} [${shape.join(', ')}]`, `[${expected}, ${expected + byteLength})`,
-        'The file is broken; download it again.', { tensor: name },
+        path,
+        `bytes [${begin}, ${end}) for tensor '${name}' of ${dtype} [${shape.join(', ')}]`,
+        `[${expected}, ${expected + byteLength})`,
+        'The file is broken; download it again.',
+        { tensor: name },
       );
     }
     expected = end;
   }
   if (expected !== dataBytes) {
-    throw formatError(path, `${dataBytes} bytes of data`, `${expected}`, 'It was cut short or has something appended; download it again.');
+    throw formatError(
+      path,
+      `${dataBytes} bytes of data`,
+      `${expected}`,
+      'It was cut short or has something appended; download it again.',
+    );
   }
 }
 
@@ -118,33 +157,47 @@ export interface LoadSafetensorsOptions {
  * @throws WarpbookError FILE_NOT_FOUND, FILE_FORMAT; INVALID_ARGUMENT for a name that isn't there; UNSUPPORTED for a
  * dtype that tensors don't have
  */
-export async function loadSafetensors(path: string, options: LoadSafetensorsOptions = {}): Promise<Record<string, Tensor>> {
+export async function loadSafetensors(
+  path: string,
+  options: LoadSafetensorsOptions = {},
+): Promise<Record<string, Tensor>> {
   const { device = defaultDevice() } = options;
   return withFile(path, async (file) => {
     const { tensors: entries, dataOffset } = await parseHeader(file);
     const names = options.names ?? Object.keys(entries);
     const wanted = names.map((name) => [name, requireEntry(path, entries, name)] as const);
-    const loaded: Record<string, Tensor> = {};
+    const loaded: [string, Tensor][] = [];
     try {
-      for (const [name, { dtype, shape, dataOffsets: [begin, end] }] of wanted) {
+      for (const [
+        name,
+        {
+          dtype,
+          shape,
+          dataOffsets: [begin, end],
+        },
+      ] of wanted) {
         const tensor = Tensor.allocate(device, { dtype, shape }, name);
-        loaded[name] = tensor;
+        loaded.push([name, tensor]);
         tensor.buffer.write(await file.read(dataOffset + begin, end - begin));
       }
-      return loaded;
+      return Object.fromEntries(loaded);
     } catch (error) {
-      for (const tensor of Object.values(loaded)) tensor.dispose();
+      for (const [, tensor] of loaded) tensor.dispose();
       throw error;
     }
   });
 }
 
 function requireEntry(
-  path: string, entries: Readonly<Record<string, SafetensorsEntry>>, name: string,
+  path: string,
+  entries: Readonly<Record<string, SafetensorsEntry>>,
+  name: string,
 ): Omit<SafetensorsEntry, 'dtype'> & { dtype: DType } {
   if (!Object.hasOwn(entries, name)) {
     throw new WarpbookError(
-      'INVALID_ARGUMENT', `Got tensor name '${name}'; wanted one that ${path} has: ${Object.keys(entries).join(', ')}.`, { file: path, name },
+      'INVALID_ARGUMENT',
+      `Got tensor name '${name}'; wanted one that ${path} has: ${Object.keys(entries).join(', ')}.`,
+      { file: path, name },
     );
   }
   const entry = entries[name];
@@ -171,10 +224,15 @@ export interface SaveSafetensorsOptions {
  * @throws WarpbookError FILE_NOT_FOUND where the directory doesn't exist; INVALID_ARGUMENT for the name `__metadata__`
  */
 export async function saveSafetensors(
-  path: string, tensors: Readonly<Record<string, Tensor>>, options: SaveSafetensorsOptions = {},
+  path: string,
+  tensors: Readonly<Record<string, Tensor>>,
+  options: SaveSafetensorsOptions = {},
 ): Promise<void> {
   if (Object.hasOwn(tensors, METADATA)) {
-    throw new WarpbookError('INVALID_ARGUMENT', `Got a tensor named ${METADATA}; wanted another name, the format keeps that one.`);
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `Got a tensor named ${METADATA}; wanted another name, the format keeps that one.`,
+    );
   }
   const ordered = Object.entries(tensors).sort(
     ([nameA, a], [nameB, b]) => ORDER.indexOf(a.dtype) - ORDER.indexOf(b.dtype) || (nameA < nameB ? -1 : 1),
@@ -185,7 +243,13 @@ export async function saveSafetensors(
     header.push([name, { dtype: NAME_OF[dtype], shape, data_offsets: [offset, offset + nbytes] }]);
     offset += nbytes;
   }
-  await writeFile(path, pieces(headerBytes(header), ordered.map(([, tensor]) => tensor)));
+  await writeFile(
+    path,
+    pieces(
+      headerBytes(header),
+      ordered.map(([, tensor]) => tensor),
+    ),
+  );
 }
 
 /** The pairs in their own order, which an object would not keep for names that look like numbers. */

@@ -1,13 +1,6 @@
 /** Arithmetic on shapes and strides. Knows no memory; strides are in elements. */
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { TENSOR_LIMITS } from './programs';
-
-/** Sizes and strides of a strided block of elements; `offset` is that of its first element. */
-export interface Layout {
-  readonly shape: readonly number[];
-  readonly strides: readonly number[];
-  readonly offset: number;
-}
 
 /** `[2, 3]`, as messages show it. */
 export function formatShape(shape: readonly number[]): string {
@@ -21,12 +14,16 @@ export function requireShape(shape: readonly number[]): void {
   }
   if (shape.length > TENSOR_LIMITS.maxDims) {
     throw new WarpbookError(
-      'INVALID_ARGUMENT', `shape ${formatShape(shape)} has ${shape.length} dimensions; wanted at most ${TENSOR_LIMITS.maxDims}.`,
+      'INVALID_ARGUMENT',
+      `shape ${formatShape(shape)} has ${shape.length} dimensions; wanted at most ${TENSOR_LIMITS.maxDims}.`,
     );
   }
-  shape.forEach((size, d) => requireInteger(`shape[${d}]`, size, 0));
+  for (const [d, size] of shape.entries()) requireInteger(`shape[${d}]`, size, 0);
   if (!Number.isSafeInteger(shape.reduce((product, size) => product * Math.max(size, 1), 1))) {
-    throw new WarpbookError('INVALID_ARGUMENT', `shape ${formatShape(shape)} has too many elements; wanted fewer than 2^53.`);
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `shape ${formatShape(shape)} has too many elements; wanted fewer than 2^53.`,
+    );
   }
 }
 
@@ -58,65 +55,11 @@ export function isContiguous(shape: readonly number[], strides: readonly number[
 }
 
 /** Elements between the first and the last one in memory, both included; 0 where there is none. */
-export function extent({ shape, strides }: Pick<Layout, 'shape' | 'strides'>): number {
+export function extent(shape: readonly number[], strides: readonly number[]): number {
   return numElements(shape) === 0 ? 0 : shape.reduce((sum, size, d) => sum + (size - 1) * strides[d], 1);
 }
 
-/** `dim`, which may count from the end as −1, as an index into `shape`. */
-export function requireDim(what: string, dim: number, shape: readonly number[]): number {
-  requireInteger(what, dim, -shape.length, Math.max(shape.length - 1, 0));
-  if (shape.length === 0) throw new WarpbookError('INVALID_ARGUMENT', `${what} is ${dim}; a scalar has no dimensions.`);
-  return dim < 0 ? dim + shape.length : dim;
-}
-
-/** `shape` with one −1 replaced by what makes `count` elements of it. */
-export function resolveShape(shape: readonly number[], count: number): number[] {
-  const unknown = shape.indexOf(-1);
-  const resolved = [...shape];
-  if (unknown >= 0) {
-    const known = shape.reduce((product, size, d) => (d === unknown ? product : product * size), 1);
-    resolved[unknown] = known > 0 && count % known === 0 ? count / known : 0;
-  }
-  requireShape(resolved);
-  if (numElements(resolved) !== count) {
-    throw new WarpbookError(
-      'SHAPE_MISMATCH', `shape ${formatShape(shape)} cannot hold ${count} elements; wanted sizes whose product is ${count}.`,
-    );
-  }
-  return resolved;
-}
-
-/**
- * Strides with which `target` (of as many elements) names the same elements in the same order, or undefined where only
- * a copy can. Runs of dimensions that are dense among themselves are split and merged freely; others must stay apart.
- */
-export function viewStrides(
-  shape: readonly number[], strides: readonly number[], target: readonly number[],
-): number[] | undefined {
-  if (numElements(shape) === 0) return contiguousStrides(target);
-  const result = new Array<number>(target.length);
-  let t = target.length - 1;
-  let runCount = 1;
-  let runStride = shape.length > 0 ? strides[shape.length - 1] : 1;
-  for (let d = shape.length - 1; d >= 0; d--) {
-    runCount *= shape[d];
-    const runEnds = d === 0 || (shape[d - 1] !== 1 && strides[d - 1] !== runCount * runStride);
-    if (!runEnds) continue;
-    let taken = 1;
-    while (t >= 0 && (taken < runCount || target[t] === 1)) {
-      result[t] = taken * runStride;
-      taken *= target[t];
-      t--;
-    }
-    if (taken !== runCount) return undefined;
-    runCount = 1;
-    runStride = d > 0 ? strides[d - 1] : 1;
-  }
-  for (; t >= 0; t--) result[t] = 1;
-  return result;
-}
-
-/** One iteration space over two operands, as the programs take it: at least one dimension, none of size 1 but the only one. */
+/** One iteration space over two operands, as the programs take it: at least one dimension, and no needless ones. */
 export interface PairedLayout {
   readonly sizes: readonly number[];
   readonly aStrides: readonly number[];
@@ -124,7 +67,11 @@ export interface PairedLayout {
 }
 
 /** Joins neighbouring dimensions that both operands pass through without a jump, so that inner runs are long. */
-export function collapse(shape: readonly number[], aStrides: readonly number[], bStrides: readonly number[]): PairedLayout {
+export function collapse(
+  shape: readonly number[],
+  aStrides: readonly number[],
+  bStrides: readonly number[],
+): PairedLayout {
   const sizes: number[] = [];
   const a: number[] = [];
   const b: number[] = [];

@@ -8,7 +8,15 @@ import type { Stream } from '../device/stream';
 import { WarpbookError } from '../errors';
 import { DTYPE_CODE, type DType, itemSize } from './dtype';
 import { elementGrid, tensorCopyParams } from './programs';
-import { type PairedLayout, collapse, contiguousStrides, extent, formatShape, isContiguous, numElements } from './shape';
+import {
+  collapse,
+  contiguousStrides,
+  extent,
+  formatShape,
+  isContiguous,
+  numElements,
+  type PairedLayout,
+} from './shape';
 
 /** Elements of one dtype in a buffer. Strides are in elements, `byteOffset` is that of the first one. */
 export interface StridedBlock {
@@ -21,7 +29,9 @@ export interface StridedBlock {
 
 /** The numbered fields of a parameter block for one list of sizes or strides; `rest` fills the unused ones. */
 export function dimFields<P extends string>(
-  prefix: P, values: readonly number[], rest: number,
+  prefix: P,
+  values: readonly number[],
+  rest: number,
 ): Record<`${P}${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7}`, number> {
   return Object.fromEntries(Array.from({ length: 8 }, (_, d) => [`${prefix}${d}`, values[d] ?? rest])) as never;
 }
@@ -32,7 +42,7 @@ export function denseBlock(buffer: Buffer, dtype: DType, shape: readonly number[
 }
 
 function byteRange(block: StridedBlock): readonly [begin: number, end: number] {
-  return [block.byteOffset, block.byteOffset + extent(block) * itemSize(block.dtype)];
+  return [block.byteOffset, block.byteOffset + extent(block.shape, block.strides) * itemSize(block.dtype)];
 }
 
 function requireApart(target: StridedBlock, source: StridedBlock): void {
@@ -91,11 +101,16 @@ function launchCopy(target: StridedBlock, source: StridedBlock, layout: PairedLa
  * Enqueues a copy between blocks of equal shape on one device, converting between dtypes.
  * @throws WarpbookError SHAPE_MISMATCH; INVALID_ARGUMENT where the blocks may overlap
  */
-export function enqueueCopy(target: StridedBlock, source: StridedBlock, stream: Stream = target.buffer.device.stream): void {
+export function enqueueCopy(
+  target: StridedBlock,
+  source: StridedBlock,
+  stream: Stream = target.buffer.device.stream,
+): void {
   if (target.shape.length !== source.shape.length || target.shape.some((size, d) => size !== source.shape[d])) {
     throw new WarpbookError(
       'SHAPE_MISMATCH',
-      `Got a source of shape ${formatShape(source.shape)} for a target of shape ${formatShape(target.shape)}; wanted equal shapes.`,
+      `Got a source of shape ${formatShape(source.shape)} for a target of shape ${formatShape(target.shape)}; ` +
+        'wanted equal shapes.',
     );
   }
   const { device } = target.buffer;
@@ -117,7 +132,11 @@ export function enqueueCopy(target: StridedBlock, source: StridedBlock, stream: 
  * Enqueues a fill with the bytes of one element. A block with gaps is filled by a copy from a temporary element, which
  * a capture refuses.
  */
-export function enqueueFill(target: StridedBlock, element: Uint8Array, stream: Stream = target.buffer.device.stream): void {
+export function enqueueFill(
+  target: StridedBlock,
+  element: Uint8Array,
+  stream: Stream = target.buffer.device.stream,
+): void {
   const count = numElements(target.shape);
   if (count === 0) return;
   if (isContiguous(target.shape, target.strides)) {
@@ -127,7 +146,11 @@ export function enqueueFill(target: StridedBlock, element: Uint8Array, stream: S
   }
   const scalar = target.buffer.device.allocate(element.byteLength, { label: 'tensor fill' });
   scalar.fill(element, { stream });
-  enqueueCopy(target, { ...denseBlock(scalar, target.dtype, target.shape), strides: target.shape.map(() => 0) }, stream);
+  enqueueCopy(
+    target,
+    { ...denseBlock(scalar, target.dtype, target.shape), strides: target.shape.map(() => 0) },
+    stream,
+  );
   scalar.dispose();
 }
 
@@ -136,7 +159,9 @@ export async function readBlock(block: StridedBlock, stream: Stream = block.buff
   const byteLength = numElements(block.shape) * itemSize(block.dtype);
   const { byteOffset } = block;
   if (isContiguous(block.shape, block.strides)) return block.buffer.read({ byteOffset, byteLength, stream });
-  return readThroughDense(block.buffer.device, block.dtype, block.shape, stream, (dense) => enqueueCopy(dense, block, stream));
+  return readThroughDense(block.buffer.device, block.dtype, block.shape, stream, (dense) =>
+    enqueueCopy(dense, block, stream),
+  );
 }
 
 /**
@@ -144,17 +169,24 @@ export async function readBlock(block: StridedBlock, stream: Stream = block.buff
  * together, all indices of the others. Resolves with the elements and their shape.
  */
 export async function readCorners(
-  block: StridedBlock, edge: number, stream: Stream = block.buffer.device.stream,
+  block: StridedBlock,
+  edge: number,
+  stream: Stream = block.buffer.device.stream,
 ): Promise<{ bytes: Uint8Array; shape: readonly number[] }> {
   const shape = block.shape.map((size) => Math.min(size, 2 * edge));
   const bytes = await readThroughDense(block.buffer.device, block.dtype, shape, stream, (dense) => {
-    for (const corner of corners(block.shape, edge)) enqueueCopy(part(dense, corner.target), part(block, corner.source), stream);
+    for (const corner of corners(block.shape, edge))
+      enqueueCopy(part(dense, corner.target), part(block, corner.source), stream);
   });
   return { bytes, shape };
 }
 
 async function readThroughDense(
-  device: Device, dtype: DType, shape: readonly number[], stream: Stream, write: (dense: StridedBlock) => void,
+  device: Device,
+  dtype: DType,
+  shape: readonly number[],
+  stream: Stream,
+  write: (dense: StridedBlock) => void,
 ): Promise<Uint8Array> {
   const buffer = device.allocate(numElements(shape) * itemSize(dtype), { label: 'tensor read' });
   try {
@@ -171,7 +203,13 @@ type Ranges = readonly (readonly [begin: number, length: number])[];
 function corners(shape: readonly number[], edge: number): { source: Ranges; target: Ranges }[] {
   let found: { source: Ranges; target: Ranges }[] = [{ source: [], target: [] }];
   for (const size of shape) {
-    const pieces = size > 2 * edge ? [[0, 0, edge], [size - edge, edge, edge]] : [[0, 0, size]];
+    const pieces =
+      size > 2 * edge
+        ? [
+            [0, 0, edge],
+            [size - edge, edge, edge],
+          ]
+        : [[0, 0, size]];
     found = found.flatMap(({ source, target }) =>
       pieces.map(([from, to, length]) => ({
         source: [...source, [from, length] as const],

@@ -3,8 +3,8 @@
  * done by strided.ts, and files, printing and random draws are elsewhere.
  *
  * Ownership is explicit. A tensor that was created owns its buffer until dispose(); a view borrows it: disposing a view
- * frees nothing, and disposing the owner makes its views throw DISPOSED. Nothing copies silently: what needs a copy is
- * called contiguous(), to() or copyFrom().
+ * frees nothing, and disposing the owner makes all views of it, and views of those, throw DISPOSED. Nothing copies
+ * silently: what needs a copy is called contiguous(), to() or copyFrom().
  */
 import { inspect } from 'node:util';
 import type { Buffer } from '../device/buffer';
@@ -12,16 +12,23 @@ import type { Device } from '../device/device';
 import type { Address } from '../device/params';
 import { offScope, onScope } from '../device/scope';
 import type { Stream } from '../device/stream';
-import { WarpbookError, requireInteger } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { type DType, itemSize, requireDType } from './dtype';
-import { type PrintOptions, formatValues, visibleEdge } from './format';
+import { formatValues, type PrintOptions, visibleEdge } from './format';
 import {
-  type DataArray, type NestedArray, type RawArray, type Scalar, decodeValues, encodeValues, nestValues, rawValues, scalarAt,
+  type DataArray,
+  decodeValues,
+  encodeValues,
+  type NestedArray,
+  nestValues,
+  type RawArray,
+  rawValues,
+  type Scalar,
+  scalarAt,
 } from './host-values';
-import {
-  contiguousStrides, extent, formatShape, isContiguous, numElements, requireDim, requireShape, resolveShape, viewStrides,
-} from './shape';
+import { contiguousStrides, extent, formatShape, isContiguous, numElements, requireShape } from './shape';
 import { enqueueCopy, enqueueFill, readBlock, readCorners } from './strided';
+import { type Layout, reshapeLayout, selectLayout, sliceLayout, transposeLayout } from './views';
 
 /** The stream that orders a call; default: the device's own. */
 export interface StreamOption {
@@ -48,7 +55,8 @@ export class Tensor<D extends DType = DType> {
   readonly strides: readonly number[];
   /** Of the first element in the buffer. */
   readonly byteOffset: number;
-  private readonly owner: Tensor | undefined;
+  /** What a view was taken from, at the root. */
+  private readonly owner: { readonly disposed: boolean } | undefined;
   private readonly ownsBuffer: boolean;
   private isDisposed = false;
 
@@ -57,7 +65,12 @@ export class Tensor<D extends DType = DType> {
     Object.defineProperty(Tensor.prototype, inspect.custom, { value: Tensor.prototype.toString });
   }
 
-  private constructor(buffer: Buffer, placement: TensorPlacement<D>, owner: Tensor | undefined, ownsBuffer: boolean) {
+  private constructor(
+    buffer: Buffer,
+    placement: TensorPlacement<D>,
+    owner: { readonly disposed: boolean } | undefined,
+    ownsBuffer: boolean,
+  ) {
     const { dtype, shape, strides = contiguousStrides(shape), byteOffset = 0 } = placement;
     this.device = buffer.device;
     this.buffer = buffer;
@@ -70,13 +83,17 @@ export class Tensor<D extends DType = DType> {
   }
 
   /** A tensor with memory of its own, uninitialised; `label` names it in `device.memory()`. */
-  static allocate<D extends DType>(device: Device, placement: Omit<TensorPlacement<D>, 'byteOffset'>, label: string): Tensor<D> {
+  static allocate<D extends DType>(
+    device: Device,
+    placement: Omit<TensorPlacement<D>, 'byteOffset'>,
+    label: string,
+  ): Tensor<D> {
     const { dtype } = placement;
     requireDType('dtype', dtype);
     requireShape(placement.shape);
     const shape = [...placement.shape];
     const strides = placement.strides ?? contiguousStrides(shape);
-    const buffer = device.allocate(extent({ shape, strides }) * itemSize(dtype), { label });
+    const buffer = device.allocate(extent(shape, strides) * itemSize(dtype), { label });
     const tensor = new Tensor(buffer, { dtype, shape, strides }, undefined, true);
     // From here on the tensor stands for the buffer: a scope that returns the tensor keeps both.
     offScope(buffer);
@@ -96,18 +113,20 @@ export class Tensor<D extends DType = DType> {
     const strides = [...(placement.strides ?? contiguousStrides(shape))];
     if (strides.length !== shape.length) {
       throw new WarpbookError(
-        'INVALID_ARGUMENT', `strides ${formatShape(strides)} don't fit shape ${formatShape(shape)}; wanted one a dimension.`,
+        'INVALID_ARGUMENT',
+        `strides ${formatShape(strides)} don't fit shape ${formatShape(shape)}; wanted one a dimension.`,
       );
     }
-    strides.forEach((stride, d) => requireInteger(`strides[${d}]`, stride, 0));
+    for (const [d, stride] of strides.entries()) requireInteger(`strides[${d}]`, stride, 0);
     requireInteger('byteOffset', byteOffset, 0);
     const size = itemSize(dtype);
-    const end = byteOffset + extent({ shape, strides }) * size;
+    const end = byteOffset + extent(shape, strides) * size;
     if (byteOffset % size !== 0 || end > buffer.byteLength) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
-        `Got a ${dtype} tensor of shape ${formatShape(shape)} in bytes [${byteOffset}, ${end}) of buffer '${buffer.label}'; ` +
-          `wanted a range within its ${buffer.byteLength} bytes that begins at a multiple of ${size}.`,
+        `Got a ${dtype} tensor of shape ${formatShape(shape)} in bytes [${byteOffset}, ${end}) of ` +
+          `buffer '${buffer.label}'; wanted a range within its ${buffer.byteLength} bytes that begins at a multiple ` +
+          `of ${size}.`,
       );
     }
     return new Tensor(buffer, { dtype, shape, strides, byteOffset }, undefined, false);
@@ -148,17 +167,7 @@ export class Tensor<D extends DType = DType> {
    */
   reshape(...shape: readonly number[] | readonly [readonly number[]]): Tensor<D> {
     this.requireUsable('reshape');
-    const asked = (Array.isArray(shape[0]) ? shape[0] : shape) as readonly number[];
-    const target = resolveShape(asked, this.numel);
-    const strides = viewStrides(this.shape, this.strides, target);
-    if (!strides) {
-      throw new WarpbookError(
-        'SHAPE_MISMATCH',
-        `Got reshape to ${formatShape(target)} of a tensor of shape ${formatShape(this.shape)} with strides ` +
-          `${formatShape(this.strides)}, which would need a copy; wanted contiguous elements. Use .contiguous().reshape(…).`,
-      );
-    }
-    return this.view(target, strides, 0);
+    return this.view(reshapeLayout(this, (Array.isArray(shape[0]) ? shape[0] : shape) as readonly number[]));
   }
 
   /**
@@ -167,44 +176,22 @@ export class Tensor<D extends DType = DType> {
    */
   slice(dim: number, start: number, end?: number): Tensor<D> {
     this.requireUsable('slice');
-    const d = requireDim('dim', dim, this.shape);
-    const size = this.shape[d];
-    const begin = start < 0 ? start + size : start;
-    const stop = end === undefined ? size : end < 0 ? end + size : end;
-    if (!Number.isInteger(begin) || !Number.isInteger(stop) || begin < 0 || begin > stop || stop > size) {
-      throw new WarpbookError(
-        'INVALID_ARGUMENT',
-        `Got slice [${start}, ${end ?? size}) of dimension ${d} of shape ${formatShape(this.shape)}; wanted 0 <= start <= end <= ${size}.`,
-      );
-    }
-    const shape = this.shape.map((n, i) => (i === d ? stop - begin : n));
-    return this.view(shape, this.strides, stop > begin ? begin * this.strides[d] : 0);
+    return this.view(sliceLayout(this, dim, start, end));
   }
 
-  /** A view of one index of a dimension, without that dimension; negative counts from the end. */
+  /**
+   * A view of one index of a dimension, without that dimension; negative counts from the end.
+   * @throws WarpbookError INVALID_ARGUMENT for an index outside of the dimension
+   */
   select(dim: number, index: number): Tensor<D> {
     this.requireUsable('select');
-    const d = requireDim('dim', dim, this.shape);
-    const size = this.shape[d];
-    if (!Number.isInteger(index) || index < -size || index >= size) {
-      throw new WarpbookError(
-        'INVALID_ARGUMENT',
-        `Got index ${index} of dimension ${d} of shape ${formatShape(this.shape)}; wanted one from ${-size} to ${size - 1}.`,
-      );
-    }
-    const others = (_: number, i: number): boolean => i !== d;
-    const offset = (index < 0 ? index + size : index) * this.strides[d];
-    return this.view(this.shape.filter(others), this.strides.filter(others), offset);
+    return this.view(selectLayout(this, dim, index));
   }
 
-  /** A view with two dimensions exchanged. */
+  /** A view with two dimensions exchanged; negative ones count from the end. */
   transpose(a: number, b: number): Tensor<D> {
     this.requireUsable('transpose');
-    const x = requireDim('a', a, this.shape);
-    const y = requireDim('b', b, this.shape);
-    const exchange = (values: readonly number[]): number[] =>
-      values.map((value, d) => (d === x ? values[y] : d === y ? values[x] : value));
-    return this.view(exchange(this.shape), exchange(this.strides), 0);
+    return this.view(transposeLayout(this, a, b));
   }
 
   /** A dense copy on the same device, owned by the caller. */
@@ -227,7 +214,12 @@ export class Tensor<D extends DType = DType> {
     this.requireUsable('to');
     const { shape } = this;
     const copy = Tensor.allocate(this.device, { dtype: target, shape }, this.label);
-    enqueueCopy(copy, this, options.stream);
+    try {
+      enqueueCopy(copy, this, options.stream);
+    } catch (error) {
+      copy.dispose();
+      throw error;
+    }
     return copy;
   }
 
@@ -264,9 +256,12 @@ export class Tensor<D extends DType = DType> {
     return rawValues(await this.bytes('raw', options), this.dtype);
   }
 
-  /** The elements as nested arrays: numbers, bigints (int64) or booleans. */
-  async array(options: StreamOption = {}): Promise<NestedArray<D>> {
-    return nestValues(decodeValues(await this.bytes('array', options), this.dtype), this.shape, this.dtype);
+  /**
+   * The elements as nested arrays: numbers, bigints (int64) or booleans. The number of dimensions is known at run time
+   * only; where it matters to the compiler, name the type: `await scores.array<number[][]>()`.
+   */
+  async array<T = NestedArray<D>>(options: StreamOption = {}): Promise<T> {
+    return nestValues(decodeValues(await this.bytes('array', options), this.dtype), this.shape, this.dtype) as T;
   }
 
   /** The value of a tensor of one element. @throws WarpbookError SHAPE_MISMATCH for any other */
@@ -274,7 +269,8 @@ export class Tensor<D extends DType = DType> {
     this.requireUsable('item');
     if (this.numel !== 1) {
       throw new WarpbookError(
-        'SHAPE_MISMATCH', `Got item() of a tensor of shape ${formatShape(this.shape)}; wanted one element. Select one, or use array().`,
+        'SHAPE_MISMATCH',
+        `Got item() of a tensor of shape ${formatShape(this.shape)}; wanted one element. Select one, or use array().`,
       );
     }
     return scalarAt(await this.data(options), 0, this.dtype);
@@ -286,9 +282,10 @@ export class Tensor<D extends DType = DType> {
   async print(options: PrintOptions & StreamOption = {}): Promise<string> {
     this.requireUsable('print');
     const edge = visibleEdge(this.shape, options);
-    const { bytes, shape } = edge === undefined
-      ? { bytes: await readBlock(this, options.stream), shape: this.shape }
-      : await readCorners(this, edge, options.stream);
+    const { bytes, shape } =
+      edge === undefined
+        ? { bytes: await readBlock(this, options.stream), shape: this.shape }
+        : await readCorners(this, edge, options.stream);
     return formatValues(decodeValues<DType>(bytes, this.dtype), shape, this.shape, this.dtype, options);
   }
 
@@ -318,9 +315,13 @@ export class Tensor<D extends DType = DType> {
   /** @internal Throws DISPOSED unless the tensor and what it borrows from can be used. */
   requireUsable(call: string): void {
     if (!this.disposed) return;
-    const reason = this.isDisposed ? 'its dispose()' : 'the dispose() of the tensor, buffer or device that it is a view of';
+    const reason = this.isDisposed
+      ? 'its dispose()'
+      : 'the dispose() of the tensor, buffer or device that it is a view of';
     throw new WarpbookError(
-      'DISPOSED', `Got ${call} of ${this.dtype} tensor '${this.label}' of shape ${formatShape(this.shape)} after ${reason}; create it again.`,
+      'DISPOSED',
+      `Got ${call} of ${this.dtype} tensor '${this.label}' of shape ${formatShape(this.shape)} after ${reason}; ` +
+        'create it again.',
       { label: this.label },
     );
   }
@@ -330,14 +331,14 @@ export class Tensor<D extends DType = DType> {
     if (this.device === device) return;
     throw new WarpbookError(
       'DEVICE_MISMATCH',
-      `Got tensor '${this.label}' of device '${this.device.name}' in ${call} on device '${device.name}'; wanted a tensor of ` +
-        'that device. Copy it with await tensor.to(device).',
+      `Got tensor '${this.label}' of device '${this.device.name}' in ${call} on device '${device.name}'; ` +
+        'wanted a tensor of that device. Copy it with await tensor.to(device).',
     );
   }
 
-  private view(shape: readonly number[], strides: readonly number[], offset: number): Tensor<D> {
+  private view({ shape, strides, offset }: Layout): Tensor<D> {
     const byteOffset = this.byteOffset + offset * itemSize(this.dtype);
-    return new Tensor(this.buffer, { dtype: this.dtype, shape, strides, byteOffset }, this as Tensor, false);
+    return new Tensor(this.buffer, { dtype: this.dtype, shape, strides, byteOffset }, this.owner ?? this, false);
   }
 
   private async bytes(call: string, options: StreamOption): Promise<Uint8Array> {

@@ -45,6 +45,8 @@ import * as aq from 'arquero';
 import { compile } from 'vega-lite';
 const rows = aq.table({ x: [1, 2, 3] }).filter((d: { x: number }) => d.x > 1).numRows();
 [rows, typeof compile, WarpbookError === Imported]`,
+  before: 'const width = 3;\nlet height = 4;',
+  shorthand: 'const { width: w = 1 } = { width };\n[{ width, height }, w]',
   builtins: 'const { Buffer: B } = await import("node:buffer");\n[B === Buffer, [1, 2].findLast((x) => x > 0)]',
 };
 
@@ -135,6 +137,10 @@ describe('a notebook', () => {
     expect(plain('folder')).toBe('[ 42, true ]');
     expect(plain('packages')).toBe("[ 2, 'function', true ]");
     expect(plain('builtins')).toBe('[ true, 2 ]');
+  });
+
+  it('knows earlier names in every position', () => {
+    expect(plain('shorthand')).toBe('[ { width: 3, height: 4 }, 3 ]');
   });
 
   it('has a text for terminals', () => {

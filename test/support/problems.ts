@@ -20,7 +20,13 @@ export const problemArbitrary: fc.Arbitrary<AttentionProblem> = fc
   })
   .map(({ pageSize, numKvHeads, groupSize, causal, windowLeft, requests }) =>
     makeProblem({
-      kvLens: requests.map((r) => r.kvLen), qoLens: requests.map((r) => r.qoLen), numKvHeads,
-      numQoHeads: numKvHeads * groupSize, headDim: 64, pageSize, causal, windowLeft,
+      kvLens: requests.map((r) => r.kvLen),
+      qoLens: requests.map((r) => r.qoLen),
+      numKvHeads,
+      numQoHeads: numKvHeads * groupSize,
+      headDim: 64,
+      pageSize,
+      causal,
+      windowLeft,
     }),
   );

@@ -10,16 +10,15 @@
 #include "cpu/attention/scratch.h"
 #include "cpu/attention/softmax.h"
 
+#include <type_traits>
+
 namespace warpbook::cpu::WB_ISA {
 
-// Converts a row to float32. `probe` stays 0 as long as all elements are finite.
+// Converts a row to float32.
 template <class T>
-WB_INLINE void convert_row(const T* source, HeadDim dim, float* target, Vec& probe) {
-  for (int c = 0; c < dim.chunks + dim.half; ++c) {
-    const Vec x = load_chunk(source + c * kWidth, c == dim.chunks);
-    probe = fma(x, zero(), probe);
-    store(target + c * kWidth, x);
-  }
+WB_INLINE void convert_row(const T* source, HeadDim dim, float* target) {
+  for (int c = 0; c < dim.chunks; ++c) store(target + c * kWidth, load(source + c * kWidth));
+  if (dim.half) store(target + dim.chunks * kWidth, load_chunk(source + dim.chunks * kWidth, true));
 }
 
 template <class T>
@@ -27,10 +26,15 @@ class Attention {
  public:
   Attention(const AttendJob& job, const Scratch& scratch)
       : job_(job), scratch_(scratch), head_dim_(job.params->head_dim), stride_(padded_head_dim(head_dim_)),
-        dim_(head_dim_in_vectors(head_dim_)), mask_(*job.params, job.rows, job.num_rows) {}
+        dim_(head_dim_in_vectors(head_dim_)), mask_(*job.params, job.rows, job.num_rows),
+        pair_dots_(kPairDots && std::is_same<T, BFloat16>::value && job.params->q_dtype == DTYPE_BFLOAT16) {}
 
   void run() {
-    load_queries(job_, scratch_.q, stride_);
+    if (pair_dots_) {
+      copy_queries(job_, reinterpret_cast<BFloat16*>(scratch_.q), stride_);
+    } else {
+      load_queries(job_, scratch_.q, stride_);
+    }
     memset(scratch_.sums, 0, sizeof(float) * job_.num_rows * stride_);
     memset(scratch_.totals, 0, sizeof(double) * job_.num_rows * stride_);
 
@@ -42,7 +46,8 @@ class Attention {
     while (more) {
       KeyBlock<T>& next = blocks[1 - current];
       more = source.next(next);
-      attend_block(blocks[current], more ? &next : nullptr);
+      const bool known = more || (job_.upcoming != nullptr && first_block(*job_.params, *job_.upcoming, next));
+      attend_block(blocks[current], known ? &next : nullptr);
       current = 1 - current;
       if (++unflushed == kBlocksPerFlush) {
         flush();
@@ -65,20 +70,24 @@ class Attention {
   void attend_block(const KeyBlock<T>& block, const KeyBlock<T>* next) {
     const T* const* next_keys = next != nullptr ? next->keys : nullptr;
     const T* const* next_values = next != nullptr ? next->values : nullptr;
-    const bool convert = job_.num_rows > kRowsConvertedInPlace && sizeof(T) < sizeof(float);
     int asked = 0;
-    if (convert) {
+    const bool convert = job_.num_rows > kRowsConvertedInPlace && sizeof(T) < sizeof(float);
+    const bool convert_keys = convert && !pair_dots_;
+    if (convert_keys) {
       convert_block(block.keys, next_keys, block.num_keys, scratch_.keys);
+      asked = kBlockKeys;
       const float* const* keys = rows_of(scratch_.keys, block.num_keys);
-      for (int j = 0; j < block.num_keys; j += 4) score_keys(keys + j, converted_dim(), j);
+      for (int j = 0; j < block.num_keys; j += 4) {
+        score_rows(job_.num_rows, scratch_.q, stride_, keys + j, converted_dim(), scratch_.scores + j);
+      }
     } else {
       for (int j = 0; j < block.num_keys; j += 4) {
         asked = ask_for(next_keys, asked, kAskedPerScores);
-        score_keys(block.keys + j, dim_, j);
+        score_keys(block.keys + j, scratch_.scores + j);
       }
     }
 
-    const int per_row = convert ? 0 : (kBlockKeys - asked + job_.num_rows - 1) / job_.num_rows;
+    const int per_row = (kBlockKeys - asked + job_.num_rows - 1) / job_.num_rows;
     for (int r = 0; r < job_.num_rows; ++r) {
       asked = ask_for(next_keys, asked, per_row);
       const VisibleKeys visible = visible_keys(block, r);
@@ -88,9 +97,9 @@ class Attention {
     }
 
     if (convert || block.masked) {
-      const bool finite = convert_block(block.values, next_values, block.num_keys, scratch_.values);
+      convert_block(block.values, next_values, block.num_keys, scratch_.values);
       const float* const* values = rows_of(scratch_.values, block.num_keys);
-      if (block.masked && !finite) {
+      if (block.masked && !values_are_finite(block.num_keys)) {
         add_visible_values(block, values);
       } else {
         value_rows<float>(job_.num_rows, scratch_.scores, values, nullptr, block.num_keys, converted_dim(), factors_,
@@ -109,9 +118,14 @@ class Attention {
     return end;
   }
 
-  template <class K>
-  void score_keys(const K* const* keys, HeadDim dim, int first) {
-    score_rows(job_.num_rows, scratch_.q, stride_, keys, dim, scratch_.scores + first);
+  // Dot products of all rows with four keys as they lie in memory.
+  void score_keys(const T* const* keys, float* scores) const {
+    if constexpr (kPairDots && std::is_same<T, BFloat16>::value) {
+      if (pair_dots_) {
+        return score_rows(job_.num_rows, reinterpret_cast<const BFloat16*>(scratch_.q), stride_, keys, dim_, scores);
+      }
+    }
+    score_rows(job_.num_rows, scratch_.q, stride_, keys, dim_, scores);
   }
 
   // A masked value may be anything, and 0 * NaN is NaN: where there is such a value, each row reads only what it sees.
@@ -129,12 +143,19 @@ class Attention {
     return mask_.visible(job_.rows[row].position, block.position, block.num_keys);
   }
 
-  // Returns whether all elements are finite.
-  bool convert_block(const T* const* source, const T* const* ahead, int num_keys, float* target) {
-    Vec probe = zero();
+  void convert_block(const T* const* source, const T* const* ahead, int num_keys, float* target) const {
     for (int j = 0; j < num_keys; ++j) {
       if (ahead != nullptr) prefetch(ahead[j], head_dim_);
-      convert_row(source[j], dim_, target + j * stride_, probe);
+      convert_row(source[j], dim_, target + j * stride_);
+    }
+  }
+
+  // x * 0 is 0 for finite x alone.
+  bool values_are_finite(int num_keys) const {
+    Vec probe = zero();
+    for (int j = 0; j < num_keys; ++j) {
+      const float* row = scratch_.values + j * stride_;
+      for (int c = 0; c < converted_dim().chunks; ++c) probe = fma(load(row + c * kWidth), zero(), probe);
     }
     return reduce_add(probe) == 0.0f;
   }
@@ -186,6 +207,8 @@ class Attention {
   const int stride_;
   const HeadDim dim_;
   const Mask mask_;
+  // Queries are kept as bfloat16, and logits computed by dot_pairs.
+  const bool pair_dots_;
   RowState states_[kMaxRows];
   float factors_[kMaxRows];
   const float* converted_rows_[kBlockKeys];

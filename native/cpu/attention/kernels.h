@@ -25,23 +25,30 @@ struct RowRef {
   int32_t position;
 };
 
+// Keys of one KV head of one sequence.
+struct KeyRange {
+  int kv_head;
+  int page_start;
+  int kv_start;
+  int kv_end;
+};
+
 // At most kMaxRows rows of one KV head against ranges of one KV sequence.
 struct AttendJob {
   const AttentionParams* params;
   const RowRef* rows;
   int num_rows;
-  int kv_head;
-  int page_start;
-  // Position of key 0 of the sequence.
-  int position_offset;
-  // Tokens [kv_start, kv_end) of the sequence, restricted to `num_segments` sub-ranges (WB_SEGMENT_STRIDE words
-  // each); a segment's `masked` says whether the mask applies.
-  int kv_start;
-  int kv_end;
+  // Restricted to `num_segments` sub-ranges (WB_SEGMENT_STRIDE words each, tokens of the sequence); a segment's
+  // `masked` says whether the mask applies.
+  KeyRange range;
   const int32_t* segments;
   int num_segments;
+  // Position of key 0 of the sequence.
+  int position_offset;
   // Incremented for each page index that is out of range.
   int32_t* status;
+  // What the same thread will attend to next, to be fetched ahead; null if unknown.
+  const KeyRange* upcoming;
   // First row of the partial state to write, or -1: write o and lse.
   int partial_slot;
 };
@@ -67,6 +74,7 @@ extern const AttentionKernels portable_kernels;
 #if defined(__x86_64__)
 extern const AttentionKernels avx2_kernels;
 extern const AttentionKernels avx512_kernels;
+extern const AttentionKernels avx512_bf16_kernels;
 #endif
 
 // The kernels for instruction_set().

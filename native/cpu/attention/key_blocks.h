@@ -90,8 +90,9 @@ class KeyBlocks {
   void open_segment() {
     if (segment_ >= job_.num_segments) return;
     const int32_t* words = job_.segments + segment_ * WB_SEGMENT_STRIDE;
-    key_ = words[SEGMENT_KV_START] > job_.kv_start ? words[SEGMENT_KV_START] : job_.kv_start;
-    segment_end_ = words[SEGMENT_KV_END] < job_.kv_end ? words[SEGMENT_KV_END] : job_.kv_end;
+    const KeyRange& range = job_.range;
+    key_ = words[SEGMENT_KV_START] > range.kv_start ? words[SEGMENT_KV_START] : range.kv_start;
+    segment_end_ = words[SEGMENT_KV_END] < range.kv_end ? words[SEGMENT_KV_END] : range.kv_end;
   }
 
   // Collects keys up to kBlockKeys, the end of the segment or a bad page. False if there is none before that.
@@ -102,21 +103,22 @@ class KeyBlocks {
     while (n < kBlockKeys && key_ < segment_end_) {
       const int page_of_sequence = key_ / page_size;
       const int slot = key_ - page_of_sequence * page_size;
-      const int64_t entry = static_cast<int64_t>(job_.page_start) + page_of_sequence;
+      const int64_t entry = static_cast<int64_t>(job_.range.page_start) + page_of_sequence;
       const int32_t* indices = static_cast<const int32_t*>(params_.kv_indices);
-      const int64_t page = indices != nullptr ? indices[entry] : entry;
+      const bool listed = indices == nullptr || (entry >= 0 && entry < params_.num_kv_indices);
+      const int64_t page = !listed ? -1 : indices != nullptr ? indices[entry] : entry;
       int count = page_size - slot;
       if (count > segment_end_ - key_) count = segment_end_ - key_;
       if (page < 0 || page >= params_.num_pages) {
         // The page is left for the next call if keys were collected, so that a block has consecutive positions.
         if (n > 0) break;
-        __atomic_fetch_add(job_.status, 1, __ATOMIC_RELAXED);
+        if (job_.status != nullptr) __atomic_fetch_add(job_.status, 1, __ATOMIC_RELAXED);
         key_ += count;
         return false;
       }
       if (count > kBlockKeys - n) count = kBlockKeys - n;
       const int64_t start = page * params_.kv_stride_page + slot * params_.kv_stride_token +
-                            job_.kv_head * params_.kv_stride_head;
+                            job_.range.kv_head * params_.kv_stride_head;
       const T* key = static_cast<const T*>(params_.k) + start;
       const T* value = static_cast<const T*>(params_.v) + start;
       for (int i = 0; i < count; ++i) {
@@ -141,5 +143,18 @@ class KeyBlocks {
   int key_ = 0;
   int segment_end_ = 0;
 };
+
+// The first keys of a range, only to be fetched ahead: masks don't apply and bad pages aren't counted.
+template <class T>
+static bool first_block(const AttentionParams& params, const KeyRange& range, KeyBlock<T>& block) {
+  const int32_t whole[WB_SEGMENT_STRIDE] = {range.kv_start, range.kv_end, 0, 0};
+  AttendJob job{};
+  job.params = &params;
+  job.range = range;
+  job.segments = whole;
+  job.num_segments = 1;
+  const Mask mask(params, nullptr, 0);
+  return KeyBlocks<T>(job, mask).next(block);
+}
 
 }  // namespace warpbook::cpu::WB_ISA

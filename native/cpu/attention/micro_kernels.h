@@ -50,8 +50,39 @@ static void score_tile(const float* q, int q_stride, const T* const* keys, HeadD
   store_dots<R>(acc, scores, kBlockKeys);
 }
 
-template <class T>
-static void score_rows(int rows, const float* q, int q_stride, const T* const* keys, HeadDim dim, float* scores) {
+#if defined(__AVX512BF16__)
+// The same from bfloat16 queries and keys as they are, two elements at a time. Their products are exact in float32.
+template <int R>
+static void score_tile(const BFloat16* q, int q_stride, const BFloat16* const* keys, HeadDim dim, float* scores) {
+  Vec acc[R][4];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) acc[r][j] = zero();
+  }
+  const auto step = [&](int d, int count) __attribute__((always_inline)) {
+    Pairs key[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) key[j] = count < kPairElements ? load_pairs(keys[j] + d, count) : load_pairs(keys[j] + d);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const BFloat16* source = q + r * q_stride + d;
+      const Pairs row = count < kPairElements ? load_pairs(source, count) : load_pairs(source);
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) acc[r][j] = dot_pairs(key[j], row, acc[r][j]);
+    }
+  };
+  const int head_dim = dim.chunks * kWidth + (dim.half ? 8 : 0);
+  int d = 0;
+  for (; d + kPairElements <= head_dim; d += kPairElements) step(d, kPairElements);
+  if (d < head_dim) step(d, head_dim - d);
+  store_dots<R>(acc, scores, kBlockKeys);
+}
+#endif
+
+// Q: float with any T, or BFloat16 with keys of BFloat16 where kPairDots.
+template <class Q, class T>
+static void score_rows(int rows, const Q* q, int q_stride, const T* const* keys, HeadDim dim, float* scores) {
   for (; rows >= kScoreRows; rows -= kScoreRows) {
     score_tile<kScoreRows>(q, q_stride, keys, dim, scores);
     q += kScoreRows * q_stride;

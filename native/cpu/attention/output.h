@@ -29,6 +29,16 @@ static void load_queries(const AttendJob& job, float* q, int stride) {
   }
 }
 
+// bfloat16 queries as they are, for dot_pairs.
+static void copy_queries(const AttendJob& job, BFloat16* q, int stride) {
+  const AttentionParams& params = *job.params;
+  for (int r = 0; r < job.num_rows; ++r) {
+    const BFloat16* source = static_cast<const BFloat16*>(params.q) + job.rows[r].token * params.q_stride_token +
+                             job.rows[r].head * params.q_stride_head;
+    memcpy(q + r * stride, source, sizeof(BFloat16) * params.head_dim);
+  }
+}
+
 template <class T>
 static void write_output_as(const AttentionParams& params, RowRef ref, const float* row) {
   T* target = static_cast<T*>(params.o) + ref.token * params.o_stride_token + ref.head * params.o_stride_head;

@@ -74,7 +74,10 @@ class AttentionLaunch {
 
   void drain_range(int cta, int worker) {
     const int32_t* indptr = view_.cta_indptr();
-    for (int tile = indptr[cta]; tile < indptr[cta + 1]; ++tile) run_tile(tile, {cta, worker});
+    const int end = indptr[cta + 1];
+    for (int tile = indptr[cta]; tile < end; ++tile) {
+      run_tile(tile, tile + 1 < end ? tile + 1 : -1, {cta, worker});
+    }
   }
 
   void drain_queue(uint32_t* head, int cta, int worker) {
@@ -82,28 +85,31 @@ class AttentionLaunch {
     for (;;) {
       const uint32_t tile = __atomic_fetch_add(head, 1u, __ATOMIC_RELAXED);
       if (tile >= num_tiles) return;
-      run_tile(static_cast<int>(tile), {cta, worker});
+      run_tile(static_cast<int>(tile), -1, {cta, worker});
     }
   }
 
-  void run_tile(int index, Place place) {
+  // `following`: the tile that this CTA will run next, or -1 if that is not known.
+  void run_tile(int index, int following, Place place) {
     const int64_t start = params_.trace != nullptr ? now_ns() : 0;
     const int32_t* tile = view_.tile(index);
-    attend_tile(tile);
+    attend_tile(tile, following < 0 ? nullptr : view_.tile(following));
     if (params_.trace != nullptr) trace(index, index, TRACE_PHASE_TILE, place, start);
 
     if (tile[TILE_PARTIAL_SLOT] < 0) return;
     for (int i = 0; i < tile[TILE_MERGE_GROUP_COUNT]; ++i) arrive(tile[TILE_MERGE_GROUP] + i, place);
   }
 
-  void attend_tile(const int32_t* tile) {
+  static KeyRange key_range(const int32_t* tile) {
+    return {tile[TILE_KV_HEAD], tile[TILE_PAGE_START], tile[TILE_KV_START], tile[TILE_KV_END]};
+  }
+
+  void attend_tile(const int32_t* tile, const int32_t* following) {
     AttendJob job{};
     job.params = &params_;
-    job.kv_head = tile[TILE_KV_HEAD];
-    job.page_start = tile[TILE_PAGE_START];
+    job.range = key_range(tile);
     job.position_offset = view_.kv_sequence(tile[TILE_KV_SEQ])[KV_SEQUENCE_POSITION_OFFSET];
-    job.kv_start = tile[TILE_KV_START];
-    job.kv_end = tile[TILE_KV_END];
+    const KeyRange upcoming = following != nullptr ? key_range(following) : KeyRange{};
     job.status = view_.status();
     const int32_t whole[WB_SEGMENT_STRIDE] = {
         tile[TILE_KV_START], tile[TILE_KV_END], (tile[TILE_FLAGS] & TILE_FLAG_NEEDS_MASK) != 0, 0};
@@ -118,6 +124,8 @@ class AttentionLaunch {
       job.num_rows = resolve_rows(tile[TILE_ROW_START], first, tile[TILE_ROW_COUNT], tile[TILE_FLAGS], tile[TILE_KV_HEAD],
                                   tile[TILE_QO_POSITION_BASE], rows);
       job.partial_slot = tile[TILE_PARTIAL_SLOT] < 0 ? -1 : tile[TILE_PARTIAL_SLOT] + first;
+      const bool last = first + job.num_rows == tile[TILE_ROW_COUNT];
+      job.upcoming = !last ? &job.range : following != nullptr ? &upcoming : nullptr;
       kernels_.attend(job, scratch);
     }
   }

@@ -12,6 +12,7 @@
 //   scale_by_power(x, n)              x * 2^n for integral n in [-126, 0]
 //   select_less(a, b, x, y)           a < b ? x : y
 //   reduce_max, reduce_add            over the lanes
+//   kPairDots                         whether dot_pairs exists: bfloat16 pairs multiplied and summed in float32
 //   store_dots<R>(acc, out, stride)   out[r * stride + j] = sum of the lanes of acc[r][j], j < 4; a row's sum does
 //                                     not depend on R
 //
@@ -19,7 +20,7 @@
 #pragma once
 
 #ifndef WB_ISA
-#error "define WB_ISA (avx512, avx2 or portable) before including the vectorised sources"
+#error "define WB_ISA (avx512_bf16, avx512, avx2 or portable) before including the vectorised sources"
 #endif
 
 #include <cstdint>

@@ -9,6 +9,7 @@ using Vec = __m256;
 constexpr int kWidth = 8;
 constexpr int kScoreRows = 2;
 constexpr int kValueChunks = 2;
+constexpr bool kPairDots = false;
 
 WB_INLINE Vec zero() { return _mm256_setzero_ps(); }
 WB_INLINE Vec broadcast(float x) { return _mm256_set1_ps(x); }

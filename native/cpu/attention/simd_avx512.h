@@ -1,4 +1,4 @@
-// AVX-512 (F, BW, VL, DQ): 16 lanes, 32 registers. See simd.h for the contract.
+// AVX-512 (F, BW, VL, DQ, and BF16 where compiled for it): 16 lanes, 32 registers. See simd.h for the contract.
 #pragma once
 
 #include "cpu/attention/simd_x86.h"
@@ -55,6 +55,22 @@ WB_INLINE Vec select_less(Vec a, Vec b, Vec x, Vec y) {
 }
 WB_INLINE float reduce_max(Vec x) { return _mm512_reduce_max_ps(x); }
 WB_INLINE float reduce_add(Vec x) { return _mm512_reduce_add_ps(x); }
+
+#if defined(__AVX512BF16__)
+constexpr bool kPairDots = true;
+constexpr int kPairElements = 32;
+using Pairs = __m512bh;
+
+WB_INLINE Pairs load_pairs(const BFloat16* p) { return reinterpret_cast<Pairs>(_mm512_loadu_si512(p)); }
+// The first `count` < 32 elements; the others are 0 and their memory is not read.
+WB_INLINE Pairs load_pairs(const BFloat16* p, int count) {
+  return reinterpret_cast<Pairs>(_mm512_maskz_loadu_epi16((1u << count) - 1, p));
+}
+// Lane i of c, plus elements 2i and 2i + 1 of a and b multiplied and summed.
+WB_INLINE Vec dot_pairs(Pairs a, Pairs b, Vec c) { return _mm512_dpbf16_ps(c, a, b); }
+#else
+constexpr bool kPairDots = false;
+#endif
 
 // Sums four vectors within each 128-bit quarter: quarter i holds [a, b, c, d] summed over quarter i.
 WB_INLINE Vec add_quarters(Vec a, Vec b, Vec c, Vec d) {

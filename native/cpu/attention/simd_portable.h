@@ -12,6 +12,7 @@ typedef uint8_t ByteVec __attribute__((vector_size(4)));
 constexpr int kWidth = 4;
 constexpr int kScoreRows = 2;
 constexpr int kValueChunks = 2;
+constexpr bool kPairDots = false;
 
 WB_INLINE Vec zero() { return Vec{0, 0, 0, 0}; }
 WB_INLINE Vec broadcast(float x) { return Vec{x, x, x, x}; }

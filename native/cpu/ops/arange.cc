@@ -29,7 +29,9 @@ void run(const Launch& launch, const void* raw) {
       if (floats) {
         const double start = double_of(params.start), step = double_of(params.step);
         float values[kMaxRun];
-        for (int64_t i = 0; i < count; ++i) values[i] = static_cast<float>(start + static_cast<double>(begin + i) * step);
+        for (int64_t i = 0; i < count; ++i) {
+          values[i] = static_cast<float>(start + static_cast<double>(begin + i) * step);
+        }
         store_floats(params.dtype, values, count, target, 1);
       } else {
         int64_t values[kMaxRun];

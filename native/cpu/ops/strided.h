@@ -24,8 +24,8 @@ inline Dims dims_at(const void* params, size_t offset) {
 // the element offset of the run's first element in operand k, whose strides are strides[k]. No run is longer than
 // max_run or crosses the end of a row.
 template <size_t kOperands, class Body>
-void for_each_run(int num_dims, const Dims& sizes, const std::array<Dims, kOperands>& strides, int64_t begin, int64_t end,
-                  int64_t max_run, const Body& body) {
+void for_each_run(int num_dims, const Dims& sizes, const std::array<Dims, kOperands>& strides, int64_t begin,
+                  int64_t end, int64_t max_run, const Body& body) {
   Dims index{};
   int64_t rest = begin;
   for (int d = num_dims - 1; d >= 0; --d) {

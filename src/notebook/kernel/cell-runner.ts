@@ -59,14 +59,15 @@ export class CellRunner {
   /** Told once, in the first cell. */
   private preludeProblem: string | undefined;
 
-  /** @param root the notebook's folder, where relative imports start */
-  constructor(root: string) {
+  /** Files and imports are looked for in the process's folder, where a front end puts it: beside the notebook. */
+  constructor() {
+    const root = process.cwd();
     // Library frames between a failure and the cell that caused it shouldn't hide the cell.
     Error.stackTraceLimit = Math.max(Error.stackTraceLimit, 50);
     this.modules = new CellModules(root);
     this.modules.install();
     let prelude: Prelude | undefined;
-    this.compiler = new CellCompiler(root, (ts) => {
+    this.compiler = new CellCompiler((ts) => {
       prelude = makePrelude(ts);
       return prelude.declarations;
     });

@@ -37,13 +37,14 @@ export class CellCompiler {
   private prepared: ConvertResult | undefined;
 
   /**
-   * @param root folder that relative imports start from: the notebook's
+   * Relative imports start from the process's folder, which tslab takes for its root: the notebook's.
+   *
    * @param declarations makes what the first cell will find declared; so the first program has read its files already
    */
-  constructor(root: string, declarations: (ts: TypeScriptApi) => string) {
+  constructor(declarations: (ts: TypeScriptApi) => string) {
     let starting = true;
     this.tslab = loadTslab({
-      compilerOptions: (options) => this.compilerOptions(options, root),
+      compilerOptions: cellOptions,
       system: (system, ts) => {
         quietSystem(system);
         const first = declarations(ts);
@@ -141,23 +142,23 @@ export class CellCompiler {
       return { ...result, outputText };
     };
   }
+}
 
-  private compilerOptions(options: TypeScript.CompilerOptions, root: string): TypeScript.CompilerOptions {
-    const nodeTypes = dirname(dirname(require.resolve('@types/node/package.json')));
-    return {
-      ...options,
-      // Bundler: packages with an `exports` map only are found too.
-      moduleResolution: 100 satisfies TypeScript.ModuleResolutionKind.Bundler,
-      lib: ['lib.es2023.d.ts'],
-      // The user's own @types/node first; no other ambient package slows the start.
-      types: ['node'],
-      typeRoots: [join(root, 'node_modules', '@types'), nodeTypes],
-      strict: true,
-      noImplicitAny: false,
-      useUnknownInCatchVariables: false,
-      inlineSourceMap: true,
-    };
-  }
+function cellOptions(options: TypeScript.CompilerOptions): TypeScript.CompilerOptions {
+  const nodeTypes = dirname(dirname(require.resolve('@types/node/package.json')));
+  return {
+    ...options,
+    // Bundler: packages with an `exports` map only are found too.
+    moduleResolution: 100 satisfies TypeScript.ModuleResolutionKind.Bundler,
+    lib: ['lib.es2023.d.ts'],
+    // The user's own @types/node first; no other ambient package slows the start.
+    types: ['node'],
+    typeRoots: [...(options.typeRoots ?? []), nodeTypes],
+    strict: true,
+    noImplicitAny: false,
+    useUnknownInCatchVariables: false,
+    inlineSourceMap: true,
+  };
 }
 
 /** Positions of a running script to those in the cell's text. */

@@ -47,7 +47,7 @@ async function main(): Promise<void> {
 }
 
 async function startRunner(): Promise<CellRunner> {
-  const runner = new CellRunner(process.cwd());
+  const runner = new CellRunner();
   runner.capture();
   await runner.preload();
   takeQuietBaseline();

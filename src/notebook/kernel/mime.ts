@@ -12,6 +12,7 @@ export const DISPLAY_TIMEOUT_MS = 20_000;
 /** The bundle of `value`, ready for JSON. Never rejects; an empty bundle means that nothing is to be shown. */
 export async function bundleOf(value: unknown, timeoutMs: number = DISPLAY_TIMEOUT_MS): Promise<MimeBundle> {
   if (typeof value === 'string') return { 'text/plain': value };
+  if (isPrimitive(value)) return { 'text/plain': plainText(value) };
   try {
     const render = (): unknown => {
       const own = (value as { [jupyterDisplay]?: unknown })[jupyterDisplay];
@@ -28,7 +29,7 @@ export async function bundleOf(value: unknown, timeoutMs: number = DISPLAY_TIMEO
 
 /** The value as text, whatever its inspection does. */
 export function plainText(value: unknown): string {
-  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return inspect(value);
+  if (isPrimitive(value)) return inspect(value);
   for (const options of [{ depth: 4 }, { depth: 1, customInspect: false }]) {
     try {
       return boundedCall(() => inspect(value, { ...options, colors: false }), DISPLAY_TIMEOUT_MS);
@@ -37,6 +38,10 @@ export function plainText(value: unknown): string {
     }
   }
   return `a ${typeof value} that can't be inspected`;
+}
+
+function isPrimitive(value: unknown): boolean {
+  return (typeof value !== 'object' && typeof value !== 'function') || value === null;
 }
 
 const SLOT: unique symbol = Symbol.for('warpbook.boundedCall') as never;

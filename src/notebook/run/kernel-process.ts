@@ -45,7 +45,8 @@ export class KernelProcess {
     writeFileSync(this.file, JSON.stringify(info), { mode: 0o600 });
     this.child = spawn(process.execPath, [kernelMain, '--connection-file', this.file], {
       cwd: options.cwd,
-      env: { ...process.env, ...options.env },
+      // A Jupyter that this runs under is no owner of this kernel.
+      env: { ...process.env, JPY_PARENT_PID: undefined, ...options.env },
       // Pipes, not this process's own streams: an orphan must not hold a terminal or a CI job open.
       stdio: ['ignore', 'pipe', 'pipe'],
     });

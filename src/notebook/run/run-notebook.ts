@@ -112,6 +112,9 @@ class NotebookRun {
           connected.fail(new WarpbookError('KERNEL_DIED', `the kernel's process ${exitText(exit)}`));
       });
       await this.within(this.deadline, connected.handshake());
+      // The kernel answers while it still loads packages; a cell's limit is for the cell alone.
+      const nothing = { code: '', silent: true, store_history: false, allow_stdin: false };
+      await this.within(this.deadline, connected.request('shell', 'execute_request', nothing));
       this.startMs = performance.now() - this.start;
       this.options.onEvent?.({ type: 'kernel-started', numCells: this.codeCells.length, startMs: this.startMs });
       await this.runCells(kernel, connected);

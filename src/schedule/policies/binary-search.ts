@@ -10,6 +10,7 @@ import { ceilDiv } from '../../units';
 import { ScheduleBuilder } from '../builder';
 import { type Machine, numCtaSlots } from '../machine';
 import type { AttentionProblem } from '../problem';
+import { forEachQueryTile, type QueryTile } from '../query-tiles';
 import type { Schedule } from '../schedule';
 
 /** Chunks below this many tokens aren't worth their merge. */
@@ -50,13 +51,13 @@ interface Ranges {
 
 /** KV ranges of the query tiles of one KV head; every head has the same. */
 function queryTileRanges(problem: AttentionProblem, machine: Machine): Ranges {
-  const oneHead = { ...problem, numKvHeads: 1, numQoHeads: problem.groupSize };
   const starts: number[] = [];
   const ends: number[] = [];
-  new ScheduleBuilder('count', oneHead, machine).forEachQueryTile((tile) => {
+  const collect = (tile: QueryTile): void => {
     starts.push(tile.kvStart);
     ends.push(tile.kvEnd);
-  });
+  };
+  forEachQueryTile(problem, machine.tileClasses[0].queryRows, collect, 1);
   return { starts, ends };
 }
 

@@ -8,7 +8,7 @@ import type { KvDType } from '../../../src/attention/variant';
 import { type Device, openDevice } from '../../../src/device/device';
 import { policies } from '../../../src/schedule/policies/known';
 import type { Policy } from '../../../src/schedule/schedule';
-import { type AttentionCase, LSE_TOLERANCE, TOLERANCE, lseError, outputError, runCase } from '../../support/attention';
+import { type AttentionCase, LSE_TOLERANCE, lseError, outputError, runCase, TOLERANCE } from '../../support/attention';
 
 const NUM_PROBLEMS = Number(process.env.WARPBOOK_PROBLEMS ?? 2000);
 const SEED = process.env.WARPBOOK_SEED ? Number(process.env.WARPBOOK_SEED) : undefined;
@@ -34,7 +34,10 @@ const length = fc.oneof(
 /** Ragged, empty, one-token, a last page of one token, each page size, head ratios 1 to 8, every mask, every dtype. */
 const caseArbitrary: fc.Arbitrary<AttentionCase> = fc
   .record({
-    requests: fc.array(fc.record({ kvLen: length, qoLen: fc.oneof(fc.constant(1), fc.integer({ min: 0, max: 9 })) }), { minLength: 1, maxLength: 5 }),
+    requests: fc.array(fc.record({ kvLen: length, qoLen: fc.oneof(fc.constant(1), fc.integer({ min: 0, max: 9 })) }), {
+      minLength: 1,
+      maxLength: 5,
+    }),
     prefill: fc.boolean(),
     pageSize: fc.constantFrom(1, 5, 8, 16, 64),
     layout: fc.constantFrom('NHD' as const, 'HND' as const),
@@ -79,14 +82,30 @@ describe('attention on the CPU device', () => {
   for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
     test(`stays accurate at 100,000 tokens, ${dtype}`, { timeout: 60_000 }, async () => {
       for (const policy of [policies.noSplit, policies.fixedSplitSize(4096)]) {
-        await check({ kvLens: [100_000, 3], numQoHeads: 4, numKvHeads: 1, headDim: 64, dtype, pageSize: 16, policy, seed: 7 });
+        await check({
+          kvLens: [100_000, 3],
+          numQoHeads: 4,
+          numKvHeads: 1,
+          headDim: 64,
+          dtype,
+          pageSize: 16,
+          policy,
+          seed: 7,
+        });
       }
     });
   }
 
   test('gives 0 and −∞ for requests without keys', async () => {
     const outcome = await runCase(device, {
-      kvLens: [0, 0], numQoHeads: 4, numKvHeads: 2, headDim: 64, dtype: 'float32', pageSize: 16, policy: policies.binarySearch, seed: 1,
+      kvLens: [0, 0],
+      numQoHeads: 4,
+      numKvHeads: 2,
+      headDim: 64,
+      dtype: 'float32',
+      pageSize: 16,
+      policy: policies.binarySearch,
+      seed: 1,
     });
     expect(outcome.output.every((x) => x === 0)).toBe(true);
     expect(outcome.lse.every((x) => x === Number.NEGATIVE_INFINITY)).toBe(true);

@@ -65,7 +65,11 @@ describe('PageAllocator', () => {
   });
 
   test('no page is lost or owned twice, whatever the order of calls', () => {
-    const step = fc.record({ kind: fc.constantFrom('allocate', 'grow', 'fork', 'release'), pick: fc.nat(), tokens: fc.nat(60) });
+    const step = fc.record({
+      kind: fc.constantFrom('allocate', 'grow', 'fork', 'release'),
+      pick: fc.nat(),
+      tokens: fc.nat(60),
+    });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), fc.constantFrom(1, 5, 16), (steps, pageSize) => {
         const pages = new PageAllocator(64, pageSize);
@@ -76,7 +80,7 @@ describe('PageAllocator', () => {
             if (kind === 'allocate' || id === undefined) live.push(pages.allocate(tokens));
             else if (kind === 'grow') pages.grow(id, tokens);
             else if (kind === 'fork') live.push(pages.fork(id).id);
-            else live.splice(live.indexOf(id), 1).forEach((gone) => pages.release(gone));
+            else pages.release(live.splice(live.indexOf(id), 1)[0]);
           } catch (error) {
             expect(error).toMatchObject({ code: 'OUT_OF_PAGES' });
           }

@@ -2,10 +2,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { BatchDecode } from '../../../src/attention/batch-decode';
 import { BatchPrefill } from '../../../src/attention/batch-prefill';
-import { PagedKvCache } from '../../../src/attention/paged-kv';
 import { PageTable } from '../../../src/attention/page-table';
+import { PagedKvCache } from '../../../src/attention/paged-kv';
 import { referenceAttention } from '../../../src/attention/reference';
 import { type Device, openDevice } from '../../../src/device/device';
+import { scope } from '../../../src/device/scope';
 import { capture } from '../../../src/graph/capture';
 import { ScheduleBuilder } from '../../../src/schedule/builder';
 import { machines } from '../../../src/schedule/machine';
@@ -35,7 +36,10 @@ const keep = <T extends { dispose(): void }>(resource: T): T => {
 
 function filledCache(numPages: number, dtype: 'float32' | 'bfloat16' = 'float32'): PagedKvCache {
   const cache = keep(new PagedKvCache({ ...heads, device, numPages, dtype }));
-  for (const [pool, seed] of [[cache.k, 1], [cache.v, 2]] as const) {
+  for (const [pool, seed] of [
+    [cache.k, 1],
+    [cache.v, 2],
+  ] as const) {
     const values = normal([...pool.shape], { seed, dtype, device });
     pool.copyFrom(values);
     values.dispose();
@@ -50,7 +54,11 @@ const makeDecode = async (options: object = {}): Promise<BatchDecode> =>
 describe('capture once, replan, replay', () => {
   test('captured at 1,000 tokens, replayed at 100,000: the bits of an eager run', { timeout: 60_000 }, async () => {
     const cache = filledCache(12_600, 'bfloat16');
-    const decode = await makeDecode({ dtype: 'bfloat16', machine: machines.h100, capacity: { maxBatch: 2, maxPages: 12_600 } });
+    const decode = await makeDecode({
+      dtype: 'bfloat16',
+      machine: machines.h100,
+      capacity: { maxBatch: 2, maxPages: 12_600 },
+    });
     const q = queries(2, 'bfloat16');
     const out = keep(full([2, heads.numQoHeads, heads.headDim], Number.NaN, { dtype: 'bfloat16', device }));
     const lse = keep(full([2, heads.numQoHeads], Number.NaN, { device }));
@@ -77,7 +85,13 @@ describe('capture once, replan, replay', () => {
       const cache = new PagedKvCache({ ...heads, device: own, numPages: 200, dtype: 'float32' });
       cache.k.copyFrom(normal([...cache.k.shape], { seed: 1, device: own }));
       cache.v.copyFrom(normal([...cache.v.shape], { seed: 2, device: own }));
-      const decode = await BatchDecode.create({ ...heads, device: own, dtype: 'float32', machine: machines.h100, capacity: { maxBatch: 2 } });
+      const decode = await BatchDecode.create({
+        ...heads,
+        device: own,
+        dtype: 'float32',
+        machine: machines.h100,
+        capacity: { maxBatch: 2 },
+      });
       decode.plan(cache.pageTable([cache.allocate(2900), cache.allocate(70)]));
       const { output } = decode.run(normal([2, heads.numQoHeads, heads.headDim], { seed: 3, device: own }), cache);
       results.push((await output.raw()) as Uint8Array);
@@ -88,14 +102,28 @@ describe('capture once, replan, replay', () => {
   });
 
   test('ragged prefill agrees with the reference', async () => {
-    const prefill = keep(await BatchPrefill.create({ ...heads, device, dtype: 'float32', kv: 'ragged', capacity: { maxBatch: 3, maxQoTokens: 200 } }));
+    const prefill = keep(
+      await BatchPrefill.create({
+        ...heads,
+        device,
+        dtype: 'float32',
+        kv: 'ragged',
+        capacity: { maxBatch: 3, maxQoTokens: 200 },
+      }),
+    );
     const [k, v] = [1, 2].map((seed) => keep(normal([160, heads.numKvHeads, heads.headDim], { seed, device })));
     const q = queries(120);
     prefill.plan([100, 0, 20], [100, 0, 60]);
     const { output } = prefill.run(q, { k, v });
     keep(output);
     const want = referenceAttention(
-      { q: (await q.data()) as Float32Array, k: (await k.data()) as Float32Array, v: (await v.data()) as Float32Array, qoIndptr: [0, 100, 100, 120], kvIndptr: [0, 100, 100, 160] },
+      {
+        q: (await q.data()) as Float32Array,
+        k: (await k.data()) as Float32Array,
+        v: (await v.data()) as Float32Array,
+        qoIndptr: [0, 100, 100, 120],
+        kvIndptr: [0, 100, 100, 160],
+      },
       prefill.variant,
     );
     const got = (await output.data()) as Float32Array;
@@ -165,7 +193,9 @@ describe('staging', () => {
     );
   });
 
-  test('10,000 alloc, free, plan and replay cycles end with the bytes they began with', { timeout: 120_000 }, async () => {
+  test('10,000 alloc, free, plan and replay cycles end with the bytes they began with', {
+    timeout: 120_000,
+  }, async () => {
     // A device of its own: what other tests leave to the collector must not be counted here.
     const own = await openDevice('cpu');
     const cache = new PagedKvCache({ ...heads, device: own, numPages: 64, dtype: 'float32' });
@@ -181,7 +211,8 @@ describe('staging', () => {
       const request = cache.allocate(1 + ((i * 37) % 200));
       try {
         decode.plan(cache.pageTable([request]));
-      } catch {
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'PLAN_QUEUE_FULL' });
         await decode.currentPlan?.ready();
         decode.plan(cache.pageTable([request]));
       }
@@ -198,7 +229,8 @@ describe('staging', () => {
 });
 
 describe('bad input gets a clear error, and the wrapper goes on', () => {
-  const invalid = (code: string, message: string | RegExp) => expect.objectContaining({ code, message: expect.stringMatching(message) });
+  const invalid = (code: string, message: string | RegExp) =>
+    expect.objectContaining({ code, message: expect.stringMatching(message) });
   const caught = (fn: () => unknown): unknown => {
     try {
       fn();
@@ -214,14 +246,29 @@ describe('bad input gets a clear error, and the wrapper goes on', () => {
     const q = queries(2);
     const table = cache.pageTable([cache.allocate(20), cache.allocate(3)]);
     expect(caught(() => decode.run(q, cache))).toEqual(invalid('INVALID_ARGUMENT', 'BatchDecode.run before plan'));
-    expect(caught(() => decode.plan([5, 5]))).toEqual(invalid('INVALID_PAGE_TABLE', 'lengths alone, but no page table was planned before'));
+    expect(caught(() => decode.plan([5, 5]))).toEqual(
+      invalid('INVALID_PAGE_TABLE', 'lengths alone, but no page table was planned before'),
+    );
     decode.plan(table);
     const good = decode.currentPlan;
 
-    expect(caught(() => decode.plan([33, 3]))).toEqual(invalid('INVALID_PAGE_TABLE', 'Request 0 has 33 tokens, which need 3 pages of 16; its page table has 2'));
-    expect(caught(() => decode.plan(cache.pageTable([cache.allocate(200)])))).toEqual(invalid('CAPACITY_EXCEEDED', /maxPages = 13, BatchDecode was made for 8; raise the option capacity.maxPages/));
-    expect(caught(() => decode.plan(table, { policy: policies.fixedSplitSize(1) }))).toEqual(invalid('CAPACITY_EXCEEDED', /needs maxTiles = 46, the workspace was made for 40; raise the option capacity.maxTiles/));
-    expect(caught(() => decode.plan(new PageTable({ pagedKvIndptr: [0, 1], pagedKvIndices: [0], kvLens: [3], pageSize: 8 })))).toEqual(invalid('INVALID_PAGE_TABLE', 'pages of 8 tokens; the wrapper was made for 16'));
+    expect(caught(() => decode.plan([33, 3]))).toEqual(
+      invalid('INVALID_PAGE_TABLE', 'Request 0 has 33 tokens, which need 3 pages of 16; its page table has 2'),
+    );
+    expect(caught(() => decode.plan(cache.pageTable([cache.allocate(200)])))).toEqual(
+      invalid('CAPACITY_EXCEEDED', /maxPages = 13, BatchDecode was made for 8; raise the option capacity.maxPages/),
+    );
+    expect(caught(() => decode.plan(table, { policy: policies.fixedSplitSize(1) }))).toEqual(
+      invalid(
+        'CAPACITY_EXCEEDED',
+        /needs maxTiles = 46, the workspace was made for 40; raise the option capacity.maxTiles/,
+      ),
+    );
+    expect(
+      caught(() =>
+        decode.plan(new PageTable({ pagedKvIndptr: [0, 1], pagedKvIndices: [0], kvLens: [3], pageSize: 8 })),
+      ),
+    ).toEqual(invalid('INVALID_PAGE_TABLE', 'pages of 8 tokens; the wrapper was made for 16'));
     const overlapping: Policy = (problem, machine) => {
       const builder = new ScheduleBuilder('overlapping', problem, machine);
       builder.forEachQueryTile((tile) => builder.split(tile, [tile.kvEnd - 1]));
@@ -230,18 +277,30 @@ describe('bad input gets a clear error, and the wrapper goes on', () => {
       schedule.tiles[6] = 20;
       return schedule;
     };
-    expect(caught(() => decode.plan(table, { policy: overlapping }))).toEqual(invalid('INVALID_SCHEDULE', /request \d, KV head \d: KV range \[\d+, \d+\) is covered twice/));
+    expect(caught(() => decode.plan(table, { policy: overlapping }))).toEqual(
+      invalid('INVALID_SCHEDULE', /request \d, KV head \d: KV range \[\d+, \d+\) is covered twice/),
+    );
     expect(decode.currentPlan).toBe(good);
 
     const wrongHeads = keep(zeros([2, 3, heads.headDim], { device }));
     expect(caught(() => decode.run(wrongHeads, cache))).toEqual(invalid('SHAPE_MISMATCH', 'q has shape'));
-    expect(caught(() => decode.run(queries(1), cache))).toEqual(invalid('SHAPE_MISMATCH', 'q has 1 query tokens; the plan has 2'));
-    expect(caught(() => decode.run(queries(2, 'bfloat16'), cache))).toEqual(invalid('DTYPE_MISMATCH', 'q is bfloat16; BatchDecode was made for float32'));
-    expect(caught(() => decode.run(q, filledCache(32, 'bfloat16')))).toEqual(invalid('DTYPE_MISMATCH', 'keys are bfloat16 and values bfloat16'));
+    expect(caught(() => decode.run(queries(1), cache))).toEqual(
+      invalid('SHAPE_MISMATCH', 'q has 1 query tokens; the plan has 2'),
+    );
+    expect(caught(() => decode.run(queries(2, 'bfloat16'), cache))).toEqual(
+      invalid('DTYPE_MISMATCH', 'q is bfloat16; BatchDecode was made for float32'),
+    );
+    expect(caught(() => decode.run(q, filledCache(32, 'bfloat16')))).toEqual(
+      invalid('DTYPE_MISMATCH', 'keys are bfloat16 and values bfloat16'),
+    );
     const otherHeads = keep(new PagedKvCache({ device, numPages: 32, numKvHeads: 4, headDim: 64, dtype: 'float32' }));
-    expect(caught(() => decode.run(q, otherHeads))).toEqual(invalid('SHAPE_MISMATCH', 'The cache has 4 KV heads of 64; the wrapper was made for 2 of 64'));
+    expect(caught(() => decode.run(q, otherHeads))).toEqual(
+      invalid('SHAPE_MISMATCH', 'The cache has 4 KV heads of 64; the wrapper was made for 2 of 64'),
+    );
     const small = filledCache(2);
-    expect(caught(() => decode.run(q, small))).toEqual(invalid('INVALID_PAGE_TABLE', /names page \d+, the cache has 2 pages/));
+    expect(caught(() => decode.run(q, small))).toEqual(
+      invalid('INVALID_PAGE_TABLE', /names page \d+, the cache has 2 pages/),
+    );
 
     const elsewhere = await openDevice('cpu', { name: 'another' });
     const foreign = zeros([2, heads.numQoHeads, heads.headDim], { device: elsewhere });
@@ -263,7 +322,10 @@ describe('bad input gets a clear error, and the wrapper goes on', () => {
     const table = cache.pageTable([cache.allocate(20)]);
     decode.plan(table);
     expect(caught(() => capture(device, () => void decode.run(q, cache)))).toEqual(
-      invalid('CAPTURE_FORBIDDEN', 'would allocate its outputs during a capture; make them before and pass \\{ out, lse \\}'),
+      invalid(
+        'CAPTURE_FORBIDDEN',
+        'would allocate its outputs during a capture; make them before and pass \\{ out, lse \\}',
+      ),
     );
     expect(caught(() => capture(device, () => void decode.plan(table)))).toEqual(invalid('CAPTURE_FORBIDDEN', ''));
     decode.plan(table);
@@ -273,19 +335,52 @@ describe('bad input gets a clear error, and the wrapper goes on', () => {
   });
 
   test('of a wrapper', async () => {
-    await expect(makeDecode({ numQoHeads: 5 })).rejects.toEqual(invalid('SHAPE_MISMATCH', 'numQoHeads 5 is not a multiple of numKvHeads 2'));
-    await expect(makeDecode({ headDim: 60 })).rejects.toEqual(invalid('INVALID_ARGUMENT', 'headDim is 60; wanted a multiple of 8'));
+    await expect(makeDecode({ numQoHeads: 5 })).rejects.toEqual(
+      invalid('SHAPE_MISMATCH', 'numQoHeads 5 is not a multiple of numKvHeads 2'),
+    );
+    await expect(makeDecode({ headDim: 60 })).rejects.toEqual(
+      invalid('INVALID_ARGUMENT', 'headDim is 60; wanted a multiple of 8'),
+    );
     await expect(makeDecode({ dtype: 'int32' })).rejects.toEqual(invalid('DTYPE_MISMATCH', 'dtype is int32'));
-    await expect(makeDecode({ capacity: { maxBatch: 0 } })).rejects.toEqual(invalid('INVALID_ARGUMENT', 'capacity.maxBatch is 0'));
-    await expect((await makeDecode()).timeline()).rejects.toEqual(invalid('INVALID_ARGUMENT', 'is not traced; make it with \\{ trace: true \\}'));
+    await expect(makeDecode({ capacity: { maxBatch: 0 } })).rejects.toEqual(
+      invalid('INVALID_ARGUMENT', 'capacity.maxBatch is 0'),
+    );
+    await expect((await makeDecode()).timeline()).rejects.toEqual(
+      invalid('INVALID_ARGUMENT', 'is not traced; make it with \\{ trace: true \\}'),
+    );
   });
 
   test('out of memory says asked, limit and owners, and leaves nothing behind', async () => {
     const tight = await openDevice('cpu', { memoryLimitBytes: 4 << 20 });
     const before = tight.memory().usedBytes;
-    await expect(BatchDecode.create({ ...heads, device: tight, capacity: { maxBatch: 64, maxPages: 1 << 22 } })).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
+    await expect(
+      BatchDecode.create({ ...heads, device: tight, capacity: { maxBatch: 64, maxPages: 1 << 22 } }),
+    ).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
     expect(tight.memory().usedBytes).toBe(before);
     tight.dispose();
+  });
+});
+
+describe('scope', () => {
+  test('disposes caches and wrappers made in it, and hands out whole what it returns', async () => {
+    const own = await openDevice('cpu');
+    const kept = await scope(async () => {
+      new PagedKvCache({ ...heads, device: own, numPages: 4, dtype: 'float32' });
+      const cache = new PagedKvCache({ ...heads, device: own, numPages: 8, dtype: 'float32' });
+      await BatchDecode.create({ ...heads, device: own, capacity: { maxBatch: 1 } });
+      const decode = await BatchDecode.create({ ...heads, device: own, dtype: 'float32', capacity: { maxBatch: 1 } });
+      return { cache, decode };
+    });
+    kept.decode.plan(kept.cache.pageTable([kept.cache.allocate(20)]));
+    const { output, lse } = kept.decode.run(zeros([1, heads.numQoHeads, heads.headDim], { device: own }), kept.cache);
+    expect(await lse.data()).toHaveLength(heads.numQoHeads);
+    output.dispose();
+    lse.dispose();
+    const labels = own.memory().owners.map(({ label }) => label);
+    expect(labels.filter((label) => label === 'PagedKvCache')).toHaveLength(1);
+    kept.cache.dispose();
+    kept.decode.dispose();
+    own.dispose();
   });
 });
 
@@ -304,7 +399,12 @@ describe('timeline', () => {
       expect(span.endNs).toBeGreaterThanOrEqual(span.startNs);
       if (span.phase !== 'tile') continue;
       const tile = schedule.tile(span.item);
-      expect([span.cta, span.request, span.kvHead, span.kvTokens]).toEqual([tile.cta, tile.request, tile.kvHead, tile.kvEnd - tile.kvStart]);
+      expect([span.cta, span.request, span.kvHead, span.kvTokens]).toEqual([
+        tile.cta,
+        tile.request,
+        tile.kvHead,
+        tile.kvEnd - tile.kvStart,
+      ]);
     }
   });
 });

@@ -76,9 +76,12 @@ describe('memory', () => {
 describe('openDevice', () => {
   it('describes the device', async () => {
     const device = await openDevice('cpu', { threads: 3 });
-    expect(device.name).toBe('cpu');
+    expect(device.name).toMatch(/^cpu(:\d+)?$/);
     expect(device.description).toMatchObject({ kind: 'cpu', numProcessors: 3 });
     expect(['avx512', 'avx2', 'portable']).toContain(device.description.instructionSet);
+    const another = await openDevice('cpu', { threads: 1 });
+    expect(another.name).not.toBe(device.name);
+    another.dispose();
     device.dispose();
   });
 

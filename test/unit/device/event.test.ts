@@ -53,6 +53,14 @@ describe('Event', () => {
     expect(device.stream.pending()).toBe(0);
   });
 
+  it('is measured against events of its own device only', async () => {
+    const other = await openDevice('cpu', { threads: 1, name: 'other' });
+    await expect(device.stream.record().elapsedSinceNs(other.stream.record())).rejects.toThrow(
+      "between events of devices 'other' and 'cpu'",
+    );
+    other.dispose();
+  });
+
   it('is refused by a stream of another device', async () => {
     const other = await openDevice('cpu', { threads: 1, name: 'other' });
     expect(() => other.stream.wait(device.stream.record())).toThrow(

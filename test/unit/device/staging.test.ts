@@ -37,7 +37,7 @@ describe('StagingRing', () => {
       expect.objectContaining({
         code: 'PLAN_QUEUE_FULL',
         message:
-          'Got a plan while all 3 staging slots are still being read; wanted a free one. Await ready() first, or make the ring with more slots.',
+          'Got a plan while all 3 staging slots are still being read; wanted a free one. Await ready() first (of the plan or its wrapper), then plan again.',
       }),
     );
     await ring.ready();

@@ -150,6 +150,17 @@ describe('Stream', () => {
     other.dispose();
   });
 
+  it('sleeps when there is nothing to do', async () => {
+    const buffer = device.allocate(4 << 20);
+    device.stream.launch(arange(buffer, 0));
+    await device.stream.synchronize();
+    const before = process.cpuUsage();
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    const { user, system } = process.cpuUsage(before);
+    expect(user + system).toBeLessThan(200_000);
+    buffer.dispose();
+  });
+
   it('enqueues tens of thousands of operations', async () => {
     const launch = noop();
     for (let i = 0; i < 50_000; i++) device.stream.launch(launch);

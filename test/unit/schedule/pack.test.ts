@@ -23,7 +23,10 @@ describe('workspaceLayout', () => {
   });
 
   test('depends on the capacity alone', () => {
-    const capacity = largestCapacity(requiredCapacity(schedule), requiredCapacity(policies.noSplit(decode([1, 2]), machines.h100)));
+    const capacity = largestCapacity(
+      requiredCapacity(schedule),
+      requiredCapacity(policies.noSplit(decode([1, 2]), machines.h100)),
+    );
     expect(workspaceLayout({ ...capacity })).toEqual(workspaceLayout(capacity));
   });
 });
@@ -49,10 +52,17 @@ describe('packSchedule', () => {
   });
 
   test('header, tiles and pages are where the kernels look', () => {
-    const layout = workspaceLayout(largestCapacity(requiredCapacity(schedule), { ...requiredCapacity(schedule), maxTiles: 1000 }));
+    const layout = workspaceLayout(
+      largestCapacity(requiredCapacity(schedule), { ...requiredCapacity(schedule), maxTiles: 1000 }),
+    );
     const image = new Int32Array(layout.totalWords);
     packSchedule(schedule, layout, image, pageStarts, 42);
-    expect([image[HEADER.numTiles], image[HEADER.numCtas], image[HEADER.batchSize], image[HEADER.planId]]).toEqual([schedule.numTiles, 132, 3, 42]);
+    expect([image[HEADER.numTiles], image[HEADER.numCtas], image[HEADER.batchSize], image[HEADER.planId]]).toEqual([
+      schedule.numTiles,
+      132,
+      3,
+      42,
+    ]);
     for (let t = 0; t < schedule.numTiles; t++) {
       const at = layout.offsets.tiles + t * TILE_STRIDE;
       const tile = schedule.tile(t);

@@ -23,9 +23,13 @@ describe('every policy', () => {
   for (const [name, policy] of Object.entries(everyPolicy)) {
     test(`${name} covers every visible key once, on any problem and machine`, () => {
       fc.assert(
-        fc.property(problemArbitrary, fc.constantFrom(machines.h100, machines.l40s, cpuMachine(3)), (problem, machine) => {
-          expect(findViolation(policy(problem, machine))).toBeUndefined();
-        }),
+        fc.property(
+          problemArbitrary,
+          fc.constantFrom(machines.h100, machines.l40s, cpuMachine(3)),
+          (problem, machine) => {
+            expect(findViolation(policy(problem, machine))).toBeUndefined();
+          },
+        ),
         { numRuns: 400 },
       );
     });
@@ -33,8 +37,13 @@ describe('every policy', () => {
     test(`${name} gives an empty request exactly one zero-length tile per head`, () => {
       const schedule = policy(decode([0, 300, 0], 2), machines.h100);
       validate(schedule);
-      const ofEmpty = Array.from({ length: schedule.numTiles }, (_, i) => schedule.tile(i)).filter((t) => t.request === 0);
-      expect(ofEmpty.map((t) => [t.kvHead, t.kvStart, t.kvEnd]).sort()).toEqual([[0, 0, 0], [1, 0, 0]]);
+      const ofEmpty = Array.from({ length: schedule.numTiles }, (_, i) => schedule.tile(i)).filter(
+        (t) => t.request === 0,
+      );
+      expect(ofEmpty.map((t) => [t.kvHead, t.kvStart, t.kvEnd]).sort()).toEqual([
+        [0, 0, 0],
+        [1, 0, 0],
+      ]);
     });
 
     test(`${name} is pure: the same problem gives the same schedule`, () => {
@@ -53,14 +62,25 @@ describe('noSplit', () => {
 describe('fixedSplitCount', () => {
   test('pieces are whole KV steps; a short request gets fewer', () => {
     const schedule = policies.fixedSplitCount(4)(decode([1000, 100], 1), machines.h100);
-    const lengths = Array.from({ length: schedule.numTiles }, (_, i) => schedule.tile(i)).map((t) => [t.request, t.kvStart, t.kvEnd]);
+    const lengths = Array.from({ length: schedule.numTiles }, (_, i) => schedule.tile(i)).map((t) => [
+      t.request,
+      t.kvStart,
+      t.kvEnd,
+    ]);
     expect(lengths.sort((a, b) => a[0] - b[0] || a[1] - b[1])).toEqual([
-      [0, 0, 256], [0, 256, 512], [0, 512, 768], [0, 768, 1000], [1, 0, 64], [1, 64, 100],
+      [0, 0, 256],
+      [0, 256, 512],
+      [0, 512, 768],
+      [0, 768, 1000],
+      [1, 0, 64],
+      [1, 64, 100],
     ]);
   });
 
   test('refuses a count of zero', () => {
-    expect(() => policies.fixedSplitCount(0)).toThrow('fixedSplitCount: count is 0; wanted an integer from 1 to 65536.');
+    expect(() => policies.fixedSplitCount(0)).toThrow(
+      'fixedSplitCount: count is 0; wanted an integer from 1 to 65536.',
+    );
   });
 });
 

@@ -7,13 +7,25 @@ import { fromHost } from '../../../src/tensor/create';
 import { DTYPES, type DType, isFloat } from '../../../src/tensor/dtype';
 import { bitsToFloat, floatToBits } from '../../../src/tensor/float-format';
 import {
-  CANONICAL_NAN, NARROW_FLOATS, type NarrowFloat, decodeByDefinition, encodeBySearch, interestingFloats, numCodes,
+  CANONICAL_NAN,
+  decodeByDefinition,
+  encodeBySearch,
+  interestingFloats,
+  NARROW_FLOATS,
+  type NarrowFloat,
+  numCodes,
 } from './float-reference';
 
 /** Made with NumPy and ml_dtypes. */
-const DIGESTS = JSON.parse(readFileSync(join(__dirname, '../../fixtures/tensor/casts.json'), 'utf8')) as Record<string, string>;
+const DIGESTS = JSON.parse(readFileSync(join(__dirname, '../../fixtures/tensor/casts.json'), 'utf8')) as Record<
+  string,
+  string
+>;
 
-const digest = (values: ArrayBufferView): string => createHash('sha256').update(values as Uint8Array).digest('hex');
+const digest = (values: ArrayBufferView): string =>
+  createHash('sha256')
+    .update(values as Uint8Array)
+    .digest('hex');
 const wordsOf = (dtype: NarrowFloat, length: number): Codes =>
   numCodes(dtype) === 65536 ? new Uint16Array(length) : new Uint8Array(length);
 const allCodes = (dtype: NarrowFloat): Codes => wordsOf(dtype, numCodes(dtype)).map((_, i) => i);
@@ -22,7 +34,9 @@ type Codes = Uint16Array | Uint8Array;
 
 /** Index of the first code that differs, or −1; comparing half a million codes one by one with expect would take long. */
 const firstDifference = (actual: Codes, expected: Codes): number =>
-  actual.length === expected.length ? actual.findIndex((code, i) => code !== expected[i]) : Math.min(actual.length, expected.length);
+  actual.length === expected.length
+    ? actual.findIndex((code, i) => code !== expected[i])
+    : Math.min(actual.length, expected.length);
 
 let device: Device;
 beforeAll(async () => {
@@ -49,7 +63,8 @@ describe.each(NARROW_FLOATS)('%s', (dtype) => {
   });
 
   it('rounds to nearest even, keeps subnormals and handles overflow, on the host and on the device', async () => {
-    const withoutNanSign = (bits: number, i: number): number => (Number.isNaN(floats[i]) ? bits % (numCodes(dtype) / 2) : bits);
+    const withoutNanSign = (bits: number, i: number): number =>
+      Number.isNaN(floats[i]) ? bits % (numCodes(dtype) / 2) : bits;
     const onHost = wordsOf(dtype, floats.length).map((_, i) => withoutNanSign(floatToBits(floats[i], dtype), i));
     const onDevice = (await fromHost(floats, { device }).to(dtype).raw()) as Codes;
     expect(firstDifference(onHost, narrowed)).toBe(-1);
@@ -59,12 +74,17 @@ describe.each(NARROW_FLOATS)('%s', (dtype) => {
   it('survives the way to float32 and back', async () => {
     const back = (await fromHost(codes, { dtype, device }).to('float32').to(dtype).raw()) as Codes;
     const half = numCodes(dtype) / 2;
-    const expected = codes.map((bits, i) => (Number.isNaN(widened[i]) ? CANONICAL_NAN[dtype] + (bits >= half ? half : 0) : bits));
+    const expected = codes.map((bits, i) =>
+      Number.isNaN(widened[i]) ? CANONICAL_NAN[dtype] + (bits >= half ? half : 0) : bits,
+    );
     expect(firstDifference(back, expected)).toBe(-1);
   });
 
   it('keeps the bits of NaNs where nothing is converted', async () => {
-    const strided = fromHost(codes, { dtype, device, shape: [2, numCodes(dtype) / 2] }).transpose(0, 1).contiguous().transpose(0, 1);
+    const strided = fromHost(codes, { dtype, device, shape: [2, numCodes(dtype) / 2] })
+      .transpose(0, 1)
+      .contiguous()
+      .transpose(0, 1);
     expect(firstDifference((await strided.raw()) as Codes, codes)).toBe(-1);
   });
 });
@@ -87,8 +107,26 @@ describe('integers and bool', () => {
     expect(await values.to('int32').array()).toEqual([1, -1, 300, 0, max, min, max, min, max, min, 0]);
     expect(await values.to('uint8').array()).toEqual([1, 0, 255, 0, 255, 0, 255, 0, 255, 0, 0]);
     const [top, bottom] = [2n ** 63n - 1n, -(2n ** 63n)];
-    expect(await values.to('int64').array()).toEqual([1n, -1n, 300n, 0n, 3000000000n, -3000000000n, top, bottom, top, bottom, 0n]);
-    expect(await fromHost([0, -0, 1e-45, NaN, -2], { device }).to('bool').array()).toEqual([false, false, true, true, true]);
+    expect(await values.to('int64').array()).toEqual([
+      1n,
+      -1n,
+      300n,
+      0n,
+      3000000000n,
+      -3000000000n,
+      top,
+      bottom,
+      top,
+      bottom,
+      0n,
+    ]);
+    expect(await fromHost([0, -0, 1e-45, NaN, -2], { device }).to('bool').array()).toEqual([
+      false,
+      false,
+      true,
+      true,
+      true,
+    ]);
   });
 
   it('keep their low bits in narrower integers', async () => {
@@ -108,20 +146,34 @@ describe('integers and bool', () => {
 
 describe('every pair of dtypes', () => {
   const small: Record<DType, (x: number) => number | bigint | boolean> = {
-    float32: (x) => x, float16: (x) => x, bfloat16: (x) => x, float8_e4m3fn: (x) => x, float8_e5m2: (x) => x,
-    int32: (x) => x, int64: (x) => BigInt(x), uint8: (x) => x, bool: (x) => x !== 0,
+    float32: (x) => x,
+    float16: (x) => x,
+    bfloat16: (x) => x,
+    float8_e4m3fn: (x) => x,
+    float8_e5m2: (x) => x,
+    int32: (x) => x,
+    int64: (x) => BigInt(x),
+    uint8: (x) => x,
+    bool: (x) => x !== 0,
   };
 
-  it.each(DTYPES.flatMap((from) => DTYPES.map((to) => [from, to] as const)))('%s to %s keeps small integers', async (from, to) => {
-    const values = from === 'bool' ? [0, 1, 1, 0, 1, 0] : [0, 1, 2, 3, 4, 6];
-    const tensor = fromHost(values, { dtype: from, device, shape: [2, 3] });
-    const expected = values.map((x) => small[to](x));
-    expect((await tensor.to(to).array()).flat()).toEqual(expected);
-    // With gaps on both sides.
-    const target = fromHost([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], { dtype: to, device, shape: [3, 4] });
-    target.slice(1, 1, 3).copyFrom(tensor.transpose(0, 1));
-    const zero = isFloat(to) ? 0 : small[to](0);
-    const [a, b, c, d, e, f] = expected;
-    expect(await target.array()).toEqual([[zero, a, d, zero], [zero, b, e, zero], [zero, c, f, zero]]);
-  });
+  it.each(DTYPES.flatMap((from) => DTYPES.map((to) => [from, to] as const)))(
+    '%s to %s keeps small integers',
+    async (from, to) => {
+      const values = from === 'bool' ? [0, 1, 1, 0, 1, 0] : [0, 1, 2, 3, 4, 6];
+      const tensor = fromHost(values, { dtype: from, device, shape: [2, 3] });
+      const expected = values.map((x) => small[to](x));
+      expect((await tensor.to(to).array<unknown[]>()).flat()).toEqual(expected);
+      // With gaps on both sides.
+      const target = fromHost([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], { dtype: to, device, shape: [3, 4] });
+      target.slice(1, 1, 3).copyFrom(tensor.transpose(0, 1));
+      const zero = isFloat(to) ? 0 : small[to](0);
+      const [a, b, c, d, e, f] = expected;
+      expect(await target.array()).toEqual([
+        [zero, a, d, zero],
+        [zero, b, e, zero],
+        [zero, c, f, zero],
+      ]);
+    },
+  );
 });

@@ -14,7 +14,10 @@ const FIELDS: Record<NarrowFloat, { exponentBits: number; fractionBits: number }
 
 /** The bits that a NaN of either sign is rounded to, sign aside. */
 export const CANONICAL_NAN: Record<NarrowFloat, number> = {
-  float16: 0x7e00, bfloat16: 0x7fc0, float8_e4m3fn: 0x7f, float8_e5m2: 0x7f,
+  float16: 0x7e00,
+  bfloat16: 0x7fc0,
+  float8_e4m3fn: 0x7f,
+  float8_e5m2: 0x7f,
 };
 
 export function numCodes(dtype: NarrowFloat): number {
@@ -44,7 +47,8 @@ function magnitudesOf(dtype: NarrowFloat): Float64Array {
   let values = magnitudes.get(dtype);
   if (!values) {
     const finite: number[] = [];
-    for (let bits = 0; Number.isFinite(decodeByDefinition(bits, dtype)); bits++) finite.push(decodeByDefinition(bits, dtype));
+    for (let bits = 0; Number.isFinite(decodeByDefinition(bits, dtype)); bits++)
+      finite.push(decodeByDefinition(bits, dtype));
     finite.push(2 * finite[finite.length - 1] - finite[finite.length - 2]);
     values = Float64Array.from(finite);
     magnitudes.set(dtype, values);
@@ -66,7 +70,8 @@ export function encodeBySearch(x: number, dtype: NarrowFloat): number {
     if (values[middle] <= abs) low = middle;
     else high = middle;
   }
-  let bits = abs - values[low] < values[high] - abs || (abs - values[low] === values[high] - abs && low % 2 === 0) ? low : high;
+  let bits =
+    abs - values[low] < values[high] - abs || (abs - values[low] === values[high] - abs && low % 2 === 0) ? low : high;
   if (abs >= values[last]) bits = last;
   if (bits === last && dtype === 'float8_e4m3fn') bits = last - 1;
   return sign + bits;

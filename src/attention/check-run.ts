@@ -1,0 +1,110 @@
+/**
+ * What `run` checks before it launches: that operands fit the wrapper and the plan, and that outputs are given or made.
+ * Every refusal comes before anything is enqueued.
+ */
+import type { Device } from '../device/device';
+import { WarpbookError } from '../errors';
+import type { AttentionProblem } from '../schedule/problem';
+import { zeros } from '../tensor/create';
+import type { Tensor } from '../tensor/tensor';
+import type { KvOperand } from './kv-operand';
+import type { AttentionVariant } from './variant';
+
+/** The wrapper that is asked to run. */
+export interface RunOwner {
+  readonly name: string;
+  readonly device: Device;
+  readonly variant: AttentionVariant;
+}
+
+/** @throws WarpbookError DEVICE_MISMATCH, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_PAGE_TABLE */
+export function checkOperands(
+  owner: RunOwner,
+  q: Tensor,
+  kv: KvOperand,
+  problem: AttentionProblem,
+  maxPage: number,
+): void {
+  const { variant } = owner;
+  requireDevice(owner, { q, k: kv.k, v: kv.v });
+  if (q.ndim !== 3 || q.shape[1] !== variant.numQoHeads || q.shape[2] !== variant.headDim) {
+    throw new WarpbookError(
+      'SHAPE_MISMATCH',
+      `q has shape [${q.shape}]; wanted [numQoTokens, ${variant.numQoHeads}, ${variant.headDim}].`,
+    );
+  }
+  const tokens = problem.qoIndptr[problem.batchSize];
+  if (q.shape[0] < tokens) {
+    throw new WarpbookError('SHAPE_MISMATCH', `q has ${q.shape[0]} query tokens; the plan has ${tokens}.`);
+  }
+  if (q.strides[2] !== 1) {
+    throw new WarpbookError('SHAPE_MISMATCH', 'q must have contiguous rows; use q.contiguous().');
+  }
+  if (q.dtype !== variant.dtype) {
+    throw new WarpbookError('DTYPE_MISMATCH', `q is ${q.dtype}; ${owner.name} was made for ${variant.dtype}.`);
+  }
+  if (kv.k.dtype !== variant.kvDtype || kv.v.dtype !== variant.kvDtype) {
+    throw new WarpbookError(
+      'DTYPE_MISMATCH',
+      `keys are ${kv.k.dtype} and values ${kv.v.dtype}; ${owner.name} was made for ${variant.kvDtype}.`,
+    );
+  }
+  if (maxPage >= kv.numPages) {
+    throw new WarpbookError(
+      'INVALID_PAGE_TABLE',
+      `The plan names page ${maxPage}, the cache has ${kv.numPages} pages.`,
+    );
+  }
+}
+
+function requireDevice(owner: RunOwner, tensors: Readonly<Record<string, Tensor>>): void {
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (tensor.device === owner.device) continue;
+    throw new WarpbookError(
+      'DEVICE_MISMATCH',
+      `${name} is on ${tensor.device.name}, ${owner.name} on ${owner.device.name}; use ${name}.to(device).`,
+    );
+  }
+}
+
+/**
+ * The outputs that were given, checked, or new ones.
+ * @throws WarpbookError CAPTURE_FORBIDDEN where a capture would have to allocate; SHAPE_MISMATCH
+ */
+export function resolveOutputs(
+  owner: RunOwner,
+  q: Tensor,
+  given: { out?: Tensor; lse?: Tensor },
+  capturing: boolean,
+): { output: Tensor; lse: Tensor } {
+  const { device, name } = owner;
+  const { out, lse } = given;
+  if (capturing && (!out || !lse)) {
+    throw new WarpbookError(
+      'CAPTURE_FORBIDDEN',
+      `${name}.run would allocate its outputs during a capture; make them before and pass { out, lse }.`,
+    );
+  }
+  const lseShape = [q.shape[0], owner.variant.numQoHeads];
+  if (out && !(fits(out, device, q.dtype, q.shape) && out.strides[2] === 1 && out.strides[0] * out.strides[1] !== 0)) {
+    throw new WarpbookError(
+      'SHAPE_MISMATCH',
+      `out is ${out}; wanted ${q.dtype} [${q.shape}] with contiguous rows on ${device.name}.`,
+    );
+  }
+  if (lse && !(fits(lse, device, 'float32', lseShape) && lse.isContiguous)) {
+    throw new WarpbookError(
+      'SHAPE_MISMATCH',
+      `lse is ${lse}; wanted contiguous float32 [${lseShape}] on ${device.name}.`,
+    );
+  }
+  return {
+    // Zeros: rows beyond the plan are padding, and padding should not show what the memory held before.
+    output: out ?? zeros([...q.shape], { dtype: q.dtype, device, label: `${name} output` }),
+    lse: lse ?? zeros(lseShape, { dtype: 'float32', device, label: `${name} lse` }),
+  };
+}
+
+function fits(tensor: Tensor, device: Device, dtype: string, shape: readonly number[]): boolean {
+  return tensor.device === device && tensor.dtype === dtype && tensor.shape.join() === shape.join();
+}

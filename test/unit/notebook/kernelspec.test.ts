@@ -1,0 +1,43 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { installKernelspec, kernelspecFolder, uninstallKernelspec } from '../../../src/notebook/kernel/kernelspec';
+import { kernelMain } from '../../../src/notebook/kernel/package-paths';
+import { temporaryFolder } from '../../support/notebooks';
+
+const prefix = temporaryFolder();
+afterEach(() => vi.unstubAllEnvs());
+
+describe('the kernelspec', () => {
+  it('starts this package with this Node, and goes again', () => {
+    const folder = installKernelspec(prefix);
+    expect(folder).toBe(join(prefix, 'share', 'jupyter', 'kernels', 'warpbook'));
+    const spec = JSON.parse(readFileSync(join(folder, 'kernel.json'), 'utf8'));
+    expect(spec).toEqual({
+      argv: [process.execPath, kernelMain, '--connection-file', '{connection_file}'],
+      display_name: 'TypeScript (warpbook)',
+      language: 'typescript',
+      interrupt_mode: 'signal',
+      metadata: { debugger: false },
+    });
+    expect(installKernelspec(prefix)).toBe(folder);
+    expect(uninstallKernelspec(prefix)).toBe(folder);
+    expect(existsSync(folder)).toBe(false);
+    expect(() => uninstallKernelspec(prefix)).toThrow(
+      `got no kernelspec at ${folder}; wanted one that 'warpbook install' wrote.`,
+    );
+  });
+
+  it("goes to the user's Jupyter folder", () => {
+    vi.stubEnv('JUPYTER_DATA_DIR', '/data/jupyter');
+    expect(kernelspecFolder()).toBe('/data/jupyter/kernels/warpbook');
+  });
+
+  it("leaves someone else's kernel alone", () => {
+    const folder = kernelspecFolder(prefix);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'kernel.json'), '{"argv":["other"]}');
+    expect(() => uninstallKernelspec(prefix)).toThrow('starts another kernel; wanted one of warpbook.');
+    expect(existsSync(folder)).toBe(true);
+  });
+});
