@@ -156,7 +156,17 @@ function copyTests() {
 function buildKernels() {
   const main = join(ROOT, 'dist', 'cli', 'main.js');
   const tests = join(ROOT, 'test', 'device', 'kernels.json');
-  const args = [main, 'build-kernels', '--arch', ARCHITECTURES, '--out', join(STAGE, 'prebuilt'), '--also', tests];
+  const args = [
+    main,
+    'build-kernels',
+    '--arch',
+    ARCHITECTURES,
+    '--out',
+    join(STAGE, 'prebuilt'),
+    '--also',
+    tests,
+    '--allow-spills',
+  ];
   process.stdout.write(run(process.execPath, args));
 }
 

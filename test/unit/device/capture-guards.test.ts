@@ -63,7 +63,12 @@ describe('in a capture', () => {
   afterAll(() => device.dispose());
 
   // Nobody can await their refusal in a capture, so capture() throws it.
-  const waiting: readonly GuardedCall[] = ['device.synchronize', 'stream.synchronize', 'buffer.read'];
+  const waiting: readonly GuardedCall[] = [
+    'device.loadProgram',
+    'device.synchronize',
+    'stream.synchronize',
+    'buffer.read',
+  ];
   const goesOn = (Object.keys(CALLS) as GuardedCall[]).filter((call) => !waiting.includes(call));
 
   it.each(waiting)('%s() is refused, and the capture fails with the same error', async (call) => {

@@ -159,7 +159,9 @@ describe('headGroups', () => {
 
   test('one request is dealt out over all groups in pieces of whole units', () => {
     const pieces = tilesOf([1024]).filter((tile) => tile.kvHead === 3);
-    expect(pieces.map((tile) => [tile.kvStart, tile.kvEnd])).toEqual(Array.from({ length: 16 }, (_, i) => [i * 64, i * 64 + 64]));
+    expect(pieces.map((tile) => [tile.kvStart, tile.kvEnd])).toEqual(
+      Array.from({ length: 16 }, (_, i) => [i * 64, i * 64 + 64]),
+    );
   });
 
   test('uniform requests are cut where they can be shared out evenly', () => {
