@@ -16,7 +16,8 @@ void require(const Driver& driver, CUresult result, const char* call, int ordina
   if (is_sticky(result)) {
     throw Misuse(std::string(call) + " failed with " + describe_error(driver, result) + ", while opening CUDA device " +
                      std::to_string(ordinal) +
-                     ". A CUDA device of this process has failed before, and none works after that: restart the kernel.",
+                     ". A CUDA device of this process has failed before, and none works after that: "
+                     "restart the kernel.",
                  "DEVICE_LOST");
   }
   throw Misuse(std::string(call) + " failed with " + describe_error(driver, result) + ", while opening CUDA device " +

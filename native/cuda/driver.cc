@@ -46,8 +46,8 @@ void* open_library(std::string* opened) {
     if (reason.empty()) reason = dlerror();
   }
   throw Misuse("Got no CUDA driver (" + reason +
-                   "); wanted libcuda.so.1, which comes with NVIDIA's driver. Install the driver (in a container: start "
-                   "it with the GPU), or set WARPBOOK_CUDA_LIBRARY to the library's path." +
+                   "); wanted libcuda.so.1, which comes with NVIDIA's driver. Install the driver (in a container: "
+                   "start it with the GPU), or set WARPBOOK_CUDA_LIBRARY to the library's path." +
                    kCpuStillWorks,
                "UNSUPPORTED");
 }

@@ -1,5 +1,6 @@
 // The one table of driver functions: X(function, symbol in libcuda, CUDA version that brought it, required,
-// parameters). A function that isn't required is missing on older drivers; its users have another way, or refuse by name.
+// parameters). A function that isn't required is missing on older drivers; its users have another way, or refuse by
+// name.
 #pragma once
 
 #include "cuda/driver_types.h"

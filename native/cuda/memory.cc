@@ -95,7 +95,8 @@ void MemoryPool::refuse(size_t num_bytes) {
   throw cpu::Misuse("Got an allocation of " + mib(num_bytes) + " that CUDA device " +
                         std::to_string(context_->facts.ordinal) + " has no room for: " + mib(free_bytes) + " of " +
                         mib(total_bytes) + " are free, this device's buffers hold " + mib(used) +
-                        " and its pool keeps " + mib(reserved - used) + " more. Dispose buffers; if others use the GPU, see nvidia-smi.",
+                        " and its pool keeps " + mib(reserved - used) +
+                        " more. Dispose buffers; if others use the GPU, see nvidia-smi.",
                     "OUT_OF_MEMORY");
 }
 

@@ -74,7 +74,8 @@ void Program::load(Health& health, const uint8_t* image, size_t num_image_bytes)
   if (options_.shared_bytes > most) {
     throw Misuse("Got program '" + options_.name + "' with " + std::to_string(options_.shared_bytes) +
                      " bytes of dynamic shared memory in a CTA; wanted at most " + std::to_string(most) +
-                     " on this GPU (" + std::to_string(context_->facts.max_shared_bytes) + " less " + std::to_string(static_bytes) +
+                     " on this GPU (" + std::to_string(context_->facts.max_shared_bytes) +
+                     " less " + std::to_string(static_bytes) +
                      " static ones). Use smaller tiles or fewer stages.",
                  "UNSUPPORTED");
   }

@@ -2,7 +2,7 @@
 // above. Streams are queues with threads of their own, so work really is asynchronous.
 //
 // Kernels are named in an image of text, "fake-cubin" and then lines "entry params_bytes registers local_bytes
-// shared_bytes max_threads"; what each does is in run_kernel(). The environment steers it, read on the thread of cuInit:
+// shared_bytes max_threads"; what each does is in run_kernel(). The environment, read on cuInit's thread, steers it:
 //   FAKE_CUDA_VERSION, FAKE_CUDA_DEVICES   what the driver claims to be
 //   FAKE_CUDA_FAIL=function=error          the next call of that function fails so, once
 // It has 256 MiB; an allocation beyond them fails.
