@@ -37,9 +37,11 @@ std::vector<std::vector<int>> Graph::dependencies(Health& health) const {
 
   std::vector<std::vector<int>> dependencies(nodes_.size());
   for (size_t i = 0; i < count; ++i) {
-    const int source = index_of_driver_node_.at(from[i]);
-    const int target = index_of_driver_node_.at(to[i]);
-    if (source != target) dependencies[target].push_back(source);
+    const auto source = index_of_driver_node_.find(from[i]);
+    const auto target = index_of_driver_node_.find(to[i]);
+    // The driver may add nodes of its own to a graph; edges within one call's nodes are no dependency.
+    if (source == index_of_driver_node_.end() || target == index_of_driver_node_.end()) continue;
+    if (source->second != target->second) dependencies[target->second].push_back(source->second);
   }
   for (std::vector<int>& list : dependencies) {
     std::sort(list.begin(), list.end());

@@ -90,7 +90,11 @@ export class Device {
     const { account, backend } = this.state;
     account.requireRoom(byteLength, label);
     const handle = this.state.newHandle();
-    backend.allocate(handle, byteLength);
+    try {
+      backend.allocate(handle, byteLength);
+    } catch (error) {
+      throw account.explain(error, byteLength, label);
+    }
     account.add(handle, byteLength, label);
     const buffer = new Buffer(this, this.state, handle, byteLength, label);
     onScope(buffer);

@@ -112,14 +112,16 @@ describe('the CUDA device, over a fake driver', () => {
       const large = device.allocate(free - (1 << 20), { label: 'cache' });
       expect(() => device.allocate(2 << 20)).toThrow(expect.objectContaining({ code: 'OUT_OF_MEMORY' }));
       const full = await openFakeCuda({ memoryLimitBytes: 2 ** 40 });
-      expect(() => full.allocate(200 << 20)).toThrow(
+      const held = full.allocate(1 << 10, { label: 'held' });
+      expect(() => full.allocate(200 << 20, { label: 'greedy' })).toThrow(
         expect.objectContaining({
           code: 'OUT_OF_MEMORY',
           message: expect.stringMatching(
-            /^Got an allocation of 200 MiB that CUDA device 0 has no room for: \d+ MiB of 256 MiB are free, this device's buffers hold \d+ MiB and its pool keeps \d+ MiB more\./,
+            /^For 'greedy': Got an allocation of 200 MiB that CUDA device 0 has no room for: \d+ MiB of 256 MiB are free, this device's buffers hold \d+ MiB and its pool keeps \d+ MiB more\..*Largest owners: 'held' 1\.00 KiB in 1\.$/,
           ),
         }),
       );
+      held.dispose();
       full.dispose();
       // What has been released counts as free, though a stream is still busy with it.
       const hold = await gate();
