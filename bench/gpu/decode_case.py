@@ -8,26 +8,16 @@ import torch
 from driver import Kernel
 
 CODE = {"float16": 1, "bfloat16": 2, "float8_e4m3fn": 3, "float8_e5m2": 4}
-BLOCK_TOKENS = 16
+NUM_SMS = 132
 kernels = {}
 
 
-def tuning(case):
-    """(warps, stages) of a build; the table of src/attention/kernel-variants.ts."""
-    bytes_per_stage = 2 * BLOCK_TOKENS * case["headDim"] * (1 if case["kvDtype"].startswith("float8") else 2)
-    rows = 8 if case["maxRows"] <= 8 else 16
-    warps = 4 if bytes_per_stage > 8192 or (case["headDim"] == 256 and rows == 16) else 8
-    return warps, max(2, min(8, 131072 // (warps * bytes_per_stage))), rows, bytes_per_stage
-
-
 def load_kernel(folder, case):
-    warps, stages, rows, stage_bytes = tuning(case)
-    if os.environ.get("DECODE_TUNING"):  # "warps,stages" of an experimental build
-        warps, stages = map(int, os.environ["DECODE_TUNING"].split(","))
-    name = f"decode_q{CODE[case['dtype']]}_k{CODE[case['kvDtype']]}_d{case['headDim']}_r{rows}.cubin"
+    program = case["program"]
+    name = program["name"]
     if name not in kernels:
-        shared = warps * stages * (stage_bytes + 16) + warps * rows * ((case["headDim"] + 4) * 4 + 8) + 4 * 42 * 4 + 16
-        kernels[name] = Kernel(os.path.join(folder, name), "attention_decode", warps * 32, (shared + 127) // 128 * 128)
+        path = os.path.join(folder, name + ".cubin")
+        kernels[name] = Kernel(path, "attention_decode", program["threads"], program["sharedMemoryBytes"])
     return kernels[name]
 
 
@@ -85,4 +75,4 @@ class DecodeCase:
             offsets["mergeSlots"]).ljust(240, b"\0")
 
     def launch(self, rotation=0, pdl=True):
-        self.kernel.launch(132 * 1, self.params(rotation), pdl)
+        self.kernel.launch(NUM_SMS, self.params(rotation), pdl)

@@ -1,17 +1,23 @@
 /**
- * Writes the schedules that check_decode.py and time_decode.py run: `make-cases.ts OUT_FOLDER`. One image a case, and
- * cases.json with what the scripts need to pack the launch parameters. So the kernels are measured on schedules of the
- * library's own policies, on a machine that has neither Node nor the library.
+ * Writes the schedules that check_decode.py and time_decode.py run: `make-cases.ts OUT_FOLDER`. One image a case;
+ * cases.json with what the scripts need to pack the launch parameters; programs.json with the builds that the cases use.
+ * So the kernels are measured on schedules of the library's own policies, on a machine that has neither Node nor the
+ * library.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { attentionProgram, selectKernel, tileClassOf } from '../../src/attention/kernel-variants';
+import { makeVariant } from '../../src/attention/variant';
+import type { ProgramSource } from '../../src/device/programs/program-source';
 import { workspaceLayout } from '../../src/schedule/layout';
 import { machines } from '../../src/schedule/machine';
 import { packSchedule, requiredCapacity } from '../../src/schedule/pack';
 import { policies } from '../../src/schedule/policies/known';
 import { makeProblem } from '../../src/schedule/problem';
 import { type Policy, Schedule } from '../../src/schedule/schedule';
-import { TILE, TILE_STRIDE } from '../../src/schedule/work-tile';
+
+const ARCHITECTURE = 'sm_90a';
+const programs = new Map<string, ProgramSource>();
 
 interface Case {
   name: string;
@@ -166,7 +172,18 @@ function write(folder: string, kind: string, entry: Case, index: number): object
     causal,
     windowLeft,
   });
-  const schedule = policyOf[policy](problem, machines.h100);
+  const dtype = entry.dtype ?? 'bfloat16';
+  const kvDtype = entry.kvDtype ?? dtype;
+  const kernel = selectKernel(makeVariant({ numQoHeads, numKvHeads, headDim, dtype, kvDtype }, causal), {
+    rows: (numQoHeads / numKvHeads) * Math.max(...qoLens),
+    pageSize,
+    maxSegments: 0,
+    maxRows: 0,
+  });
+  const program = attentionProgram(kernel, ARCHITECTURE);
+  programs.set(program.name, program);
+  const machine = { ...machines.h100, tileClasses: [tileClassOf(kernel, ARCHITECTURE)] };
+  const schedule = policyOf[policy](problem, machine);
   const capacity = { ...requiredCapacity(schedule), maxCtas: Math.max(schedule.numCtas, 132) };
   const layout = workspaceLayout(capacity);
   const image = new Int32Array(layout.totalWords);
@@ -179,11 +196,7 @@ function write(folder: string, kind: string, entry: Case, index: number): object
   packSchedule(schedule, layout, image, pageStarts, 1);
   const file = `${kind}-${index}.bin`;
   writeFileSync(join(folder, file), image);
-  let maxRows = 1;
-  for (let t = 0; t < schedule.numTiles; t++)
-    maxRows = Math.max(maxRows, schedule.tiles[t * TILE_STRIDE + TILE.rowCount]);
   return {
-    dtype: 'bfloat16',
     layout: 'NHD',
     softCap: 0,
     trace: false,
@@ -197,13 +210,14 @@ function write(folder: string, kind: string, entry: Case, index: number): object
     causal,
     windowLeft,
     policy,
-    kvDtype: entry.kvDtype ?? entry.dtype ?? 'bfloat16',
+    dtype,
+    kvDtype,
     kind,
     file,
     pages,
     capacity,
     offsets: layout.offsets,
-    maxRows,
+    program: { name: program.name, threads: program.threads, sharedMemoryBytes: program.sharedMemoryBytes },
     numTiles: schedule.numTiles,
     numMergeGroups: schedule.numMergeGroups,
   };
@@ -216,4 +230,5 @@ const all = [
   ...timed.map((c, i) => write(folder, 'time', c, i)),
 ];
 writeFileSync(join(folder, 'cases.json'), JSON.stringify(all));
+writeFileSync(join(folder, 'programs.json'), JSON.stringify([...programs.values()]));
 process.stdout.write(`${all.length} cases\n`);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times the decode kernel and torch's SDPA with cuDNN in the same run: time_decode.py CASES CUBINS OUT [NAME_PART].
 
-Calls over rotating random pages (at least 512 MB in all, so that the L2 is cold), chained in one graph with programmatic
+Calls over rotating random pages (4 GB in all, so that the L2 is cold), chained in one graph with programmatic
 dependent launch; time / calls, median of 9 replays. Pages are drawn from the first SPREAD_TOKENS tokens of the pool. cuDNN reads contiguous keys and values, also rotating."""
 import json
 import statistics
@@ -18,6 +18,8 @@ from decode_case import DecodeCase, load_cases, torch_dtype
 POOL_ELEMENTS = 128 * 65536 * 8 * 128 + (1 << 20)
 # Pages are drawn from this many tokens, or as many as a case needs: 4.3 GB of bf16 keys and values with 8 heads of 128.
 SPREAD_TOKENS = 1 << 20
+# Bytes that a row's calls read before they come round again: much more than the L2, whatever it chooses to keep.
+ROTATED_BYTES = 4 << 30
 REPLAYS = 9
 BYTES_PER_US = 3.15e6
 
@@ -64,7 +66,7 @@ def time_case(folder, cubins, case, pools, peers):
     else:
         k, v = pools["k"], pools["v"]
     num_pages = k.numel() // page_elements
-    rotations = max(1, min(-(-512 * 2**20 // size), num_pages // case["pages"], 256))
+    rotations = max(1, min(-(-ROTATED_BYTES // size), num_pages // case["pages"], 256))
     num_pages = min(num_pages, max(rotations * case["pages"], SPREAD_TOKENS // case["pageSize"]))
     lists = torch.randperm(num_pages, device="cuda")[: rotations * case["pages"]].int().view(rotations, case["pages"])
     decode = DecodeCase(folder, cubins, case, k[: num_pages * page_elements], v[: num_pages * page_elements], lists)
@@ -86,7 +88,7 @@ def time_case(folder, cubins, case, pools, peers):
 def time_cudnn(case, pools):
     batch, length, heads, dim = len(case["kvLens"]), case["kvLens"][0], case["numKvHeads"], case["headDim"]
     count = batch * length * heads * dim
-    rotations = max(1, min(64, -(-512 * 2**20 // (count * 4)), pools["k"].numel() // count))
+    rotations = max(1, min(256, -(-ROTATED_BYTES // (count * 4)), pools["k"].numel() // count))
     k = pools["k"][: rotations * count].view(rotations, batch, heads, length, dim)
     v = pools["v"][: rotations * count].view(rotations, batch, heads, length, dim)
     best = None

@@ -86,7 +86,9 @@ class Decode {
         attend(record, num_steps, fill, mask);
         // The next queries first: they arrive while the warps' states are put together.
         const bool last = pass + 1 == num_passes;
-        if (!last || (!queue_ && ordinal + 1 < num_tiles)) load_queries({last ? next_record.word : record.word}, last ? 0 : pass + 1);
+        if (!last || (!queue_ && ordinal + 1 < num_tiles)) {
+          load_queries(resolve_queries({last ? next_record.word : record.word}, last ? 0 : pass + 1));
+        }
         share_state(min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows));
         if (unlikely(last && queue_)) {
           next_tile = shared_.queued;
@@ -114,6 +116,8 @@ class Decode {
   // Every step gives a stage a group of copies, an empty one where there is nothing left to load, so that the number of
   // groups in flight is always the same. Filling the ring is kStages steps ahead of the first key.
   __device__ __forceinline__ void attend(const TileRecord& record, int num_steps, bool fill, const RowMask& mask) {
+    QueryRows first_rows;
+    if (fill) first_rows = resolve_queries(record, 0);
 #pragma unroll 1
     for (int step = fill ? -kStages : 0; step < num_steps; ++step) {
       const KvStage current = stage(slot_);
@@ -126,31 +130,42 @@ class Decode {
         __syncwarp();
       }
       const bool more = cursor_.prepare();
-      wait_once();
+      if (!waited_) {
+        if (more) cursor_.warm_l2();
+        wait_once();
+      }
+      if (step == -kStages) load_queries(first_rows);
       if (more) cursor_.copy(current);
       commit_copies();
-      if (step == -1) load_queries(record, 0);
       slot_ = slot_ + 1 == kStages ? 0 : slot_ + 1;
     }
   }
 
-  // Lane 4 g + t loads row g of each row tile, in the layout of the matrix instruction.
-  __device__ __forceinline__ void load_queries(const TileRecord& record, int pass) {
+  // Lane 4 g + t has row g of each row tile, as the matrix instruction wants it; null where there is none.
+  struct QueryRows {
+    const char* source[kRowTiles];
+  };
+  __device__ __forceinline__ QueryRows resolve_queries(const TileRecord& record, int pass) const {
     const int row_start = record.get(TILE_ROW_START);
     const int flags = record.get(TILE_FLAGS);
     const int kv_head = record.get(TILE_KV_HEAD);
     const int left = record.get(TILE_ROW_COUNT) - pass * kRows;
+    QueryRows rows;
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
       const int row = n * 8 + (lane_ >> 2);
-      const char* source = nullptr;
+      rows.source[n] = nullptr;
       if (row < left) {
         const RowRef ref = resolve_row(view_, row_start + pass * kRows + row, flags, kv_head, 0);
-        source = static_cast<const char*>(params_.q) +
-                 2 * (ref.token * params_.q_stride_token + ref.head * params_.q_stride_head);
+        rows.source[n] = static_cast<const char*>(params_.q) +
+                         2 * (ref.token * params_.q_stride_token + ref.head * params_.q_stride_head);
       }
-      state_.load_query(n, source, lane_ & 3);
     }
+    return rows;
+  }
+  __device__ __forceinline__ void load_queries(const QueryRows& rows) {
+#pragma unroll
+    for (int n = 0; n < kRowTiles; ++n) state_.load_query(n, rows.source[n], lane_ & 3);
   }
 
   // What the rows of a pass see, in positions counted from the first key of the sequence.

@@ -15,6 +15,8 @@ constexpr int kWarps = WB_WARPS;
 // Blocks of keys and values that each warp keeps in flight.
 constexpr int kStages = WB_STAGES;
 constexpr int kCtasPerSm = WB_CTAS_PER_SM;
+// Blocks that each warp asks the L2 for while the kernel before is still running.
+constexpr int kWarmBlocks = WB_WARM_BLOCKS;
 
 // What a build without it leaves out, to keep the main loop short: page sizes that aren't multiples of a block (ragged keys
 // are pages of one token), segments, and gathered rows.

@@ -42,6 +42,21 @@ class KvCursor {
     return true;
   }
 
+  // After the first prepare(): brings this warp's first blocks to the L2. Before the kernel before has ended keys and
+  // values may not be read, for it may be writing some of them, but nothing forbids to fetch them from memory.
+  __device__ __forceinline__ void warm_l2() const {
+    if (!aligned_) return;
+#pragma unroll 1
+    for (int step = 0; step < min(num_steps_, kWarmBlocks); ++step) {
+      const KeyBlock block = block_of(view_, keys_, warp_ + step * kWarps);
+      const int page = __shfl_sync(kAllLanes, ids_, step);
+      if (!in_pool(page)) continue;
+      const int slot = block.position - page_of(block.position) * params_.page_size + (lane_ & 15);
+      const int64 offset = page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_;
+      prefetch_l2(static_cast<const char*>(lane_ < 16 ? params_.k : params_.v) + offset * kKvBytes, kRowBytes);
+    }
+  }
+
   // Copies the block that prepare() found into a stage and describes it there.
   __device__ __forceinline__ void copy(const KvStage& stage) {
     const KeyBlock block = block_of(view_, keys_, warp_ + step_ * kWarps);
@@ -128,7 +143,8 @@ class KvCursor {
       if (lane_ == 0 && (slot == 0 || block.position <= block.begin)) count_bad_page();
       return 0;
     }
-    copy_block(params_, stage, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, lane_);
+    copy_block(params_, stage, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, lane_,
+               policy_);
     return (0xffffu >> max(block.position + kBlockTokens - block.end, 0)) &
            (0xffffu << max(block.begin - block.position, 0));
   }
@@ -143,7 +159,7 @@ class KvCursor {
     if (wanted && !good && (slot == 0 || token == block.begin)) count_bad_page();
     const int64 offset = good ? ids_ * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_ : 0;
     const uint32 valid = __ballot_sync(kAllLanes, good) >> half & 0xffffu;
-    copy_rows(params_, stage, offset, half, valid, lane_);
+    copy_rows(params_, stage, offset, half, valid, lane_, policy_);
     return valid;
   }
 
@@ -153,6 +169,7 @@ class KvCursor {
   const int lane_;
   const bool aligned_;
   const int page_shift_;
+  const uint64 policy_ = evict_first_policy();
 
   int first_tile_ = 0;
   int known_ = 0;

@@ -48,7 +48,7 @@ constexpr int kCopies = kBlockTokens / kRowsPerCopy;
 
 // Copies 16 consecutive tokens of one page. `offset`: elements, of the first token and head.
 __device__ __forceinline__ void copy_block(
-    const AttentionParams& params, const KvStage& stage, int64 offset, int lane) {
+    const AttentionParams& params, const KvStage& stage, int64 offset, int lane, uint64 policy) {
   const int row = lane / kRowChunks;
   const int chunk = lane % kRowChunks;
   const int64 start = (offset + row * params.kv_stride_token) * kKvBytes + chunk * 16;
@@ -57,26 +57,27 @@ __device__ __forceinline__ void copy_block(
   const char* values = static_cast<const char*>(params.v) + start;
 #pragma unroll
   for (int i = 0; i < kCopies; ++i) {
-    copy16<kRowBytes>(stage.keys + key_offset(i * kRowsPerCopy + row, chunk), keys + i * step);
+    copy16<kRowBytes>(stage.keys + key_offset(i * kRowsPerCopy + row, chunk), keys + i * step, policy);
   }
 #pragma unroll
   for (int i = 0; i < kCopies; ++i) {
-    copy16<kRowBytes>(stage.values + value_offset(i * kRowsPerCopy + row, chunk), values + i * step);
+    copy16<kRowBytes>(stage.values + value_offset(i * kRowsPerCopy + row, chunk), values + i * step, policy);
   }
 }
 
 // Copies 16 tokens from anywhere: lane first_lane + i has the offset of token i. Where bit i of `valid` is 0 the row is
 // filled with zeros and nothing is read.
 __device__ __forceinline__ void copy_rows(
-    const AttentionParams& params, const KvStage& stage, int64 offset, int first_lane, uint32 valid, int lane) {
+    const AttentionParams& params, const KvStage& stage, int64 offset, int first_lane, uint32 valid, int lane,
+    uint64 policy) {
   const int chunk = lane % kRowChunks;
 #pragma unroll
   for (int i = 0; i < kCopies; ++i) {
     const int row = i * kRowsPerCopy + lane / kRowChunks;
     const int64 at = __shfl_sync(kAllLanes, offset, first_lane + row) * kKvBytes + chunk * 16;
     const int bytes = valid >> row & 1 ? 16 : 0;
-    copy16_or_zero(stage.keys + key_offset(row, chunk), static_cast<const char*>(params.k) + at, bytes);
-    copy16_or_zero(stage.values + value_offset(row, chunk), static_cast<const char*>(params.v) + at, bytes);
+    copy16_or_zero(stage.keys + key_offset(row, chunk), static_cast<const char*>(params.k) + at, bytes, policy);
+    copy16_or_zero(stage.values + value_offset(row, chunk), static_cast<const char*>(params.v) + at, bytes, policy);
   }
 }
 

@@ -15,7 +15,7 @@ constexpr int kPending = 4;
 // Slots of a group that are kept in shared memory, a lane each; further ones are read from the schedule.
 constexpr int kKeptSlots = 32;
 // Partial states that a merging warp has in flight.
-constexpr int kStatesInFlight = kHeadDim <= 128 ? 16 : 8;
+constexpr int kStatesInFlight = kHeadDim <= 128 && kRowTiles == 1 ? 16 : 8;
 constexpr int kDimsPerLane = kHeadDim / 32;
 
 struct PendingGroup {
@@ -133,14 +133,14 @@ class MergeGroups {
     for (int first = 0; first < count; first += 32) {
       // Lane i has the LSE and, soon, the weight of slot first + i.
       const int left = count - first;
-      int slot = 0;
-      if (lane_ < left) {
-        slot = first == 0 ? entry.slots[lane_] : view_.merge_slots()[entry.words[MERGE_GROUP_SLOT_START] + first + lane_];
-      }
-      float lse = load_cg(static_cast<const float*>(params_.partial_lse) + slot + index, lane_ < left);
+      // Lanes beyond repeat the last slot, with the weight 0: a load under a condition is a load and a copy, and the
+      // copies would make many round trips to memory of one.
+      const int at = min(lane_, left - 1);
+      const int slot = first == 0 ? entry.slots[at] : view_.merge_slots()[entry.words[MERGE_GROUP_SLOT_START] + first + at];
+      float lse = __ldcg(static_cast<const float*>(params_.partial_lse) + slot + index);
       const float* states = static_cast<const float*>(params_.partial_o) + lane_ * kDimsPerLane;
       float state[kStatesInFlight][kDimsPerLane];
-      load_states(states, slot, index, 0, left, state);
+      load_states(states, slot, index, 0, state);
 
       lse = lane_ < left ? lse * kLog2e : -__int_as_float(0x7f800000);
       float largest = lse;
@@ -155,7 +155,7 @@ class MergeGroups {
       for (int d = 0; d < kDimsPerLane; ++d) total[d] *= factor;
 #pragma unroll 1
       for (int i = 0; i < min(left, 32); i += kStatesInFlight) {
-        if (i > 0) load_states(states, slot, index, i, left, state);
+        if (i > 0) load_states(states, slot, index, i, state);
 #pragma unroll
         for (int j = 0; j < kStatesInFlight; ++j) {
           const float w = __shfl_sync(kAllLanes, weight, i + j);
@@ -181,21 +181,20 @@ class MergeGroups {
     }
   }
 
-  // States of slots i, i + 1, ... of the 32 that the lanes have; zeros from slot `left` on. All loads are on their way
-  // before the first result is looked at.
+  // States of slots i, i + 1, ... of the 32 that the lanes have. All loads are on their way before the first result is
+  // looked at.
   __device__ __forceinline__ static void load_states(
-      const float* states, int slot, int index, int i, int left, float (&state)[kStatesInFlight][kDimsPerLane]) {
+      const float* states, int slot, int index, int i, float (&state)[kStatesInFlight][kDimsPerLane]) {
 #pragma unroll
     for (int j = 0; j < kStatesInFlight; ++j) {
       const float* source = states + (static_cast<int64>(__shfl_sync(kAllLanes, slot, i + j)) + index) * kHeadDim;
-      const bool wanted = i + j < left;
       if constexpr (kDimsPerLane == 2) {
-        const float2 x = load_cg2(source, wanted);
+        const float2 x = __ldcg(reinterpret_cast<const float2*>(source));
         state[j][0] = x.x, state[j][1] = x.y;
       } else {
 #pragma unroll
         for (int d = 0; d < kDimsPerLane; d += 4) {
-          const float4 x = load_cg4(source + d, wanted);
+          const float4 x = __ldcg(reinterpret_cast<const float4*>(source + d));
           state[j][d] = x.x, state[j][d + 1] = x.y, state[j][d + 2] = x.z, state[j][d + 3] = x.w;
         }
       }

@@ -24,50 +24,49 @@ __device__ __forceinline__ void wait_for_predecessor() {
 #endif
 }
 
+// For data that is read once: it leaves the L2 before everything else.
+__device__ __forceinline__ uint64 evict_first_policy() {
+  uint64 policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+
 // 16 bytes from global to shared memory. The L2 fetches `kPrefetch` bytes around it, which must not be more than what
 // is contiguous: a longer hint on short rows reads memory that nobody asked for.
 template <int kPrefetch>
-__device__ __forceinline__ void copy16(uint32 shared, const void* global) {
+__device__ __forceinline__ void copy16(uint32 shared, const void* global, uint64 policy) {
   if constexpr (kPrefetch >= 256) {
-    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::256B [%0], [%1], 16, %2;"
+                 ::"r"(shared), "l"(global), "l"(policy) : "memory");
   } else if constexpr (kPrefetch == 128) {
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2;"
+                 ::"r"(shared), "l"(global), "l"(policy) : "memory");
   } else {
-    asm volatile("cp.async.cg.shared.global.L2::64B [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::64B [%0], [%1], 16, %2;"
+                 ::"r"(shared), "l"(global), "l"(policy) : "memory");
   }
 }
 // The same where `bytes` is 16; zeros and no access where it is 0.
-__device__ __forceinline__ void copy16_or_zero(uint32 shared, const void* global, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
+__device__ __forceinline__ void copy16_or_zero(uint32 shared, const void* global, int bytes, uint64 policy) {
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;"
+               ::"r"(shared), "l"(global), "r"(bytes), "l"(policy) : "memory");
 }
+// Asks for `bytes` contiguous bytes (a multiple of 16) in the L2. Coherent: who writes there afterwards writes to the L2.
+__device__ __forceinline__ void prefetch_l2(const void* global, uint32 bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
+#else
+  for (uint32 i = 0; i < bytes; i += 128) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const char*>(global) + i) : "memory");
+  }
+#endif
+}
+
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most kPending of the committed groups are in flight.
 template <int kPending>
 __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-}
-
-// From global memory past L1, and only where `wanted`; zeros otherwise. As one block of assembly, because the compiler
-// turns a conditional expression into a load, a wait and a copy, and many of them into as many round trips.
-__device__ __forceinline__ float load_cg(const float* p, bool wanted) {
-  float x;
-  asm volatile("{.reg .pred w; setp.ne.u32 w, %2, 0; mov.f32 %0, 0f00000000; @w ld.global.cg.f32 %0, [%1];}"
-               : "=f"(x) : "l"(p), "r"(static_cast<uint32>(wanted)) : "memory");
-  return x;
-}
-__device__ __forceinline__ float2 load_cg2(const float* p, bool wanted) {
-  float2 x;
-  asm volatile("{.reg .pred w; setp.ne.u32 w, %3, 0; mov.f32 %0, 0f00000000; mov.f32 %1, 0f00000000; "
-               "@w ld.global.cg.v2.f32 {%0,%1}, [%2];}"
-               : "=f"(x.x), "=f"(x.y) : "l"(p), "r"(static_cast<uint32>(wanted)) : "memory");
-  return x;
-}
-__device__ __forceinline__ float4 load_cg4(const float* p, bool wanted) {
-  float4 x;
-  asm volatile("{.reg .pred w; setp.ne.u32 w, %5, 0; mov.f32 %0, 0f00000000; mov.f32 %1, 0f00000000; "
-               "mov.f32 %2, 0f00000000; mov.f32 %3, 0f00000000; @w ld.global.cg.v4.f32 {%0,%1,%2,%3}, [%4];}"
-               : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w) : "l"(p), "r"(static_cast<uint32>(wanted)) : "memory");
-  return x;
 }
 
 __device__ __forceinline__ uint4 load_shared16(uint32 address) {

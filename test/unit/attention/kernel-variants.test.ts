@@ -44,6 +44,7 @@ describe('the table of kernels', () => {
       WB_STAGES: 2,
       WB_CTAS_PER_SM: 1,
       WB_GENERAL: 0,
+      WB_WARM_BLOCKS: 2,
     });
   });
 });
