@@ -69,7 +69,7 @@ for (const [name, policy] of Object.entries({
 }
 await writeResults('cpu', 'plan', 'npm run bench:plan', {
   ...describeHost(),
-  trace: `${trace.name} (${trace.source})`,
+  trace: `${trace.name} (${trace.source.replace(/^.*[\\/]/, '')})`,
   batches: batches.length,
   rows,
 });

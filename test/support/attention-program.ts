@@ -1,6 +1,6 @@
 /**
- * Runs the `attention` program on tables packed by hand, past wrappers, policies and validation: for what no policy emits
- * yet, and for schedules that validation would refuse. Float32, one pool of pages [numPages, pageSize, numKvHeads, headDim].
+ * Runs the `attention` program on tables packed by hand, past wrappers, policies and validation: for what no policy
+ * emits yet, and for schedules that validation would refuse. All is float32; pages are [pageSize, numKvHeads, headDim].
  */
 import { attentionParams, DTYPE_CODE } from '../../src/attention/launch-params';
 import type { Buffer } from '../../src/device/buffer';
@@ -225,7 +225,7 @@ export async function runProgram(device: Device, c: HandPacked): Promise<Program
   return result;
 }
 
-/** Softmax attention in float64 of one query over the given keys (positions in the pool's pages through `kvIndices`). */
+/** Softmax attention in float64 of one query over the given keys of the sequence whose first page is `pageStart`. */
 export function expectedRow(
   c: HandPacked,
   token: number,

@@ -63,7 +63,10 @@ static void score_tile(const BFloat16* q, int q_stride, const BFloat16* const* k
   const auto step = [&](int d, int count) __attribute__((always_inline)) {
     Pairs key[4];
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) key[j] = count < kPairElements ? load_pairs(keys[j] + d, count) : load_pairs(keys[j] + d);
+    for (int j = 0; j < 4; ++j) {
+      const BFloat16* source = keys[j] + d;
+      key[j] = count < kPairElements ? load_pairs(source, count) : load_pairs(source);
+    }
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       const BFloat16* source = q + r * q_stride + d;

@@ -46,8 +46,8 @@ void check(const AttentionParams& params) {
 class AttentionLaunch {
  public:
   explicit AttentionLaunch(const AttentionParams& params)
-      : params_(params), view_(params), kernels_(select_kernels()), group_size_(params.num_qo_heads / params.num_kv_heads),
-        counters_(static_cast<uint32_t*>(params.counters)) {}
+      : params_(params), view_(params), kernels_(select_kernels()),
+        group_size_(params.num_qo_heads / params.num_kv_heads), counters_(static_cast<uint32_t*>(params.counters)) {}
 
   void run(const Launch& launch) {
     const int64_t num_ctas = view_.header(HEADER_NUM_CTAS);
@@ -121,8 +121,8 @@ class AttentionLaunch {
     RowRef rows[kMaxRows];
     job.rows = rows;
     for (int first = 0; first < tile[TILE_ROW_COUNT]; first += kMaxRows) {
-      job.num_rows = resolve_rows(tile[TILE_ROW_START], first, tile[TILE_ROW_COUNT], tile[TILE_FLAGS], tile[TILE_KV_HEAD],
-                                  tile[TILE_QO_POSITION_BASE], rows);
+      job.num_rows = resolve_rows(tile[TILE_ROW_START], first, tile[TILE_ROW_COUNT], tile[TILE_FLAGS],
+                                  tile[TILE_KV_HEAD], tile[TILE_QO_POSITION_BASE], rows);
       job.partial_slot = tile[TILE_PARTIAL_SLOT] < 0 ? -1 : tile[TILE_PARTIAL_SLOT] + first;
       const bool last = first + job.num_rows == tile[TILE_ROW_COUNT];
       job.upcoming = !last ? &job.range : following != nullptr ? &upcoming : nullptr;
@@ -166,13 +166,15 @@ class AttentionLaunch {
   }
 
   // Resolves up to kMaxRows rows from row_start + first on; returns how many.
-  int resolve_rows(int row_start, int first, int row_count, int flags, int kv_head, int position_base, RowRef* rows) const {
+  int resolve_rows(int row_start, int first, int row_count, int flags, int kv_head, int position_base,
+                   RowRef* rows) const {
     const int count = row_count - first < kMaxRows ? row_count - first : kMaxRows;
     for (int i = 0; i < count; ++i) {
       const int row = row_start + first + i;
       if (flags & TILE_FLAG_GATHER_ROWS) {
         const int32_t* words = view_.row(row);
-        rows[i] = {words[ROW_QO_TOKEN], kv_head * group_size_ + words[ROW_QO_HEAD] % group_size_, words[ROW_QO_POSITION]};
+        const int head = kv_head * group_size_ + words[ROW_QO_HEAD] % group_size_;
+        rows[i] = {words[ROW_QO_TOKEN], head, words[ROW_QO_POSITION]};
       } else {
         const int token = row / group_size_;
         rows[i] = {token, kv_head * group_size_ + row % group_size_, token + position_base};

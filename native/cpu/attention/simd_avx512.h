@@ -14,7 +14,9 @@ WB_INLINE Vec zero() { return _mm512_setzero_ps(); }
 WB_INLINE Vec broadcast(float x) { return _mm512_set1_ps(x); }
 
 WB_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
-WB_INLINE Vec load(const Float16* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+WB_INLINE Vec load(const Float16* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
 WB_INLINE Vec load(const BFloat16* p) {
   const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
