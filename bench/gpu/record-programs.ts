@@ -10,7 +10,8 @@ import { openDevice } from '../../src/device/device';
 import type { Launch } from '../../src/device/stream';
 import { compare } from '../../src/tensor/compare';
 import { arange, fromHost } from '../../src/tensor/create';
-import { normal, randomBits, uniform } from '../../src/tensor/random';
+import { randomBits } from '../../src/tensor/draw';
+import { normal, uniform } from '../../src/tensor/random';
 
 const folder = process.argv[2];
 mkdirSync(folder, { recursive: true });
