@@ -189,7 +189,7 @@ export class BatchAttention {
     const stream = options.stream ?? this.device.stream;
     const owner = { name: this.name, device: this.device, variant: this.variant };
     checkOperands(owner, q, kv, plan.schedule.problem, this.plannedMaxPage);
-    const { output, lse } = resolveOutputs(owner, q, options, stream.capturing);
+    const { output, lse } = resolveOutputs(owner, q, options, stream);
     const { workspace, variant } = this;
     const { capacity, offsets } = workspace.layout;
     if (!stream.capturing) this.order.enter(stream);

@@ -3,9 +3,10 @@
  * Every refusal comes before anything is enqueued.
  */
 import type { Device } from '../device/device';
+import type { Stream } from '../device/stream';
 import { WarpbookError } from '../errors';
 import type { AttentionProblem } from '../schedule/problem';
-import { zeros } from '../tensor/create';
+import { empty } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
 import type { KvOperand } from './kv-operand';
 import type { AttentionVariant } from './variant';
@@ -75,11 +76,11 @@ export function resolveOutputs(
   owner: RunOwner,
   q: Tensor,
   given: { out?: Tensor; lse?: Tensor },
-  capturing: boolean,
+  stream: Stream,
 ): { output: Tensor; lse: Tensor } {
   const { device, name } = owner;
   const { out, lse } = given;
-  if (capturing && (!out || !lse)) {
+  if (stream.capturing && (!out || !lse)) {
     throw new WarpbookError(
       'CAPTURE_FORBIDDEN',
       `${name}.run would allocate its outputs during a capture; make them before and pass { out, lse }.`,
@@ -100,9 +101,15 @@ export function resolveOutputs(
   }
   return {
     // Zeros: rows beyond the plan are padding, and padding should not show what the memory held before.
-    output: out ?? zeros([...q.shape], { dtype: q.dtype, device, label: `${name} output` }),
-    lse: lse ?? zeros(lseShape, { dtype: 'float32', device, label: `${name} lse` }),
+    output: out ?? zeroed(empty([...q.shape], { dtype: q.dtype, device, label: `${name} output` }), stream),
+    lse: lse ?? zeroed(empty(lseShape, { dtype: 'float32', device, label: `${name} lse` }), stream),
   };
+}
+
+/** On the stream of the run: on another one the zeros could come after the results. */
+function zeroed(tensor: Tensor, stream: Stream): Tensor {
+  tensor.fill(0, { stream });
+  return tensor;
 }
 
 function fits(tensor: Tensor, device: Device, dtype: string, shape: readonly number[]): boolean {

@@ -9,17 +9,19 @@ import { WarpbookError } from '../errors';
 
 export class StreamOrder {
   private readonly device: Device;
-  private last: Stream | undefined;
+  /** At first the device's own: there the workspace was cleared. */
+  private last: Stream;
   /** Behind the last work on a stream other than the device's own, which may be disposed before the next comes. */
   private event: Event | undefined;
 
   constructor(device: Device) {
     this.device = device;
+    this.last = device.stream;
   }
 
   /** The stream that was worked on last; before that the device's own. */
   get stream(): Stream {
-    return this.last && !this.last.disposed ? this.last : this.device.stream;
+    return this.last.disposed ? this.device.stream : this.last;
   }
 
   /**
@@ -28,7 +30,7 @@ export class StreamOrder {
    */
   enter(stream: Stream): void {
     const { last, device } = this;
-    if (!last || last === stream) return;
+    if (last === stream) return;
     if (last === device.stream) {
       if (last.capturing) {
         throw new WarpbookError(
