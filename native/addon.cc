@@ -8,6 +8,7 @@
 #include "binding/addon_data.h"
 #include "binding/arguments.h"
 #include "binding/cpu_exports.h"
+#include "binding/cuda_exports.h"
 #include "binding/error.h"
 #include "cpu/misuse.h"
 
@@ -56,6 +57,42 @@ const Export kExports[] = {
     {"cpu_destroy_exec", 2, cpu_destroy_exec},
     {"cpu_update_node", 10, cpu_update_node},
     {"cpu_replay", 3, cpu_replay},
+    {"cuda_probe", 0, cuda_probe},
+    {"cuda_open", 1, cuda_open},
+    {"cuda_close", 1, cuda_close},
+    {"cuda_describe", 1, cuda_describe},
+    {"cuda_live_counts", 1, cuda_live_counts},
+    {"cuda_load_program", 9, cuda_load_program},
+    {"cuda_allocate", 3, cuda_allocate},
+    {"cuda_free", 2, cuda_free},
+    {"cuda_create_staging", 3, cuda_create_staging},
+    {"cuda_destroy_staging", 3, cuda_destroy_staging},
+    {"cuda_create_stream", 2, cuda_create_stream},
+    {"cuda_destroy_stream", 2, cuda_destroy_stream},
+    {"cuda_completed", 2, cuda_completed},
+    {"cuda_synchronize", 2, cuda_synchronize},
+    {"cuda_create_event", 2, cuda_create_event},
+    {"cuda_destroy_event", 2, cuda_destroy_event},
+    {"cuda_record_event", 3, cuda_record_event},
+    {"cuda_wait_event", 3, cuda_wait_event},
+    {"cuda_event_time", 2, cuda_event_time},
+    {"cuda_write", 5, cuda_write},
+    {"cuda_write_from_staging", 7, cuda_write_from_staging},
+    {"cuda_copy", 7, cuda_copy},
+    {"cuda_fill", 6, cuda_fill},
+    {"cuda_launch", 9, cuda_launch},
+    {"cuda_read", 5, cuda_read},
+    {"cuda_begin_capture", 2, cuda_begin_capture},
+    {"cuda_end_capture", 3, cuda_end_capture},
+    {"cuda_abort_capture", 2, cuda_abort_capture},
+    {"cuda_destroy_graph", 2, cuda_destroy_graph},
+    {"cuda_describe_graph", 2, cuda_describe_graph},
+    {"cuda_instantiate", 3, cuda_instantiate},
+    {"cuda_destroy_exec", 2, cuda_destroy_exec},
+    {"cuda_update_node", 10, cuda_update_node},
+    {"cuda_replay", 3, cuda_replay},
+    {"nvrtc_version", 1, nvrtc_version},
+    {"nvrtc_compile", 4, nvrtc_compile},
 };
 
 // Every call from JavaScript comes through here: no C++ exception leaves, each becomes a WarpbookError.

@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'GRAPH_STALE' // replay of a graph whose memory or plan layout is gone
   | 'DEVICE_LOST' // a sticky failure of the device; restart the kernel
   | 'NATIVE' // the addon is missing or failed
+  | 'COMPILATION_FAILED' // a kernel source that does not compile
   | 'UNSUPPORTED' // a combination that this device doesn't have
   | 'FILE_NOT_FOUND'
   | 'FILE_FORMAT' // a broken CSV, JSONL, .npy, safetensors or notebook file

@@ -5,18 +5,21 @@ export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } 
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
 export { BatchPrefill, type BatchPrefillOptions, type RaggedKv } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
+export { openDevice } from './attention/open-device';
 export { PageTable, type PageTableOptions } from './attention/page-table';
 // Attention
 export { type KvLayout, PagedKvCache, type PagedKvCacheOptions } from './attention/paged-kv';
 export { Plan, type PlanCost } from './attention/plan';
 export { type ReferenceInput, type ReferenceResult, reference, referenceAttention } from './attention/reference';
 export type { AttentionVariant, AttentionVariantOptions, KvDType, QueryDType } from './attention/variant';
-export type { BackendDescription, GraphNodeDescription } from './device/backend';
+export type { BackendDescription, GraphNodeDescription, ProgramInfo, ProgramOptions } from './device/backend';
 export type { Buffer } from './device/buffer';
 // Devices, memory and ordering
-export { type Device, type DeviceOptions, defaultDevice, openDevice } from './device/device';
+export { type Device, type DeviceOptions, defaultDevice } from './device/device';
 export type { Event } from './device/event';
 export type { MemoryOwner, MemoryReport } from './device/memory';
+export { loadPrograms } from './device/programs/load-programs';
+export type { ProgramSource } from './device/programs/program-source';
 export { scope } from './device/scope';
 export type { Stream } from './device/stream';
 // Displays

@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include "binding/background_jobs.h"
 #include "binding/promise_worker.h"
-#include "cpu/device.h"
 
 namespace warpbook::binding {
 
@@ -18,15 +18,26 @@ struct AddonData {
   static void create(Napi::Env env);
   static AddonData& of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 
-  void add_device(const std::shared_ptr<cpu::Device>& device);
+  // The device's native threads end with the environment, if it is still open then.
+  template <typename Device>
+  void add_device(const std::shared_ptr<Device>& device) {
+    add_device(OpenDevice{device, [](void* open) { static_cast<Device*>(open)->cancel(); }});
+  }
 
   PromiseWorker promises;
+  BackgroundJobs jobs;
   Napi::FunctionReference error_class;
 
  private:
-  void close_devices();
+  struct OpenDevice {
+    std::weak_ptr<void> device;
+    void (*cancel)(void* device);
+  };
 
-  std::vector<std::weak_ptr<cpu::Device>> devices_;
+  void add_device(OpenDevice device);
+  void end_native_threads();
+
+  std::vector<OpenDevice> devices_;
 };
 
 }  // namespace warpbook::binding

@@ -27,6 +27,12 @@ cpu::Device& Arguments::device(size_t index) const {
   return *device;
 }
 
+cuda::Device& Arguments::cuda_device(size_t index) const {
+  cuda::Device* device = unwrap_cuda_device(info_[index]);
+  if (device == nullptr) refuse(index, "device", "a handle from cuda_open");
+  return *device;
+}
+
 int64_t Arguments::integer(size_t index, const char* what, int64_t min, int64_t max) const {
   double number = 0;
   const bool is_number = napi_get_value_double(info_.Env(), info_[index], &number) == napi_ok;
@@ -35,6 +41,11 @@ int64_t Arguments::integer(size_t index, const char* what, int64_t min, int64_t 
     refuse(index, what, "an integer from " + std::to_string(min) + " to " + std::to_string(max));
   }
   return static_cast<int64_t>(number);
+}
+
+bool Arguments::boolean(size_t index, const char* what) const {
+  if (!info_[index].IsBoolean()) refuse(index, what, "true or false");
+  return info_[index].As<Napi::Boolean>().Value();
 }
 
 std::string Arguments::string(size_t index, const char* what) const {

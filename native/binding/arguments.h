@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cpu/device.h"
+#include "cuda/device.h"
 
 namespace warpbook::binding {
 
@@ -30,6 +31,7 @@ class Arguments {
   Napi::Value value(size_t index) const { return info_[index]; }
 
   cpu::Device& device(size_t index) const;
+  cuda::Device& cuda_device(size_t index) const;
   // An integer in [min, max]; JavaScript's numbers are exact up to 2^53.
   int64_t integer(size_t index, const char* what, int64_t min = 0, int64_t max = int64_t{1} << 53) const;
   cpu::Handle handle(size_t index, const char* what) const { return integer(index, what); }
@@ -37,6 +39,7 @@ class Arguments {
   uint32_t uint32(size_t index, const char* what) const {
     return static_cast<uint32_t>(integer(index, what, 0, std::numeric_limits<uint32_t>::max()));
   }
+  bool boolean(size_t index, const char* what) const;
   std::string string(size_t index, const char* what) const;
   // The bytes stay valid until the export returns.
   Bytes bytes(size_t index, const char* what) const;

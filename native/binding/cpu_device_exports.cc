@@ -4,7 +4,9 @@
 
 #include "binding/addon_data.h"
 #include "binding/cpu_exports.h"
+#include "binding/device_promises.h"
 #include "binding/handles.h"
+#include "binding/live_counts.h"
 #include "cpu/programs.h"
 
 namespace warpbook::binding {
@@ -12,19 +14,6 @@ namespace warpbook::binding {
 namespace {
 
 constexpr int64_t kMaxThreads = 1024;
-
-// A promise for a time in nanoseconds, and the callback that settles it.
-std::pair<Napi::Value, cpu::Device::OnTime> time_promise(Napi::Env env) {
-  PromiseWorker::Pending* pending = AddonData::of(env).promises.start(env);
-  auto done = [pending](const std::string& code, const std::string& error, int64_t time_ns) {
-    if (!code.empty()) {
-      pending->reject(code, error);
-    } else {
-      pending->resolve([time_ns](Napi::Env env) { return Napi::Number::New(env, static_cast<double>(time_ns)); });
-    }
-  };
-  return {pending->promise(), std::move(done)};
-}
 
 }  // namespace
 
@@ -52,16 +41,7 @@ Napi::Value cpu_close(const Arguments& arguments) {
 }
 
 Napi::Value cpu_live_counts(const Arguments& arguments) {
-  const cpu::LiveCounts counts = arguments.device(0).live_counts();
-  Napi::Object object = Napi::Object::New(arguments.env());
-  object.Set("buffers", static_cast<double>(counts.buffers));
-  object.Set("buffer_bytes", static_cast<double>(counts.buffer_bytes));
-  object.Set("staging", static_cast<double>(counts.staging));
-  object.Set("streams", static_cast<double>(counts.streams));
-  object.Set("events", static_cast<double>(counts.events));
-  object.Set("graphs", static_cast<double>(counts.graphs));
-  object.Set("execs", static_cast<double>(counts.execs));
-  return object;
+  return live_counts_object(arguments.env(), arguments.device(0).live_counts());
 }
 
 Napi::Value cpu_allocate(const Arguments& arguments) {

@@ -1,29 +1,14 @@
 // Exports that enqueue work on the CPU device and that capture and replay graphs.
-#include <cstring>
 #include <string>
 #include <utility>
 
-#include "binding/addon_data.h"
 #include "binding/cpu_exports.h"
 #include "binding/cpu_launch_arguments.h"
+#include "binding/device_promises.h"
 
 namespace warpbook::binding {
 
 namespace {
-
-// A smaller result is copied into memory of JavaScript's own, which is cheaper than a finalizer.
-constexpr size_t kMaxCopiedBytes = 64 * 1024;
-
-Napi::Value to_array_buffer(Napi::Env env, const cpu::MemoryPtr& bytes) {
-  if (bytes->size() <= kMaxCopiedBytes) {
-    Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, bytes->size());
-    if (bytes->size() > 0) std::memcpy(copy.Data(), bytes->data(), bytes->size());
-    return copy;
-  }
-  auto* share = new cpu::MemoryPtr(bytes);
-  return Napi::ArrayBuffer::New(
-      env, bytes->data(), bytes->size(), [](Napi::Env, void*, cpu::MemoryPtr* share) { delete share; }, share);
-}
 
 Napi::Object describe_node(Napi::Env env, const cpu::GraphNode& node) {
   Napi::Object object = Napi::Object::New(env);
@@ -95,16 +80,8 @@ Napi::Value cpu_read(const Arguments& arguments) {
   device.require_eager(stream, "read");
   device.require_range(buffer, byte_offset, num_bytes);
 
-  PromiseWorker::Pending* pending = AddonData::of(arguments.env()).promises.start(arguments.env());
-  const Napi::Value promise = pending->promise();
-  device.read(stream, buffer, byte_offset, num_bytes,
-              [pending](const std::string& code, const std::string& error, cpu::MemoryPtr bytes) {
-                if (!code.empty()) {
-                  pending->reject(code, error);
-                } else {
-                  pending->resolve([bytes](Napi::Env env) { return to_array_buffer(env, bytes); });
-                }
-              });
+  auto [promise, done] = bytes_promise(arguments.env());
+  device.read(stream, buffer, byte_offset, num_bytes, std::move(done));
   return promise;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "cpu/device.h"
+#include "cuda/device.h"
 
 namespace warpbook::binding {
 
@@ -14,5 +15,9 @@ Napi::Value wrap_device(Napi::Env env, std::shared_ptr<cpu::Device> device);
 
 // nullptr unless `value` came from wrap_device().
 cpu::Device* unwrap_device(const Napi::Value& value);
+
+// The same for CUDA devices.
+Napi::Value wrap_cuda_device(Napi::Env env, std::shared_ptr<cuda::Device> device);
+cuda::Device* unwrap_cuda_device(const Napi::Value& value);
 
 }  // namespace warpbook::binding

@@ -21,9 +21,9 @@ import { type CapacityOptions, type WrapperCapacity, wrapperCapacity } from './c
 import { checkOperands, resolveOutputs } from './check-run';
 import type { KvOperand } from './kv-operand';
 import { attentionParams } from './launch-params';
-import { machineOf } from './machine-of';
 import { samePages } from './page-table';
 import { Plan } from './plan';
+import type { PreparedKernel } from './prepare-kernel';
 import { readTimeline } from './read-timeline';
 import { StreamOrder } from './stream-order';
 import { type AttentionVariant, type AttentionVariantOptions, makeVariant } from './variant';
@@ -34,7 +34,10 @@ export interface BatchAttentionOptions extends AttentionVariantOptions {
   /** Tokens per page of the caches it will read; default 16. */
   pageSize?: number;
   capacity: CapacityOptions;
-  /** Machine to plan for; default: the device's own. Its CTA slots are the grid. */
+  /**
+   * Machine to plan for; default: the device's own. Its CTA slots are the grid. On a CUDA device the kernel brings its own
+   * tile class.
+   */
   machine?: Machine;
   /** Record when each CTA works on what; default false. See `timeline()`. */
   trace?: boolean;
@@ -74,6 +77,7 @@ export class BatchAttention {
   private readonly workspace: Workspace;
   private readonly name: string;
   private readonly order: StreamOrder;
+  private readonly program: string;
   private lastPlan: Plan | undefined;
   /** The plan that the latest run or replay followed. */
   private lastRun: Plan | undefined;
@@ -88,11 +92,13 @@ export class BatchAttention {
     device: Device,
     options: BatchAttentionOptions,
     defaults: { causal: boolean; paged: boolean },
+    kernel: PreparedKernel,
   ) {
     this.name = name;
     this.device = device;
     this.variant = makeVariant(options, defaults.causal);
-    this.machine = options.machine ?? machineOf(device);
+    this.machine = kernel.machine;
+    this.program = kernel.program;
     this.capacity = wrapperCapacity(options.capacity, this.variant, this.machine);
     this.pageSize = defaults.paged ? (options.pageSize ?? 16) : 1;
     this.traced = options.trace ?? false;
@@ -188,7 +194,7 @@ export class BatchAttention {
     const { capacity, offsets } = workspace.layout;
     if (!stream.capturing) this.order.enter(stream);
     stream.launch({
-      program: 'attention',
+      program: this.program,
       grid: [numCtaSlots(this.machine), 1, 1],
       params: attentionParams.pack({
         q: q.address(),

@@ -13,6 +13,7 @@ import { cacheOperand, resolvePages } from './kv-operand';
 import type { PageTable } from './page-table';
 import type { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
+import { prepareKernel } from './prepare-kernel';
 
 export interface DecodePlanOptions extends PlanOptions {
   /** Query tokens of each request, [batchSize]; default one each. Needs `capacity.maxQoTokens`. */
@@ -33,7 +34,9 @@ export class BatchDecode extends BatchAttention {
 
   /** Makes a wrapper; compiles and loads what it may need, so that nothing does during a capture. */
   static async create(options: BatchAttentionOptions): Promise<BatchDecode> {
-    return new BatchDecode('BatchDecode', options.device ?? defaultDevice(), options, { causal: false, paged: true });
+    const { device = defaultDevice() } = options;
+    const defaults = { causal: false, paged: true };
+    return new BatchDecode('BatchDecode', device, options, defaults, await prepareKernel(device, options, defaults));
   }
 
   /**

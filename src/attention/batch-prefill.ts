@@ -1,5 +1,5 @@
 /** Prefill and append attention: any number of query tokens for each request, over a paged cache or ragged tensors. */
-import { defaultDevice } from '../device/device';
+import { type Device, defaultDevice } from '../device/device';
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import {
@@ -13,6 +13,7 @@ import { cacheOperand, raggedOperand, resolvePages } from './kv-operand';
 import { integers, PageTable } from './page-table';
 import { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
+import { type PreparedKernel, prepareKernel } from './prepare-kernel';
 
 export interface BatchPrefillOptions extends BatchAttentionOptions {
   /** Where keys and values lie: a paged cache (default), or tensors [numKvTokens, numKvHeads, headDim], requests in a row. */
@@ -27,18 +28,24 @@ export interface RaggedKv {
   v: Tensor;
 }
 
+function defaultsOf({ kv }: BatchPrefillOptions): { causal: boolean; paged: boolean } {
+  return { causal: true, paged: kv !== 'ragged' };
+}
+
 /** A prefill wrapper of fixed capacity; causal unless told otherwise. Used as {@link BatchDecode} is. */
 export class BatchPrefill extends BatchAttention {
   readonly kv: 'paged' | 'ragged';
   private table: PageTable | undefined;
 
-  protected constructor(options: BatchPrefillOptions) {
-    super('BatchPrefill', options.device ?? defaultDevice(), options, { causal: true, paged: options.kv !== 'ragged' });
+  protected constructor(options: BatchPrefillOptions, device: Device, kernel: PreparedKernel) {
+    super('BatchPrefill', device, options, defaultsOf(options), kernel);
     this.kv = options.kv ?? 'paged';
   }
 
+  /** Makes a wrapper; compiles and loads what it may need, so that nothing does during a capture. */
   static async create(options: BatchPrefillOptions): Promise<BatchPrefill> {
-    return new BatchPrefill(options);
+    const { device = defaultDevice() } = options;
+    return new BatchPrefill(options, device, await prepareKernel(device, options, defaultsOf(options)));
   }
 
   /**

@@ -6,6 +6,8 @@
 import { Command, CommanderError } from 'commander';
 import { WarpbookError } from '../errors';
 import { packageVersion } from '../notebook/kernel/package-paths';
+import { buildKernelsCommand } from './build-kernels';
+import { doctorCommand } from './doctor';
 import { installCommand, uninstallCommand } from './install';
 import { runCommand } from './run';
 
@@ -18,7 +20,7 @@ export function makeProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .addHelpText('after', '\nExit codes: 0 all is well, 1 something failed, 2 wrong usage.')
     .showHelpAfterError('(add --help for the options)');
-  for (const command of [runCommand(), installCommand(), uninstallCommand()]) {
+  for (const command of [runCommand(), doctorCommand(), buildKernelsCommand(), installCommand(), uninstallCommand()]) {
     program.addCommand(command.copyInheritedSettings(program));
   }
   // Subcommands inherit it only where it is set on each.

@@ -34,6 +34,32 @@ export interface LaunchDescription {
   relocations: readonly Relocation[];
 }
 
+/** How a program of a CUDA device is launched; see {@link Backend.loadProgram}. */
+export interface ProgramOptions {
+  /** The kernel's name in the image (`extern "C"`, so unmangled). */
+  entry: string;
+  /** Threads of a CTA. */
+  threads: number;
+  /** Dynamic shared memory of a CTA, bytes. */
+  sharedMemoryBytes: number;
+  /** All CTAs of a launch run at the same time and may wait for each other; default false. */
+  cooperative?: boolean;
+  /** Programmatic dependent launch: a launch may begin before the work ahead of it has ended; default false. */
+  pdl?: boolean;
+}
+
+/** What the device made of a program. */
+export interface ProgramInfo {
+  /** Registers of a thread. */
+  registers: number;
+  /** Static and dynamic shared memory of a CTA, bytes. */
+  sharedMemoryBytes: number;
+  /** Local memory of a thread (spills, stack), bytes. */
+  localBytes: number;
+  /** CTAs that fit on a processor at the same time. */
+  maxCtasPerSm: number;
+}
+
 /** What a node of a captured graph does, as reported by {@link Backend.describeGraph}. */
 export interface GraphNodeDescription {
   /** Position in the order of capture; also the handle for {@link Backend.updateNode}. */
@@ -56,10 +82,23 @@ export interface BackendDescription {
   /** Widest instruction set that the programs were dispatched to, such as `avx512`. */
   instructionSet: string;
   totalMemoryBytes: number;
+  /** CUDA only: the architecture that programs are compiled for, such as `sm_90a`. */
+  architecture?: string;
+  /** CUDA only: the largest CUDA version that the driver knows, such as 13000 for 13.0. */
+  driverVersion?: number;
+  /** CUDA only: largest dynamic shared memory of a CTA, bytes. */
+  maxSharedMemoryBytes?: number;
 }
 
 export interface Backend {
   describe(): BackendDescription;
+
+  /**
+   * Makes the kernel `options.entry` of a compiled image (a cubin) launchable as program `name`; loading the same name
+   * again replaces it for later launches. A kernel takes one parameter, the program's struct, by value. Rejects with
+   * `UNSUPPORTED` where the device can't run it, and on devices whose programs are built in. Not allowed in capture.
+   */
+  loadProgram(name: string, image: Uint8Array, options: ProgramOptions): Promise<ProgramInfo>;
 
   // --- memory -------------------------------------------------------------------------------------------------
   allocate(buffer: Handle, byteLength: number): void;

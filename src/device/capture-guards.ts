@@ -9,6 +9,7 @@ import { WarpbookError } from '../errors';
 /** Call → what to do instead. Each row is a public call; a table-driven test makes every one of them. */
 export const CAPTURE_GUARDS = {
   'device.allocate': 'Allocate before the capture: a graph replays work, not allocations.',
+  'device.loadProgram': 'Load programs before the capture: loading may wait for the device.',
   'device.dispose': 'Dispose the device after capture() has returned.',
   'device.synchronize':
     'Wait after capture() has returned: what is captured does not run, so there is nothing to wait for.',
@@ -34,6 +35,7 @@ export type GuardedCall = keyof typeof CAPTURE_GUARDS;
 
 /** Calls that return a promise: in a capture nobody can await it, so the refusal is thrown by capture() as well. */
 const ASYNC_CALLS: ReadonlySet<GuardedCall> = new Set([
+  'device.loadProgram',
   'device.synchronize',
   'stream.synchronize',
   'event.synchronize',

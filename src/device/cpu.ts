@@ -13,8 +13,9 @@ import type {
   GraphNodeDescription,
   Handle,
   LaunchDescription,
-  Relocation,
+  ProgramInfo,
 } from './backend';
+import { RelocationTriples } from './relocation-triples';
 
 export interface CpuBackendOptions {
   /** Threads that play CTAs; default: the processors that this process may use. */
@@ -30,8 +31,7 @@ export class CpuBackend implements Backend {
   private readonly description: BackendDescription;
   private readonly programIndices: ReadonlyMap<string, number>;
   private readonly stagingBytes = new Map<Handle, ArrayBuffer>();
-  /** Reused by every launch: (offset, buffer, byte offset) triples. */
-  private triples: Float64Array = new Float64Array(3 * 32);
+  private readonly triples = new RelocationTriples();
 
   constructor(options: CpuBackendOptions = {}) {
     const threads = options.threads ?? availableParallelism();
@@ -55,6 +55,13 @@ export class CpuBackend implements Backend {
   /** Objects alive behind the seam, for leak tests. */
   liveCounts(): NativeLiveCounts {
     return this.addon.cpu_live_counts(this.device);
+  }
+
+  async loadProgram(name: string): Promise<ProgramInfo> {
+    throw new WarpbookError(
+      'UNSUPPORTED',
+      `Got a compiled image for program '${name}' on the CPU device, whose programs are built in; load it on a CUDA device.`,
+    );
   }
 
   allocate(buffer: Handle, byteLength: number): void {
@@ -146,7 +153,7 @@ export class CpuBackend implements Backend {
 
   launch(stream: Handle, launch: LaunchDescription): void {
     const [x, y, z] = launch.grid;
-    const triples = this.pack(launch.relocations);
+    const triples = this.triples.pack(launch.relocations);
     this.addon.cpu_launch(
       this.device,
       stream,
@@ -198,7 +205,7 @@ export class CpuBackend implements Backend {
 
   updateNode(exec: Handle, nodeIndex: number, launch: LaunchDescription): void {
     const [x, y, z] = launch.grid;
-    const triples = this.pack(launch.relocations);
+    const triples = this.triples.pack(launch.relocations);
     this.addon.cpu_update_node(
       this.device,
       exec,
@@ -232,16 +239,5 @@ export class CpuBackend implements Backend {
       );
     }
     return index;
-  }
-
-  private pack(relocations: readonly Relocation[]): Float64Array {
-    if (relocations.length * 3 > this.triples.length) this.triples = new Float64Array(relocations.length * 6);
-    let at = 0;
-    for (const relocation of relocations) {
-      this.triples[at++] = relocation.offset;
-      this.triples[at++] = relocation.buffer;
-      this.triples[at++] = relocation.byteOffset;
-    }
-    return this.triples;
   }
 }

@@ -4,9 +4,10 @@
  */
 import { totalmem } from 'node:os';
 import { requireInteger, WarpbookError } from '../errors';
-import type { Backend, BackendDescription } from './backend';
+import type { Backend, BackendDescription, ProgramInfo, ProgramOptions } from './backend';
 import { Buffer } from './buffer';
 import { CpuBackend } from './cpu';
+import { CudaBackend } from './cuda';
 import { Event } from './event';
 import type { AllocationRecord, MemoryReport } from './memory';
 import { onScope } from './scope';
@@ -15,16 +16,20 @@ import { Stream } from './stream';
 
 /** Options of {@link openDevice}. */
 export interface DeviceOptions {
-  /** Threads that play CTAs, 1 to 1024; default: the processors that this process may use. */
+  /** CPU only: threads that play CTAs, 1 to 1024; default: the processors that this process may use. */
   threads?: number;
-  /** Byte budget of all buffers together; default: 80 % of the host's memory. */
+  /** CUDA only: which GPU, counted from 0 in the driver's order; default 0. */
+  ordinal?: number;
+  /** Byte budget of all buffers together; default: 80 % of the host's memory, or 90 % of what is free on the GPU. */
   memoryLimitBytes?: number;
   /** Shown in messages and displays; default: the kind. */
   name?: string;
 }
 
 const DEFAULT_MEMORY_FRACTION = 0.8;
+const DEFAULT_GPU_MEMORY_FRACTION = 0.9;
 const MAX_THREADS = 1024;
+const MAX_ORDINAL = 1023;
 
 /** Bytes, streams and events of one device. Made by {@link openDevice} or {@link defaultDevice}. */
 export class Device {
@@ -62,6 +67,18 @@ export class Device {
   }
 
   /**
+   * Makes a kernel of a compiled image launchable as program `name`. Throws `UNSUPPORTED` where the device can't run it,
+   * and on the CPU device, whose programs are built in; `CAPTURE_FORBIDDEN` while any stream is being captured.
+   */
+  async loadProgram(name: string, image: Uint8Array, options: ProgramOptions): Promise<ProgramInfo> {
+    this.state.requireUsable();
+    this.state.requireNoCapture('device.loadProgram');
+    requireInteger('threads', options.threads, 1, MAX_THREADS);
+    requireInteger('sharedMemoryBytes', options.sharedMemoryBytes, 0);
+    return this.state.watch(this.state.backend.loadProgram(name, image, options));
+  }
+
+  /**
    * Uninitialised memory, 64-byte aligned. `label` names its owner in {@link memory} and in errors. Throws
    * `OUT_OF_MEMORY` over the budget, `CAPTURE_FORBIDDEN` while any stream of the device is being captured.
    */
@@ -73,7 +90,11 @@ export class Device {
     const { account, backend } = this.state;
     account.requireRoom(byteLength, label);
     const handle = this.state.newHandle();
-    backend.allocate(handle, byteLength);
+    try {
+      backend.allocate(handle, byteLength);
+    } catch (error) {
+      throw account.explain(error, byteLength, label);
+    }
     account.add(handle, byteLength, label);
     const buffer = new Buffer(this, this.state, handle, byteLength, label);
     onScope(buffer);
@@ -116,34 +137,53 @@ export class Device {
 }
 
 /**
- * Opens a device. Throws `INVALID_ARGUMENT` for options out of range, `UNSUPPORTED` for a kind that this build does
- * not have, `NATIVE` where the addon is missing.
+ * Opens a device. Throws `INVALID_ARGUMENT` for options out of range, `UNSUPPORTED` for a kind that there isn't and,
+ * saying what is missing, where there is no CUDA driver or no such GPU; `NATIVE` where the addon is missing.
  */
-export async function openDevice(kind: 'cpu', options: DeviceOptions = {}): Promise<Device> {
-  return openCpu(kind, options);
+export async function openDevice(kind: 'cpu' | 'cuda', options: DeviceOptions = {}): Promise<Device> {
+  if (kind === 'cpu') return openCpu(options);
+  if (kind === 'cuda') return openCuda(options);
+  throw new WarpbookError('UNSUPPORTED', `Got a device of kind '${String(kind)}'; wanted 'cpu' or 'cuda'.`);
 }
 
 let shared: Device | undefined;
-/** Devices opened without a name: the first is 'cpu', the next 'cpu:2'. */
-let numUnnamed = 0;
+/** Devices opened without a name, by kind: the first is 'cpu', the next 'cpu:2'. */
+const numUnnamed = { cpu: 0, cuda: 0 };
 
 /** The CPU device that calls without a device use: made on first use, and again after it was disposed. */
 export function defaultDevice(): Device {
-  if (!shared || shared.disposed) shared = openCpu('cpu', {});
+  if (!shared || shared.disposed) shared = openCpu({});
   return shared;
 }
 
-function openCpu(kind: 'cpu', options: DeviceOptions): Device {
-  if (kind !== 'cpu') {
-    throw new WarpbookError(
-      'UNSUPPORTED',
-      `Got a device of kind '${String(kind)}'; wanted 'cpu', the only kind of this build.`,
-    );
-  }
+function openCpu(options: DeviceOptions): Device {
+  refuseOption('cpu', 'ordinal', options.ordinal);
   const { threads, memoryLimitBytes = Math.floor(totalmem() * DEFAULT_MEMORY_FRACTION) } = options;
   if (threads !== undefined) requireInteger('threads', threads, 1, MAX_THREADS);
   requireInteger('memoryLimitBytes', memoryLimitBytes, 1);
   const backend = new CpuBackend({ threads });
-  const name = options.name ?? (++numUnnamed === 1 ? kind : `${kind}:${numUnnamed}`);
+  const name = options.name ?? nextName('cpu');
   return new Device(backend, name, memoryLimitBytes);
+}
+
+function openCuda(options: DeviceOptions): Device {
+  refuseOption('cuda', 'threads', options.threads);
+  const { ordinal = 0, memoryLimitBytes } = options;
+  requireInteger('ordinal', ordinal, 0, MAX_ORDINAL);
+  if (memoryLimitBytes !== undefined) requireInteger('memoryLimitBytes', memoryLimitBytes, 1);
+  const backend = new CudaBackend({ ordinal });
+  const name = options.name ?? nextName('cuda');
+  return new Device(backend, name, memoryLimitBytes ?? Math.floor(backend.freeBytes * DEFAULT_GPU_MEMORY_FRACTION));
+}
+
+function nextName(kind: 'cpu' | 'cuda'): string {
+  return ++numUnnamed[kind] === 1 ? kind : `${kind}:${numUnnamed[kind]}`;
+}
+
+function refuseOption(kind: string, option: string, value: unknown): void {
+  if (value === undefined) return;
+  throw new WarpbookError(
+    'INVALID_ARGUMENT',
+    `Got the option ${option} for a device of kind '${kind}', which has none; leave it out.`,
+  );
 }

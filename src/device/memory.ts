@@ -48,16 +48,29 @@ export class MemoryAccount {
   requireRoom(byteLength: number, label: string): void {
     const freeBytes = this.limitBytes - this.usedBytes;
     if (byteLength <= freeBytes) return;
-    const owners = this.report().owners.slice(0, MAX_OWNERS_IN_MESSAGE);
-    const held = owners.map(({ label, bytes, buffers }) => `'${label}' ${formatBytes(bytes)} in ${buffers}`).join(', ');
+    const { owners, text } = this.largestOwners();
     throw new WarpbookError(
       'OUT_OF_MEMORY',
       `Got an allocation of ${formatBytes(byteLength)} for '${label}' on device '${this.deviceName}'; wanted at most ` +
         `${formatBytes(freeBytes)}, which is free of a limit of ${formatBytes(this.limitBytes)}. ` +
-        `${owners.length === 0 ? 'Nothing else is allocated' : `Largest owners: ${held}`}. ` +
+        `${text}. ` +
         'Dispose buffers, or open the device with a larger memoryLimitBytes.',
       { askedBytes: byteLength, freeBytes, limitBytes: this.limitBytes, owners },
     );
+  }
+
+  /** What the backend answered to an allocation that the limit allowed: with the largest owners if it has no room. */
+  explain(error: unknown, byteLength: number, label: string): unknown {
+    if (!(error instanceof WarpbookError) || error.code !== 'OUT_OF_MEMORY') return error;
+    const { owners, text } = this.largestOwners();
+    const details = { askedBytes: byteLength, limitBytes: this.limitBytes, owners };
+    return new WarpbookError('OUT_OF_MEMORY', `For '${label}': ${error.message} ${text}.`, details, { cause: error });
+  }
+
+  private largestOwners(): { owners: readonly MemoryOwner[]; text: string } {
+    const owners = this.report().owners.slice(0, MAX_OWNERS_IN_MESSAGE);
+    const held = owners.map(({ label, bytes, buffers }) => `'${label}' ${formatBytes(bytes)} in ${buffers}`).join(', ');
+    return { owners, text: owners.length === 0 ? 'Nothing else is allocated' : `Largest owners: ${held}` };
   }
 
   add(handle: Handle, byteLength: number, label: string): void {

@@ -12,6 +12,32 @@ export interface NativeDevice {
   readonly nativeDevice: unique symbol;
 }
 
+/** An open CUDA device: a type-tagged External, as {@link NativeDevice}. */
+export interface NativeCudaDevice {
+  readonly nativeCudaDevice: unique symbol;
+}
+
+/** What a GPU is. */
+export interface NativeCudaFacts {
+  ordinal: number;
+  name: string;
+  total_bytes: number;
+  num_sms: number;
+  compute_capability_major: number;
+  compute_capability_minor: number;
+  /** Largest dynamic shared memory of a CTA. */
+  max_shared_bytes: number;
+}
+
+/** What a loaded kernel takes; the numbers of {@link Addon.cuda_load_program}. */
+export interface NativeProgramInfo {
+  registers: number;
+  /** Static and dynamic. */
+  shared_bytes: number;
+  local_bytes: number;
+  max_ctas_per_sm: number;
+}
+
 /** Objects of a device that are alive now. */
 export interface NativeLiveCounts {
   buffers: number;
@@ -146,4 +172,144 @@ export interface Addon {
     num_relocations: number,
   ): void;
   cpu_replay(device: NativeDevice, exec: number, stream: number): void;
+
+  /**
+   * Opens the driver on first use, and lists its GPUs. Throws `UNSUPPORTED`, saying what is missing and what to do, where
+   * there is no usable driver. `driver_version` is the largest CUDA version that it knows: 13000 for 13.0.
+   */
+  cuda_probe(): { library: string; driver_version: number; devices: NativeCudaFacts[] };
+  /** Opens GPU `ordinal`, in its primary context. Throws `UNSUPPORTED` as {@link cuda_probe} does. */
+  cuda_open(ordinal: number): NativeCudaDevice;
+  /** As {@link cpu_close}. */
+  cuda_close(device: NativeCudaDevice): void;
+  /** `free_bytes`: free on the GPU now; other processes count too. */
+  cuda_describe(device: NativeCudaDevice): NativeCudaFacts & { driver_version: number; free_bytes: number };
+  cuda_live_counts(device: NativeCudaDevice): NativeLiveCounts;
+  /**
+   * Loads kernel `entry` of a cubin; `program` is a handle of the caller's. Throws `UNSUPPORTED` where the GPU can't run
+   * it so. `pdl` and `cooperative` hold for every launch.
+   */
+  cuda_load_program(
+    device: NativeCudaDevice,
+    program: number,
+    name: string,
+    image: Uint8Array,
+    entry: string,
+    threads: number,
+    shared_bytes: number,
+    cooperative: boolean,
+    pdl: boolean,
+  ): NativeProgramInfo;
+
+  /** Uninitialised memory, 256-byte aligned. */
+  cuda_allocate(device: NativeCudaDevice, buffer: number, byte_length: number): void;
+  /** Frees once everything enqueued so far, on every stream, has finished. */
+  cuda_free(device: NativeCudaDevice, buffer: number): void;
+  /** Pinned host memory for {@link cuda_write_from_staging}. */
+  cuda_create_staging(device: NativeCudaDevice, staging: number, byte_length: number): ArrayBuffer;
+  /** Detaches `bytes`, the ArrayBuffer of {@link cuda_create_staging}, and frees in order as {@link cuda_free} does. */
+  cuda_destroy_staging(device: NativeCudaDevice, staging: number, bytes: ArrayBuffer): void;
+
+  cuda_create_stream(device: NativeCudaDevice, stream: number): void;
+  /** What was enqueued still runs. */
+  cuda_destroy_stream(device: NativeCudaDevice, stream: number): void;
+  /** As {@link cpu_completed}; may lag behind while the stream is busy, and catches up when it is asked again. */
+  cuda_completed(device: NativeCudaDevice, stream: number): number;
+  /** Resolves with the host's time (ns, steady clock) once everything enqueued on the stream so far has finished. */
+  cuda_synchronize(device: NativeCudaDevice, stream: number): Promise<number>;
+  cuda_create_event(device: NativeCudaDevice, event: number): void;
+  cuda_destroy_event(device: NativeCudaDevice, event: number): void;
+  cuda_record_event(device: NativeCudaDevice, event: number, stream: number): void;
+  /** Waits for the latest record; an event that was never recorded is no wait. */
+  cuda_wait_event(device: NativeCudaDevice, stream: number, event: number): void;
+  /** Resolves with the GPU's time (ns, on the host's steady clock) at which the latest record was reached. */
+  cuda_event_time(device: NativeCudaDevice, event: number): Promise<number>;
+
+  /** Copies `bytes` before it returns. */
+  cuda_write(device: NativeCudaDevice, stream: number, buffer: number, byte_offset: number, bytes: Uint8Array): void;
+  cuda_write_from_staging(
+    device: NativeCudaDevice,
+    stream: number,
+    buffer: number,
+    byte_offset: number,
+    staging: number,
+    staging_offset: number,
+    byte_length: number,
+  ): void;
+  cuda_copy(
+    device: NativeCudaDevice,
+    stream: number,
+    target: number,
+    target_offset: number,
+    source: number,
+    source_offset: number,
+    byte_length: number,
+  ): void;
+  /** `pattern` is 1, 2, 4 or 8 bytes and divides `byte_length`. */
+  cuda_fill(
+    device: NativeCudaDevice,
+    stream: number,
+    buffer: number,
+    byte_offset: number,
+    byte_length: number,
+    pattern: Uint8Array,
+  ): void;
+  /**
+   * `relocations` holds triples (offset into params, buffer, byte offset into it), of which the first
+   * `num_relocations` count. Everything is copied before it returns.
+   */
+  cuda_launch(
+    device: NativeCudaDevice,
+    stream: number,
+    program: number,
+    grid_x: number,
+    grid_y: number,
+    grid_z: number,
+    params: Uint8Array,
+    relocations: Float64Array,
+    num_relocations: number,
+  ): void;
+  /** Resolves with the bytes as they are after everything enqueued on the stream so far. */
+  cuda_read(
+    device: NativeCudaDevice,
+    stream: number,
+    buffer: number,
+    byte_offset: number,
+    byte_length: number,
+  ): Promise<ArrayBuffer>;
+
+  cuda_begin_capture(device: NativeCudaDevice, stream: number): void;
+  cuda_end_capture(device: NativeCudaDevice, stream: number, graph: number): void;
+  cuda_abort_capture(device: NativeCudaDevice, stream: number): void;
+  cuda_destroy_graph(device: NativeCudaDevice, graph: number): void;
+  cuda_describe_graph(device: NativeCudaDevice, graph: number): NativeGraphNode[];
+  cuda_instantiate(device: NativeCudaDevice, graph: number, exec: number): void;
+  cuda_destroy_exec(device: NativeCudaDevice, exec: number): void;
+  /** The arguments after `node_index` are those of {@link cuda_launch}; the program must be the node's own. */
+  cuda_update_node(
+    device: NativeCudaDevice,
+    exec: number,
+    node_index: number,
+    program: number,
+    grid_x: number,
+    grid_y: number,
+    grid_z: number,
+    params: Uint8Array,
+    relocations: Float64Array,
+    num_relocations: number,
+  ): void;
+  cuda_replay(device: NativeCudaDevice, exec: number, stream: number): void;
+
+  /** `[major, minor]` of an NVRTC library. Throws `UNSUPPORTED` where it doesn't load. */
+  nvrtc_version(library: string): [number, number];
+  /**
+   * Compiles on a thread of its own. `options` name a real architecture (`-arch=sm_90a`). Resolves without `image` where
+   * the source does not compile; `log` is what the compiler said.
+   */
+  nvrtc_compile(
+    library: string,
+    source: string,
+    file_name: string,
+    options: readonly string[],
+  ): Promise<{ image?: ArrayBuffer; log: string }>;
 }

@@ -1,7 +1,7 @@
 /**
  * Random tensors as a pure function of seed and shape: Philox4x32-10, counter-based, so that a draw depends neither on
  * the number of threads nor on what was drawn before. Element i, in row-major order, uses word i % 4 of the block with
- * counter i / 4 and the seed as key. native/cpu/ops/philox.h defines what is made of the bits, operation by operation:
+ * counter i / 4 and the seed as key. native/kernels/philox.h defines what is made of the bits, operation by operation:
  * every device gives the same float32 numbers. Narrower dtypes are those numbers, rounded.
  */
 import { defaultDevice } from '../device/device';

@@ -4,7 +4,7 @@
 
 #include "cpu/ops/elements.h"
 #include "cpu/ops/ops.h"
-#include "cpu/ops/philox.h"
+#include "philox.h"
 #include "schedule_layout.h"
 #include "tensor_params.h"
 

@@ -3,6 +3,7 @@ import type { Policy } from '../schedule';
 import { binarySearch, binarySearchByBatchSize } from './binary-search';
 import { fixedSplitCount } from './fixed-split-count';
 import { fixedSplitSize } from './fixed-split-size';
+import { headGroups } from './head-groups';
 import { noSplit } from './no-split';
 
 export const policies: {
@@ -11,4 +12,5 @@ export const policies: {
   readonly fixedSplitSize: (tokens: number) => Policy;
   readonly binarySearch: Policy;
   readonly binarySearchByBatchSize: Policy;
-} = { noSplit, fixedSplitCount, fixedSplitSize, binarySearch, binarySearchByBatchSize };
+  readonly headGroups: Policy;
+} = { noSplit, fixedSplitCount, fixedSplitSize, binarySearch, binarySearchByBatchSize, headGroups };

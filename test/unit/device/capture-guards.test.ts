@@ -24,6 +24,8 @@ interface Things {
 /** Every guarded call, made while `stream` is being captured. */
 const CALLS: Record<GuardedCall, (things: Things) => unknown> = {
   'device.allocate': ({ device }) => device.allocate(4),
+  'device.loadProgram': ({ device }) =>
+    device.loadProgram('x', new Uint8Array(), { entry: 'x', threads: 1, sharedMemoryBytes: 0 }),
   'device.dispose': ({ device }) => device.dispose(),
   'device.synchronize': ({ device }) => device.synchronize(),
   'stream.synchronize': ({ stream }) => stream.synchronize(),
@@ -61,7 +63,12 @@ describe('in a capture', () => {
   afterAll(() => device.dispose());
 
   // Nobody can await their refusal in a capture, so capture() throws it.
-  const waiting: readonly GuardedCall[] = ['device.synchronize', 'stream.synchronize', 'buffer.read'];
+  const waiting: readonly GuardedCall[] = [
+    'device.loadProgram',
+    'device.synchronize',
+    'stream.synchronize',
+    'buffer.read',
+  ];
   const goesOn = (Object.keys(CALLS) as GuardedCall[]).filter((call) => !waiting.includes(call));
 
   it.each(waiting)('%s() is refused, and the capture fails with the same error', async (call) => {

@@ -14,6 +14,7 @@ const everyPolicy: Record<string, Policy> = {
   'fixedSplitSize(100)': policies.fixedSplitSize(100),
   binarySearch: policies.binarySearch,
   binarySearchByBatchSize: policies.binarySearchByBatchSize,
+  headGroups: policies.headGroups,
 };
 const decode = (kvLens: number[], numKvHeads = 8, pageSize = 16) =>
   makeProblem({ kvLens, numQoHeads: numKvHeads * 4, numKvHeads, headDim: 128, pageSize });
@@ -71,8 +72,7 @@ describe('fixedSplitCount', () => {
       [0, 256, 512],
       [0, 512, 768],
       [0, 768, 1000],
-      [1, 0, 64],
-      [1, 64, 100],
+      [1, 0, 100],
     ]);
   });
 
@@ -144,4 +144,39 @@ test('longest first keeps a skewed batch even', () => {
   const kvLens = [60_000, ...Array<number>(131).fill(1000)];
   const schedule = policies.fixedSplitSize(2048)(decode(kvLens), machines.h100);
   expect(schedule.imbalance).toBeLessThan(1.15);
+});
+
+describe('headGroups', () => {
+  const tilesOf = (kvLens: number[]) => {
+    const schedule = policies.headGroups(decode(kvLens), machines.h100);
+    return Array.from({ length: schedule.numTiles }, (_, i) => schedule.tile(i));
+  };
+
+  test('the CTAs of a group have the same keys, one head each', () => {
+    for (const tile of tilesOf([1000, 5000, 17])) expect(tile.cta % 8).toBe(tile.kvHead);
+  });
+
+  test('one request is dealt out over all groups in pieces of whole units', () => {
+    const pieces = tilesOf([1024]).filter((tile) => tile.kvHead === 3);
+    const wanted = Array.from({ length: 8 }, (_, i) => [i * 8 + 3, i * 128, i * 128 + 128]);
+    expect(pieces.map((tile) => [tile.cta, tile.kvStart, tile.kvEnd])).toEqual(wanted);
+  });
+
+  test('uniform requests are cut where they can be shared out evenly', () => {
+    const pieces = tilesOf(Array(8).fill(1024)).filter((tile) => tile.kvHead === 0);
+    expect(new Set(pieces.map((tile) => tile.kvEnd - tile.kvStart))).toEqual(new Set([512]));
+    expect(tilesOf(Array(32).fill(1024)).every((tile) => tile.partialSlot < 0)).toBe(true);
+  });
+
+  test('a CTA with many short requests has fewer tokens: each costs as much as a step more', () => {
+    const schedule = policies.headGroups(decode([65536, ...Array(31).fill(512)]), machines.h100);
+    const tokens = schedule.tokensPerCta();
+    expect(tokens[0]).toBe(41 * 128);
+    expect(tokens[15 * 8]).toBeLessThan(9 * 512);
+  });
+
+  test('more KV heads than CTAs: heads share CTAs', () => {
+    const schedule = policies.headGroups(decode([100, 200], 16), cpuMachine(5));
+    expect(findViolation(schedule)).toBeUndefined();
+  });
 });

@@ -3,19 +3,33 @@
 //
 // Only operations that IEEE 754 defines exactly are used (add, multiply, divide, square root, no library functions), in
 // the order written here. So every device gives the same bits, provided that the compiler fuses no multiply with an
-// add: compile with -ffp-contract=off (nvcc, NVRTC: -fmad=false).
+// add: compile with -ffp-contract=off (nvcc, NVRTC: -fmad=false). The CPU device and the CUDA kernels include this file.
 #pragma once
 
+#if defined(__CUDACC__)
+#define WB_EVERYWHERE __device__ __forceinline__
+#else
 #include <cmath>
 #include <cstdint>
+#define WB_EVERYWHERE inline
+#endif
 
 namespace warpbook {
+
+#if defined(__CUDACC__)
+using uint32_t = unsigned int;
+using int32_t = int;
+using uint64_t = unsigned long long;
+WB_EVERYWHERE double square_root(double x) { return __dsqrt_rn(x); }
+#else
+WB_EVERYWHERE double square_root(double x) { return std::sqrt(x); }
+#endif
 
 struct PhiloxBlock {
   uint32_t word[4];
 };
 
-inline PhiloxBlock philox4x32_10(PhiloxBlock counter, uint64_t key) {
+WB_EVERYWHERE PhiloxBlock philox4x32_10(PhiloxBlock counter, uint64_t key) {
   uint32_t key0 = static_cast<uint32_t>(key);
   uint32_t key1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
@@ -30,11 +44,11 @@ inline PhiloxBlock philox4x32_10(PhiloxBlock counter, uint64_t key) {
 }
 
 // 24 random bits as a float32 in [0, 1).
-inline float unit_float(uint32_t bits) { return static_cast<float>(bits >> 8) * 5.9604644775390625e-8f; }
+WB_EVERYWHERE float unit_float(uint32_t bits) { return static_cast<float>(bits >> 8) * 5.9604644775390625e-8f; }
 
 // ln(m / 2^24) for 1 <= m <= 2^24, in float64 with a relative error below 1e-13: m = f * 2^e with f within a factor
 // sqrt(2) of 1, and ln f = 2 artanh((f - 1) / (f + 1)) by its series.
-inline double log_unit(uint32_t m) {
+WB_EVERYWHERE double log_unit(uint32_t m) {
   int exponent = 24;
   while ((m >> exponent) == 0) --exponent;
   double f = static_cast<double>(m) / static_cast<double>(uint32_t{1} << exponent);
@@ -58,8 +72,8 @@ inline double log_unit(uint32_t m) {
 //   u = ((word_a >> 8) + 1) / 2^24 in (0, 1],  v = (word_b >> 8) / 2^24 in [0, 1)
 //   z0 = sqrt(-2 ln u) cos(2 pi v),            z1 = sqrt(-2 ln u) sin(2 pi v)
 // evaluated in float64 and rounded once to float32.
-inline void normal_pair(uint32_t word_a, uint32_t word_b, float& z0, float& z1) {
-  const double radius = std::sqrt(-2.0 * log_unit((word_a >> 8) + 1));
+WB_EVERYWHERE void normal_pair(uint32_t word_a, uint32_t word_b, float& z0, float& z1) {
+  const double radius = square_root(-2.0 * log_unit((word_a >> 8) + 1));
   // The angle as a quarter turn and a rest of at most an eighth of a turn; both exact.
   const int32_t turn = static_cast<int32_t>(word_b >> 8);
   const int32_t quarter = (turn + (1 << 21)) >> 22;

@@ -1,0 +1,152 @@
+// Exports that enqueue work on a CUDA device and that capture and replay graphs.
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "binding/cuda_exports.h"
+#include "binding/device_promises.h"
+#include "binding/relocations.h"
+#include "cuda/device.h"
+
+namespace warpbook::binding {
+
+namespace {
+
+// program, grid x, grid y, grid z, params, relocations, number of relocations; starting at argument `first`.
+cuda::LaunchArguments launch_arguments(const Arguments& arguments, size_t first) {
+  const Bytes params = arguments.bytes(first + 4, "params");
+  cuda::LaunchArguments launch;
+  launch.program = arguments.handle(first, "program");
+  launch.grid = {arguments.uint32(first + 1, "grid x"), arguments.uint32(first + 2, "grid y"),
+                 arguments.uint32(first + 3, "grid z")};
+  launch.params = params.data;
+  launch.num_params_bytes = params.size;
+  launch.relocations = relocations(arguments, first + 5);
+  return launch;
+}
+
+Napi::Object describe_node(Napi::Env env, const cuda::GraphNode& node, const std::vector<int>& node_dependencies) {
+  Napi::Object object = Napi::Object::New(env);
+  if (node.kind == cuda::NodeKind::kKernel) {
+    object.Set("kind", "kernel");
+    object.Set("label", *node.program->name());
+    Napi::Array grid = Napi::Array::New(env, 3);
+    for (uint32_t axis = 0; axis < 3; ++axis) grid.Set(axis, node.grid[axis]);
+    object.Set("grid", grid);
+  } else {
+    const char* kind = node.kind == cuda::NodeKind::kCopy ? "copy" : "fill";
+    object.Set("kind", kind);
+    object.Set("label", kind);
+    object.Set("byte_length", static_cast<double>(node.num_bytes));
+  }
+  Napi::Array dependencies = Napi::Array::New(env, node_dependencies.size());
+  for (size_t i = 0; i < node_dependencies.size(); ++i) {
+    dependencies.Set(static_cast<uint32_t>(i), node_dependencies[i]);
+  }
+  object.Set("dependencies", dependencies);
+  return object;
+}
+
+}  // namespace
+
+Napi::Value cuda_write(const Arguments& arguments) {
+  const Bytes bytes = arguments.bytes(4, "bytes");
+  arguments.cuda_device(0).write(arguments.handle(1, "stream"), arguments.handle(2, "buffer"),
+                                 arguments.size(3, "byte offset"), bytes.data, bytes.size);
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_write_from_staging(const Arguments& arguments) {
+  arguments.cuda_device(0).write_from_staging(arguments.handle(1, "stream"), arguments.handle(2, "buffer"),
+                                              arguments.size(3, "byte offset"), arguments.handle(4, "staging"),
+                                              arguments.size(5, "staging offset"), arguments.size(6, "byte length"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_copy(const Arguments& arguments) {
+  arguments.cuda_device(0).copy(arguments.handle(1, "stream"), arguments.handle(2, "target"),
+                                arguments.size(3, "target offset"), arguments.handle(4, "source"),
+                                arguments.size(5, "source offset"), arguments.size(6, "byte length"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_fill(const Arguments& arguments) {
+  const Bytes pattern = arguments.bytes(5, "pattern");
+  arguments.cuda_device(0).fill(arguments.handle(1, "stream"), arguments.handle(2, "buffer"),
+                                arguments.size(3, "byte offset"), arguments.size(4, "byte length"), pattern.data,
+                                pattern.size);
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_launch(const Arguments& arguments) {
+  arguments.cuda_device(0).launch(arguments.handle(1, "stream"), launch_arguments(arguments, 2));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_read(const Arguments& arguments) {
+  cuda::Device& device = arguments.cuda_device(0);
+  const cuda::Handle stream = arguments.handle(1, "stream");
+  const cuda::Handle buffer = arguments.handle(2, "buffer");
+  const size_t byte_offset = arguments.size(3, "byte offset");
+  const size_t num_bytes = arguments.size(4, "byte length");
+  device.require_eager(stream, "read");
+  device.require_range(buffer, byte_offset, num_bytes);
+  auto [promise, done] = bytes_promise(arguments.env());
+  device.read(stream, buffer, byte_offset, num_bytes, std::move(done));
+  return promise;
+}
+
+Napi::Value cuda_begin_capture(const Arguments& arguments) {
+  arguments.cuda_device(0).begin_capture(arguments.handle(1, "stream"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_end_capture(const Arguments& arguments) {
+  arguments.cuda_device(0).end_capture(arguments.handle(1, "stream"), arguments.handle(2, "graph"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_abort_capture(const Arguments& arguments) {
+  arguments.cuda_device(0).abort_capture(arguments.handle(1, "stream"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_destroy_graph(const Arguments& arguments) {
+  arguments.cuda_device(0).destroy_graph(arguments.handle(1, "graph"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_describe_graph(const Arguments& arguments) {
+  cuda::Device& device = arguments.cuda_device(0);
+  const cuda::Graph& graph = device.graph(arguments.handle(1, "graph"));
+  const std::vector<std::vector<int>> dependencies = graph.dependencies(device.health());
+  Napi::Array nodes = Napi::Array::New(arguments.env(), graph.nodes().size());
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    nodes.Set(static_cast<uint32_t>(i), describe_node(arguments.env(), graph.nodes()[i], dependencies[i]));
+  }
+  return nodes;
+}
+
+Napi::Value cuda_instantiate(const Arguments& arguments) {
+  arguments.cuda_device(0).instantiate(arguments.handle(1, "graph"), arguments.handle(2, "exec"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_destroy_exec(const Arguments& arguments) {
+  arguments.cuda_device(0).destroy_exec(arguments.handle(1, "exec"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_update_node(const Arguments& arguments) {
+  const auto node_index = static_cast<int>(arguments.integer(2, "node index", 0, std::numeric_limits<int>::max()));
+  arguments.cuda_device(0).update_node(arguments.handle(1, "exec"), node_index, launch_arguments(arguments, 3));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_replay(const Arguments& arguments) {
+  arguments.cuda_device(0).replay(arguments.handle(1, "exec"), arguments.handle(2, "stream"));
+  return arguments.env().Undefined();
+}
+
+}  // namespace warpbook::binding

@@ -1,0 +1,363 @@
+// The CUDA device's part that enqueues work and that captures and replays graphs; the rest is in device.cc.
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "cuda/device.h"
+
+namespace warpbook::cuda {
+
+namespace {
+
+using cpu::Misuse;
+
+// Transfers between host and GPU go in parts of this size.
+constexpr size_t kPartBytes = BouncePool::kMaxBlockBytes;
+
+std::string describe(const GraphNode& node) {
+  if (node.kind == NodeKind::kCopy) return "copying " + std::to_string(node.num_bytes) + " bytes";
+  if (node.kind == NodeKind::kFill) return "filling " + std::to_string(node.num_bytes) + " bytes";
+  return "launching '" + *node.program->name() + "' with a grid of " + std::to_string(node.grid[0]) + " x " +
+         std::to_string(node.grid[1]) + " x " + std::to_string(node.grid[2]) + " CTAs";
+}
+
+GraphNode copy_node(size_t num_bytes) {
+  GraphNode node;
+  node.kind = NodeKind::kCopy;
+  node.num_bytes = num_bytes;
+  return node;
+}
+
+}  // namespace
+
+class Device::Steps {
+ public:
+  Steps(Device& device, StreamSlot& slot, const GraphNode& node)
+      : driver(device.context_->driver), stream(slot.stream->raw()), device_(device), slot_(slot), node_(node) {}
+
+  // False where the device is lost.
+  bool operator()(CUresult result, const char* call) const {
+    if (result == CUDA_SUCCESS && slot_.capture) result = slot_.capture->note(stream);
+    if (result == CUDA_SUCCESS) return true;
+    return device_.health_.check(result, call, describe(node_) + " on " + slot_.stream->describe());
+  }
+
+  const Driver& driver;
+  const CUstream stream;
+
+ private:
+  Device& device_;
+  StreamSlot& slot_;
+  const GraphNode& node_;
+};
+
+template <typename Body>
+void Device::enqueue(Handle stream, GraphNode node, const Body& body) {
+  require_open();
+  StreamSlot& slot = streams_.get(stream);
+  const std::shared_ptr<Capture> capture = slot.capture;
+  if (capture) capture->add(node);
+  if (health_.ok()) {
+    const Steps steps(*this, slot, node);
+    try {
+      body(steps);
+      if (capture && health_.ok() && capture->last_is_empty()) {
+        health_.check(capture->note_empty(steps.stream), "cuGraphAddEmptyNode", describe(node));
+      }
+    } catch (...) {
+      if (capture) capture->drop_last();
+      throw;
+    }
+  }
+  if (!capture) slot.stream->count(node.program ? node.program->name() : nullptr);
+}
+
+void Device::write(Handle stream, Handle buffer, size_t byte_offset, const uint8_t* bytes, size_t num_bytes) {
+  Stream& target = eager_stream(stream, "write");
+  const CUdeviceptr destination = address(buffer, byte_offset, num_bytes);
+  enqueue(stream, copy_node(num_bytes), [&](const Steps& step) {
+    for (size_t done = 0; done < num_bytes; done += kPartBytes) {
+      const size_t part = std::min(num_bytes - done, kPartBytes);
+      const BouncePool::Block block = bounce_->take(part);
+      std::memcpy(block.data, bytes + done, part);
+      const bool ok =
+          step(step.driver.cuMemcpyHtoDAsync(destination + done, block.data, part, step.stream), "cuMemcpyHtoDAsync");
+      RecordPtr record = ok ? target.checkpoint() : nullptr;
+      if (!record) return bounce_->give_back(block);
+      bounce_->give_back_behind(block, std::move(record));
+    }
+  });
+}
+
+void Device::write_from_staging(Handle stream, Handle buffer, size_t byte_offset, Handle staging,
+                                size_t staging_offset, size_t num_bytes) {
+  eager_stream(stream, "write_from_staging");
+  const PinnedPtr& source = staging_.get(staging);
+  if (staging_offset > source->size() || num_bytes > source->size() - staging_offset) {
+    throw Misuse("got bytes [" + std::to_string(staging_offset) + ", " + std::to_string(staging_offset + num_bytes) +
+                 ") of staging memory " + std::to_string(staging) + ", which has " + std::to_string(source->size()) +
+                 " bytes; wanted a range within it");
+  }
+  const CUdeviceptr target = address(buffer, byte_offset, num_bytes);
+  const uint8_t* bytes = source->data() + staging_offset;
+  enqueue(stream, copy_node(num_bytes), [&](const Steps& step) {
+    if (num_bytes == 0) return;
+    step(step.driver.cuMemcpyHtoDAsync(target, bytes, num_bytes, step.stream), "cuMemcpyHtoDAsync");
+  });
+}
+
+void Device::copy(Handle stream, Handle target, size_t target_offset, Handle source, size_t source_offset,
+                  size_t num_bytes) {
+  require_open();
+  const CUdeviceptr to = address(target, target_offset, num_bytes);
+  const CUdeviceptr from = address(source, source_offset, num_bytes);
+  enqueue(stream, copy_node(num_bytes), [&](const Steps& step) {
+    if (num_bytes == 0) return;
+    step(step.driver.cuMemcpyDtoDAsync(to, from, num_bytes, step.stream), "cuMemcpyDtoDAsync");
+  });
+}
+
+void Device::fill(Handle stream, Handle buffer, size_t byte_offset, size_t num_bytes, const uint8_t* pattern,
+                  size_t pattern_bytes) {
+  require_open();
+  if (pattern_bytes != 1 && pattern_bytes != 2 && pattern_bytes != 4 && pattern_bytes != 8) {
+    throw Misuse("got a pattern of " + std::to_string(pattern_bytes) + " bytes; wanted 1, 2, 4 or 8");
+  }
+  if (num_bytes % pattern_bytes != 0) {
+    throw Misuse("got a fill of " + std::to_string(num_bytes) + " bytes with a pattern of " +
+                 std::to_string(pattern_bytes) + "; wanted whole patterns");
+  }
+  const CUdeviceptr target = address(buffer, byte_offset, num_bytes);
+  uint8_t repeated[8];
+  for (size_t i = 0; i < sizeof repeated; ++i) repeated[i] = pattern[i % pattern_bytes];
+  uint32_t words[2];
+  std::memcpy(words, repeated, sizeof words);
+  uint16_t half = 0;
+  std::memcpy(&half, repeated, sizeof half);
+  const auto aligned = [&](size_t to) { return target % to == 0 && num_bytes % to == 0; };
+
+  GraphNode node;
+  node.kind = NodeKind::kFill;
+  node.num_bytes = num_bytes;
+  enqueue(stream, std::move(node), [&](const Steps& step) {
+    const Driver& driver = step.driver;
+    if (num_bytes == 0) return;
+    if (aligned(4) && words[0] == words[1]) {
+      step(driver.cuMemsetD32Async(target, words[0], num_bytes / 4, step.stream), "cuMemsetD32Async");
+    } else if (aligned(4) && pattern_bytes == 8) {
+      // Every other word, twice.
+      for (size_t i = 0; i < 2; ++i) {
+        const CUresult result = driver.cuMemsetD2D32Async(target + 4 * i, 8, words[i], 1, num_bytes / 8, step.stream);
+        if (!step(result, "cuMemsetD2D32Async")) return;
+      }
+    } else if (pattern_bytes == 1) {
+      step(driver.cuMemsetD8Async(target, pattern[0], num_bytes, step.stream), "cuMemsetD8Async");
+    } else if (pattern_bytes == 2 && aligned(2)) {
+      step(driver.cuMemsetD16Async(target, half, num_bytes / 2, step.stream), "cuMemsetD16Async");
+    } else {
+      // A pattern at an odd place: each of its bytes for itself.
+      for (size_t i = 0; i < pattern_bytes; ++i) {
+        const CUresult result = driver.cuMemsetD2D8Async(target + i, pattern_bytes, pattern[i], 1,
+                                                         num_bytes / pattern_bytes, step.stream);
+        if (!step(result, "cuMemsetD2D8Async")) return;
+      }
+    }
+  });
+}
+
+uint8_t* Device::relocate(const LaunchArguments& arguments) {
+  params_.assign(arguments.params, arguments.params + arguments.num_params_bytes);
+  for (const Relocation& relocation : arguments.relocations) {
+    // One past the end is legal: it is where an empty part of a buffer starts.
+    const CUdeviceptr pointer = address(relocation.buffer, relocation.byte_offset, 0);
+    if (params_.size() < sizeof pointer || relocation.offset > params_.size() - sizeof pointer) {
+      throw Misuse("got a relocation at offset " + std::to_string(relocation.offset) + " of " +
+                   std::to_string(params_.size()) + " parameter bytes; wanted 8 bytes within them");
+    }
+    std::memcpy(params_.data() + relocation.offset, &pointer, sizeof pointer);
+  }
+  return params_.data();
+}
+
+void Device::launch(Handle stream, const LaunchArguments& arguments) {
+  require_open();
+  GraphNode node;
+  node.program = programs_.get(arguments.program);
+  node.grid = arguments.grid;
+  node.program->require_launch(arguments.grid, arguments.num_params_bytes);
+  uint8_t* params = relocate(arguments);
+  const Program& program = *node.program;
+  enqueue(stream, std::move(node), [&](const Steps& step) {
+    step(program.launch(step.stream, arguments.grid, params), "cuLaunchKernelEx");
+  });
+}
+
+void Device::read(Handle stream, Handle buffer, size_t byte_offset, size_t num_bytes, OnBytes done) {
+  Stream& target = eager_stream(stream, "read");
+  const CUdeviceptr source = address(buffer, byte_offset, num_bytes);
+  // Shared by the parts, on the waiter's thread; the last one to arrive settles.
+  struct Result {
+    MemoryPtr bytes;
+    size_t num_missing;
+    OnBytes done;
+    std::string code, error;
+  };
+  auto result = std::make_shared<Result>();
+  result->done = std::move(done);
+  result->num_missing = std::max<size_t>(1, (num_bytes + kPartBytes - 1) / kPartBytes);
+  const auto arrive = [this, result](BouncePool::Block block, size_t offset, size_t part) {
+    if (block.data != nullptr) {
+      if (health_.ok()) std::memcpy(result->bytes->data() + offset, block.data, part);
+      bounce_->give_back(block);
+    }
+    if (--result->num_missing > 0) return;
+    if (!health_.ok()) {
+      result->done(health_.code(), health_.message(), nullptr);
+    } else if (!result->code.empty()) {
+      result->done(result->code, result->error, nullptr);
+    } else {
+      result->done("", "", std::move(result->bytes));
+    }
+  };
+  size_t num_waited_for = 0;
+  const size_t num_parts = result->num_missing;
+  const std::string what = "a read on " + target.describe();
+  // The caller has its promise already: what goes wrong from here on is told through it.
+  try {
+    result->bytes = std::make_shared<cpu::Memory>(num_bytes);
+    enqueue(stream, copy_node(num_bytes), [&](const Steps& step) {
+      for (size_t at = 0; at < num_bytes; at += kPartBytes) {
+        const size_t part = std::min(num_bytes - at, kPartBytes);
+        const BouncePool::Block block = bounce_->take(part);
+        const CUresult copied = step.driver.cuMemcpyDtoHAsync(block.data, source + at, part, step.stream);
+        RecordPtr record = step(copied, "cuMemcpyDtoHAsync") ? target.checkpoint() : nullptr;
+        if (!record) return bounce_->give_back(block);
+        waiter_->add(std::move(record), what, [=] { arrive(block, at, part); });
+        ++num_waited_for;
+      }
+    });
+  } catch (const Misuse& misuse) {
+    result->code = misuse.code;
+    result->error = misuse.what();
+    target.count();
+  } catch (const std::bad_alloc&) {
+    result->code = "OUT_OF_MEMORY";
+    result->error = "The host has no " + std::to_string(num_bytes) + " bytes left for a read; read a part.";
+    target.count();
+  }
+  // Parts that could not be enqueued arrive without bytes, behind those that could.
+  RecordPtr behind = num_waited_for < num_parts ? target.mark() : nullptr;
+  for (; num_waited_for < num_parts; ++num_waited_for) waiter_->add(behind, what, [=] { arrive({}, 0, 0); });
+}
+
+// --- graphs ---------------------------------------------------------------------------------------------------------
+
+void Device::begin_capture(Handle stream) {
+  Stream& target = eager_stream(stream, "begin_capture");
+  require_healthy();
+  if (!target.idle()) target.mark();
+  // Relaxed: what would break the capture is refused by the caller's side, which knows the calls by name.
+  const CUresult result = context_->driver.cuStreamBeginCapture(target.raw(), CU_STREAM_CAPTURE_MODE_RELAXED);
+  health_.check(result, "cuStreamBeginCapture", "starting a capture on " + target.describe());
+  require_healthy();
+  streams_.get(stream).capture = std::make_shared<Capture>(context_, stream);
+}
+
+void Device::end_participation(Capture& capture) {
+  capture.end();
+  for (auto& [handle, slot] : streams_.all()) {
+    if (slot.capture.get() == &capture) slot.capture = nullptr;
+  }
+}
+
+void Device::end_capture(Handle stream, Handle graph) {
+  require_open();
+  graphs_.require_free(graph);
+  StreamSlot& slot = streams_.get(stream);
+  const std::shared_ptr<Capture> capture = slot.capture;
+  if (!capture || capture->origin() != stream) {
+    throw Misuse("got end_capture on stream " + std::to_string(stream) + "; wanted the stream of begin_capture");
+  }
+  end_participation(*capture);
+  CUgraph captured = nullptr;
+  const CUresult result = context_->driver.cuStreamEndCapture(slot.stream->raw(), &captured);
+  health_.check(result, "cuStreamEndCapture", "ending the capture of " + slot.stream->describe());
+  require_healthy();
+  graphs_.add(graph, capture->take_graph(captured));
+}
+
+void Device::abort_capture(Handle stream) {
+  if (closed_) return;
+  require_open();
+  StreamSlot& slot = streams_.get(stream);
+  const std::shared_ptr<Capture> capture = slot.capture;
+  if (!capture) return;
+  CUstream origin = streams_.get(capture->origin()).stream->raw();
+  end_participation(*capture);
+  // Whatever was wrong with the capture, this ends it.
+  CUgraph dropped = nullptr;
+  context_->driver.cuStreamEndCapture(origin, &dropped);
+  if (dropped != nullptr) context_->driver.cuGraphDestroy(dropped);
+}
+
+void Device::destroy_graph(Handle graph) {
+  if (!closed_) graphs_.take(graph);
+}
+
+void Device::instantiate(Handle graph, Handle exec) {
+  require_open();
+  require_healthy();
+  execs_.require_free(exec);
+  const std::shared_ptr<Graph>& source = graphs_.get(graph);
+  const std::string doing = "instantiating a graph of " + std::to_string(source->nodes().size()) + " nodes";
+  CUgraphExec instance = nullptr;
+  const Driver& driver = context_->driver;
+  health_.check(driver.cuGraphInstantiateWithFlags(&instance, source->raw(), 0), "cuGraphInstantiateWithFlags", doing);
+  require_healthy();
+  auto made = std::make_unique<GraphExec>(context_, source, instance);
+  // Now, so that the first replay is as fast as the others.
+  health_.check(driver.cuGraphUpload(instance, memory_->stream()), "cuGraphUpload", doing);
+  execs_.add(exec, std::move(made));
+}
+
+void Device::destroy_exec(Handle exec) {
+  if (!closed_) execs_.take(exec);
+}
+
+void Device::update_node(Handle exec, int node_index, const LaunchArguments& arguments) {
+  require_open();
+  const GraphExec& target = *execs_.get(exec);
+  const std::vector<GraphNode>& nodes = target.graph->nodes();
+  if (node_index < 0 || static_cast<size_t>(node_index) >= nodes.size()) {
+    throw Misuse("got node " + std::to_string(node_index) + " of a graph of " + std::to_string(nodes.size()) +
+                 " nodes; wanted one of them");
+  }
+  const GraphNode& node = nodes[node_index];
+  const ProgramPtr& program = programs_.get(arguments.program);
+  if (node.kind != NodeKind::kKernel || *node.program->name() != *program->name()) {
+    throw Misuse("got an update to '" + *program->name() + "' for a node that is a " +
+                 (node.kind == NodeKind::kKernel ? "launch of '" + *node.program->name() + "'" : "copy or a fill") +
+                 "; wanted the same program");
+  }
+  node.program->require_launch(arguments.grid, arguments.num_params_bytes);
+  uint8_t* params = relocate(arguments);
+  if (!health_.ok()) return;
+  health_.check(node.program->update(target.exec, node.driver_node, arguments.grid, params),
+                "cuGraphExecKernelNodeSetParams",
+                "updating node " + std::to_string(node_index) + ", '" + *program->name() + "'");
+}
+
+void Device::replay(Handle exec, Handle stream) {
+  Stream& target = eager_stream(stream, "replay");
+  const GraphExec& source = *execs_.get(exec);
+  if (health_.ok()) {
+    const CUresult result = context_->driver.cuGraphLaunch(source.exec, target.raw());
+    if (result != CUDA_SUCCESS) {
+      health_.check(result, "cuGraphLaunch", "replaying a graph on " + target.describe());
+    }
+  }
+  static const auto* const label = new auto(std::make_shared<const std::string>("a graph"));
+  target.count(*label);
+}
+
+}  // namespace warpbook::cuda

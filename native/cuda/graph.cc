@@ -1,0 +1,101 @@
+#include "cuda/graph.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cpu/misuse.h"
+
+namespace warpbook::cuda {
+
+Graph::Graph(ContextPtr context, CUgraph graph, std::vector<GraphNode> nodes,
+             std::unordered_map<CUgraphNode, int> index_of_driver_node)
+    : context_(std::move(context)),
+      graph_(graph),
+      nodes_(std::move(nodes)),
+      index_of_driver_node_(std::move(index_of_driver_node)) {}
+
+Graph::~Graph() {
+  if (!context_->abandoned()) context_->driver.cuGraphDestroy(graph_);
+}
+
+std::vector<std::vector<int>> Graph::dependencies(Health& health) const {
+  const Driver& driver = context_->driver;
+  const char* doing = "describing a graph";
+  // Newer drivers refuse the older question where an edge is a programmatic one.
+  const auto edges = [&](CUgraphNode* from, CUgraphNode* to, CUgraphEdgeData* data, size_t* count) {
+    const CUresult result = driver.cuGraphGetEdges_v2 != nullptr
+                                ? driver.cuGraphGetEdges_v2(graph_, from, to, data, count)
+                                : driver.cuGraphGetEdges(graph_, from, to, count);
+    if (!health.check(result, "cuGraphGetEdges", doing)) throw cpu::Misuse(health.message(), health.code());
+  };
+  size_t count = 0;
+  edges(nullptr, nullptr, nullptr, &count);
+  std::vector<CUgraphNode> from(count);
+  std::vector<CUgraphNode> to(count);
+  std::vector<CUgraphEdgeData> data(count);
+  if (count > 0) edges(from.data(), to.data(), data.data(), &count);
+
+  std::vector<std::vector<int>> dependencies(nodes_.size());
+  for (size_t i = 0; i < count; ++i) {
+    const auto source = index_of_driver_node_.find(from[i]);
+    const auto target = index_of_driver_node_.find(to[i]);
+    // The driver may add nodes of its own to a graph; edges within one call's nodes are no dependency.
+    if (source == index_of_driver_node_.end() || target == index_of_driver_node_.end()) continue;
+    if (source->second != target->second) dependencies[target->second].push_back(source->second);
+  }
+  for (std::vector<int>& list : dependencies) {
+    std::sort(list.begin(), list.end());
+    list.erase(std::unique(list.begin(), list.end()), list.end());
+  }
+  return dependencies;
+}
+
+GraphExec::~GraphExec() {
+  if (context->abandoned()) return;
+  context->make_current();
+  context->driver.cuGraphExecDestroy(exec);
+}
+
+CUresult Capture::frontier(CUstream stream, CUgraph* graph, const CUgraphNode** nodes, size_t* num_nodes) const {
+  const Driver& driver = context_->driver;
+  int status = 0;
+  uint64_t id = 0;
+  if (driver.cuStreamGetCaptureInfo_v3 == nullptr) {
+    return driver.cuStreamGetCaptureInfo_v2(stream, &status, &id, graph, nodes, num_nodes);
+  }
+  const CUgraphEdgeData* edges = nullptr;
+  return driver.cuStreamGetCaptureInfo_v3(stream, &status, &id, graph, nodes, &edges, num_nodes);
+}
+
+CUresult Capture::note(CUstream stream) {
+  CUgraph graph = nullptr;
+  const CUgraphNode* frontier_nodes = nullptr;
+  size_t count = 0;
+  const CUresult result = frontier(stream, &graph, &frontier_nodes, &count);
+  if (result != CUDA_SUCCESS) return result;
+  const int index = static_cast<int>(nodes_.size()) - 1;
+  // The stream's next node depends on exactly the one that the call has just added.
+  if (count == 1 && index_of_driver_node_.emplace(frontier_nodes[0], index).second) {
+    nodes_.back().driver_node = frontier_nodes[0];
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult Capture::note_empty(CUstream stream) {
+  CUgraph graph = nullptr;
+  const CUgraphNode* frontier_nodes = nullptr;
+  size_t count = 0;
+  CUresult result = frontier(stream, &graph, &frontier_nodes, &count);
+  if (result != CUDA_SUCCESS) return result;
+  CUgraphNode node = nullptr;
+  result = context_->driver.cuGraphAddEmptyNode(&node, graph, frontier_nodes, count);
+  if (result != CUDA_SUCCESS) return result;
+  result = context_->driver.cuStreamUpdateCaptureDependencies(stream, &node, 1, CU_STREAM_SET_CAPTURE_DEPENDENCIES);
+  return result == CUDA_SUCCESS ? note(stream) : result;
+}
+
+std::shared_ptr<Graph> Capture::take_graph(CUgraph graph) {
+  return std::make_shared<Graph>(context_, graph, std::move(nodes_), std::move(index_of_driver_node_));
+}
+
+}  // namespace warpbook::cuda

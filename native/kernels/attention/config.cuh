@@ -1,0 +1,40 @@
+// What one build of the decode kernel is made for: macros of the table of variants (src/attention/kernel-variants.ts)
+// as checked constants. Everything else (strides, page size, masks, scales) is read from the launch's parameters.
+#pragma once
+
+#include "schedule_layout.h"
+
+namespace warpbook {
+
+constexpr int kQueryDtype = WB_QUERY_DTYPE;
+constexpr int kKvDtype = WB_KV_DTYPE;
+constexpr int kHeadDim = WB_HEAD_DIM;
+// Tiles of 8 query rows that share one pass over the keys.
+constexpr int kRowTiles = WB_ROW_TILES;
+constexpr int kWarps = WB_WARPS;
+// Blocks of keys and values that each warp keeps in flight.
+constexpr int kStages = WB_STAGES;
+constexpr int kCtasPerSm = WB_CTAS_PER_SM;
+// Blocks that each warp asks the L2 for while the kernel before is still running.
+constexpr int kWarmBlocks = WB_WARM_BLOCKS;
+
+// What a build without it leaves out, to keep the main loop short: page sizes that aren't multiples of a block (ragged keys
+// are pages of one token), segments, and gathered rows.
+constexpr bool kGeneral = WB_GENERAL;
+
+constexpr int kThreads = kWarps * 32;
+constexpr int kRows = 8 * kRowTiles;
+// KV tokens of a block: what a stage holds and one step of the main loop takes.
+constexpr int kBlockTokens = 16;
+constexpr bool kFloat8 = kKvDtype == DTYPE_FLOAT8_E4M3FN || kKvDtype == DTYPE_FLOAT8_E5M2;
+constexpr int kKvBytes = kFloat8 ? 1 : 2;
+// float8 keys and values are widened to float16, which holds them exactly, so queries and weights are float16 there too.
+constexpr bool kComputeFloat16 = kFloat8 || kQueryDtype == DTYPE_FLOAT16;
+
+static_assert(kQueryDtype == DTYPE_FLOAT16 || kQueryDtype == DTYPE_BFLOAT16, "queries are float16 or bfloat16");
+static_assert(kFloat8 || kKvDtype == kQueryDtype, "keys and values are float8, or of the dtype of the queries");
+static_assert(kHeadDim == 64 || kHeadDim == 128 || kHeadDim == 256, "head_dim is 64, 128 or 256");
+static_assert(kRowTiles == 1 || kRowTiles == 2, "8 or 16 query rows");
+static_assert(kStages >= 1 && kStages <= 8, "stages");
+
+}  // namespace warpbook

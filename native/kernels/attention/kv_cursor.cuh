@@ -1,0 +1,194 @@
+// The load side of decode: each warp walks its own blocks of keys (block w, w + W, ... of each tile) across all tiles of
+// its CTA, ahead of the arithmetic, and copies them into its private ring. The next tile's record and first page ids are
+// requested one step at a time, so that nothing waits for them. Hides pages, segments and bad page ids.
+#pragma once
+
+#include "attention/kv_stage.cuh"
+#include "attention/schedule_view.cuh"
+
+namespace warpbook {
+
+class KvCursor {
+ public:
+  __device__ KvCursor(const AttentionParams& params, const ScheduleView& view, int warp, int lane)
+      : params_(params), view_(view), warp_(warp), lane_(lane), aligned_(!kGeneral || params.page_size % kBlockTokens == 0),
+        page_shift_((params.page_size & (params.page_size - 1)) == 0 ? __ffs(params.page_size) - 1 : -1) {}
+
+  // Tiles first_tile, first_tile + 1, ...; of a queue only the first one is known here, see add_queued.
+  __device__ void start(int first_tile, int num_tiles) {
+    first_tile_ = first_tile;
+    known_ = num_tiles;
+    ordinal_ = -1;
+    step_ = num_steps_ = 0;
+    pass_ = num_passes_ = 0;
+    ahead_ = kNothing;
+  }
+  // One more tile, of any index.
+  __device__ void add_queued(int tile) {
+    first_tile_ = tile - known_;
+    ++known_;
+  }
+
+  // Moves to the next block of this warp, and knows its page. False where no known tile has one. Reads plan data alone.
+  __device__ __forceinline__ bool prepare() {
+    if (!seek()) return false;
+    const int batch = step_ >> batch_shift();
+    if (step_ == batch << batch_shift()) {
+      if (step_ > 0 || pass_ > 0) ids_ = ids_next_;
+      const bool last = batch + 1 << batch_shift() >= num_steps_;
+      // After the last batch comes the first one of the next pass.
+      if (!last || pass_ + 1 < num_passes_) ids_next_ = load_ids(keys_, page_start_, num_steps_, last ? 0 : batch + 1);
+    }
+    return true;
+  }
+
+  // After the first prepare(): brings this warp's first blocks to the L2. Before the kernel before has ended keys and
+  // values may not be read, for it may be writing some of them, but nothing forbids to fetch them from memory.
+  __device__ __forceinline__ void warm_l2() const {
+    if (!aligned_) return;
+#pragma unroll 1
+    for (int step = 0; step < min(num_steps_, kWarmBlocks); ++step) {
+      const KeyBlock block = block_of(view_, keys_, warp_ + step * kWarps);
+      const int page = __shfl_sync(kAllLanes, ids_, step);
+      if (!in_pool(page)) continue;
+      const int slot = block.position - page_of(block.position) * params_.page_size + (lane_ & 15);
+      const int64 offset = page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_;
+      prefetch_l2(static_cast<const char*>(lane_ < 16 ? params_.k : params_.v) + offset * kKvBytes, kRowBytes);
+    }
+  }
+
+  // Copies the block that prepare() found into a stage and describes it there.
+  __device__ __forceinline__ void copy(const KvStage& stage) {
+    const KeyBlock block = block_of(view_, keys_, warp_ + step_ * kWarps);
+    const uint32 valid = aligned_ ? copy_aligned(stage, block) : copy_scattered(stage, block);
+    if (lane_ == 0) *stage.info = {block.position, static_cast<int>(valid), block.masked, 0};
+    ++step_;
+    if (ahead_ != kIds && ordinal_ + 1 < known_) look_ahead();
+  }
+
+ private:
+  enum Ahead { kNothing, kRecord, kIds };
+
+  // Page ids are fetched for 32 steps at once, one a block and lane; or, where a block has many pages, for 2 steps, one a
+  // token.
+  __device__ int batch_shift() const { return aligned_ ? 5 : 1; }
+  __device__ int page_of(int token) const { return page_shift_ >= 0 ? token >> page_shift_ : token / params_.page_size; }
+
+  __device__ int load_ids(const TileKeys& keys, int page_start, int num_steps, int batch) const {
+    const int step = (batch << batch_shift()) + (aligned_ ? lane_ : lane_ >> 4);
+    if (step >= num_steps) return 0;
+    const KeyBlock block = block_of(view_, keys, warp_ + step * kWarps);
+    int token = block.position;
+    if (!aligned_) {
+      token += lane_ & 15;
+      if (token < block.begin || token >= block.end) return 0;
+    }
+    const int entry = page_start + page_of(token);
+    const int* indices = static_cast<const int*>(params_.kv_indices);
+    return indices != nullptr ? indices[entry] : entry;
+  }
+
+  // Requests the next tile's record, then its first page ids.
+  __device__ __forceinline__ void look_ahead() {
+    if (ahead_ == kNothing) {
+      record_ahead_ = load_record(view_, first_tile_ + ordinal_ + 1, lane_);
+      ahead_ = kRecord;
+    } else {
+      const TileKeys keys(record_ahead_);
+      num_steps_ahead_ = steps_of_warp(count_blocks(view_, keys), warp_);
+      ids_ahead_ = load_ids(keys, record_ahead_.get(TILE_PAGE_START), num_steps_ahead_, 0);
+      ahead_ = kIds;
+    }
+  }
+
+  // Moves on to the next pass or tile that has a block for this warp. False if there is none.
+  __device__ __forceinline__ bool seek() {
+    while (step_ >= num_steps_) {
+      if (pass_ + 1 < num_passes_ && num_steps_ > 0) {
+        ++pass_;
+        step_ = 0;
+      } else if (ordinal_ + 1 >= known_) {
+        return false;
+      } else if (ahead_ != kIds) {
+        look_ahead();
+      } else {
+        open_next();
+      }
+    }
+    return true;
+  }
+
+  __device__ __forceinline__ void open_next() {
+    ++ordinal_;
+    keys_ = TileKeys(record_ahead_);
+    page_start_ = record_ahead_.get(TILE_PAGE_START);
+    head_offset_ = record_ahead_.get(TILE_KV_HEAD) * params_.kv_stride_head;
+    num_passes_ = (record_ahead_.get(TILE_ROW_COUNT) + kRows - 1) / kRows;
+    num_steps_ = num_steps_ahead_;
+    ids_ = ids_ahead_;
+    step_ = pass_ = 0;
+    ahead_ = kNothing;
+  }
+
+  __device__ void count_bad_page() const {
+    if (pass_ == 0) atomicAdd(view_.status(), 1);
+  }
+  __device__ bool in_pool(int page) const { return page >= 0 && page < params_.num_pages; }
+
+  // The whole block lies in one page. Returns which tokens are there.
+  __device__ __forceinline__ uint32 copy_aligned(const KvStage& stage, const KeyBlock& block) {
+    const int page = __shfl_sync(kAllLanes, ids_, step_ & 31);
+    const int slot = block.position - page_of(block.position) * params_.page_size;
+    if (unlikely(!in_pool(page))) {
+      if (lane_ == 0 && (slot == 0 || block.position <= block.begin)) count_bad_page();
+      return 0;
+    }
+    copy_block(params_, stage, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, lane_,
+               policy_);
+    return (0xffffu >> max(block.position + kBlockTokens - block.end, 0)) &
+           (0xffffu << max(block.begin - block.position, 0));
+  }
+
+  // Any page size: each of 16 lanes finds one token.
+  __device__ __forceinline__ uint32 copy_scattered(const KvStage& stage, const KeyBlock& block) {
+    const int half = (step_ & 1) * 16;
+    const int token = block.position + (lane_ & 15);
+    const int slot = token - page_of(token) * params_.page_size;
+    const bool wanted = lane_ >> 4 == half >> 4 && token >= block.begin && token < block.end;
+    const bool good = wanted && in_pool(ids_);
+    if (wanted && !good && (slot == 0 || token == block.begin)) count_bad_page();
+    const int64 offset = good ? ids_ * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_ : 0;
+    const uint32 valid = __ballot_sync(kAllLanes, good) >> half & 0xffffu;
+    copy_rows(params_, stage, offset, half, valid, lane_, policy_);
+    return valid;
+  }
+
+  const AttentionParams& params_;
+  const ScheduleView view_;
+  const int warp_;
+  const int lane_;
+  const bool aligned_;
+  const int page_shift_;
+  const uint64 policy_ = evict_first_policy();
+
+  int first_tile_ = 0;
+  int known_ = 0;
+  int ordinal_ = -1;
+  // The tile that is being loaded.
+  TileKeys keys_{};
+  int page_start_ = 0;
+  int64 head_offset_ = 0;
+  int pass_ = 0;
+  int num_passes_ = 0;
+  int step_ = 0;
+  int num_steps_ = 0;
+  int ids_ = 0;
+  int ids_next_ = 0;
+  // The tile after it.
+  int ahead_ = kNothing;
+  TileRecord record_ahead_{0};
+  int num_steps_ahead_ = 0;
+  int ids_ahead_ = 0;
+};
+
+}  // namespace warpbook

@@ -1,0 +1,84 @@
+// A stage: one block of keys and one of values in shared memory, private to a warp. Rows are swizzled in 16-byte chunks
+// so that the fragments of the matrix instruction are read without bank conflicts.
+#pragma once
+
+#include "attention/elements.cuh"
+#include "attention_params.h"
+
+namespace warpbook {
+
+constexpr int kRowBytes = kHeadDim * kKvBytes;
+constexpr int kRowChunks = kRowBytes / 16;
+constexpr int kSlabBytes = kBlockTokens * kRowBytes;
+constexpr int kStageBytes = 2 * kSlabBytes;
+
+// What a stage holds, written by the load side for the arithmetic.
+struct __align__(16) StageInfo {
+  // Position of the first token, counted from the first of the KV sequence.
+  int position;
+  // Bit i: token i is there and wanted.
+  int valid;
+  // The mask applies.
+  int masked;
+  int reserved;
+};
+
+struct KvStage {
+  // Addresses in the shared window.
+  uint32 keys;
+  uint32 values;
+  StageInfo* info;
+};
+
+// A warp reads chunks t, t + 4, ... (t = 0..3) of rows g and g + 8 (g = 0..7): eight lanes cover two rows.
+__device__ __forceinline__ uint32 key_offset(int row, int chunk) {
+  if constexpr (kRowBytes < 128) return row * kRowBytes + chunk * 16;
+  return row * kRowBytes + ((chunk ^ ((row & 1) << 2)) << 4);
+}
+// A warp reads chunk g (+ 8, ...) of rows 2 t, 2 t + 1, 2 t + 8, 2 t + 9: eight lanes cover four rows.
+__device__ __forceinline__ uint32 value_offset(int row, int chunk) {
+  if constexpr (kRowBytes < 128) {
+    return (row >> 1) * 128 + (((((row & 1) << 2) + chunk) ^ (((row >> 1) & 3) << 1)) << 4);
+  }
+  return row * kRowBytes + ((chunk ^ (row & 7)) << 4);
+}
+
+constexpr int kRowsPerCopy = 32 / kRowChunks;
+constexpr int kCopies = kBlockTokens / kRowsPerCopy;
+
+// Copies 16 consecutive tokens of one page. `offset`: elements, of the first token and head.
+__device__ __forceinline__ void copy_block(
+    const AttentionParams& params, const KvStage& stage, int64 offset, int lane, uint64 policy) {
+  const int row = lane / kRowChunks;
+  const int chunk = lane % kRowChunks;
+  const int64 start = (offset + row * params.kv_stride_token) * kKvBytes + chunk * 16;
+  const int64 step = params.kv_stride_token * (kRowsPerCopy * kKvBytes);
+  const char* keys = static_cast<const char*>(params.k) + start;
+  const char* values = static_cast<const char*>(params.v) + start;
+#pragma unroll
+  for (int i = 0; i < kCopies; ++i) {
+    copy16<kRowBytes>(stage.keys + key_offset(i * kRowsPerCopy + row, chunk), keys + i * step, policy);
+  }
+#pragma unroll
+  for (int i = 0; i < kCopies; ++i) {
+    copy16<kRowBytes>(stage.values + value_offset(i * kRowsPerCopy + row, chunk), values + i * step, policy);
+  }
+}
+
+// Copies 16 tokens from anywhere: lane first_lane + i has the offset of token i. Where bit i of `valid` is 0 the row is
+// filled with zeros and nothing is read.
+__device__ __forceinline__ void copy_rows(
+    const AttentionParams& params, const KvStage& stage, int64 offset, int first_lane, uint32 valid, int lane,
+    uint64 policy) {
+  const int chunk = lane % kRowChunks;
+#pragma unroll
+  for (int i = 0; i < kCopies; ++i) {
+    const int row = i * kRowsPerCopy + lane / kRowChunks;
+    const int64 at = __shfl_sync(kAllLanes, offset, first_lane + row) * kKvBytes + chunk * 16;
+    const int bytes = valid >> row & 1 ? 16 : 0;
+    copy16_or_zero(stage.keys + key_offset(row, chunk), static_cast<const char*>(params.k) + at, bytes, policy);
+    copy16_or_zero(stage.values + value_offset(row, chunk), static_cast<const char*>(params.v) + at, bytes, policy);
+  }
+}
+
+}  // namespace warpbook

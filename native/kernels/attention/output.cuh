@@ -1,0 +1,38 @@
+// Where results go: rows of the output with their LSE, partial states, trace records.
+#pragma once
+
+#include "attention/elements.cuh"
+#include "attention/schedule_view.cuh"
+
+namespace warpbook {
+
+// Four elements of an output row from head dim `dim` on.
+__device__ __forceinline__ void write_output4(const AttentionParams& params, const RowRef& row, int dim, float4 x) {
+  char* target = static_cast<char*>(params.o) +
+                 2 * (row.token * params.o_stride_token + row.head * params.o_stride_head + dim);
+  *reinterpret_cast<uint2*>(target) = make_uint2(pack_output(x.x, x.y), pack_output(x.z, x.w));
+}
+
+__device__ __forceinline__ void write_lse(const AttentionParams& params, const RowRef& row, float lse) {
+  if (params.lse == nullptr) return;
+  static_cast<float*>(params.lse)[static_cast<int64>(row.token) * params.num_qo_heads + row.head] = lse;
+}
+
+// Partial states are read once, by another SM: past L1.
+__device__ __forceinline__ void write_partial4(const AttentionParams& params, int64 row, int dim, float4 x) {
+  __stcg(reinterpret_cast<float4*>(static_cast<float*>(params.partial_o) + row * kHeadDim + dim), x);
+}
+__device__ __forceinline__ void write_partial_lse(const AttentionParams& params, int64 row, float lse) {
+  __stcg(static_cast<float*>(params.partial_lse) + row, lse);
+}
+
+__device__ __forceinline__ void write_trace(const AttentionParams& params, int record, int item, int phase, int64 start) {
+  int* words = static_cast<int*>(params.trace) + static_cast<int64>(record) * WB_TRACE_RECORD_WORDS;
+  *reinterpret_cast<int4*>(words + TRACE_CTA) = make_int4(blockIdx.x, sm_id(), item, phase);
+  *reinterpret_cast<longlong2*>(words + TRACE_START_NS) = make_longlong2(start, global_time_ns());
+}
+
+static_assert(TRACE_CTA == 0 && TRACE_SM == 1 && TRACE_ITEM == 2 && TRACE_PHASE == 3, "write_trace");
+static_assert(TRACE_START_NS == 4 && TRACE_END_NS == 6 && WB_TRACE_RECORD_WORDS == 8, "write_trace");
+
+}  // namespace warpbook

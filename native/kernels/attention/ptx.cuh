@@ -1,0 +1,124 @@
+// The PTX instructions that the attention kernels use, one function each. No CUDA header is needed.
+#pragma once
+
+namespace warpbook {
+
+using uint32 = unsigned int;
+using int64 = long long;
+using uint64 = unsigned long long;
+
+// Keeps what seldom happens out of the way of the straight path.
+__device__ __forceinline__ bool unlikely(bool condition) { return __builtin_expect(condition, false); }
+
+constexpr uint32 kAllLanes = 0xffffffffu;
+
+// Programmatic dependent launch. Both are no-ops where the launch has no programmatic edge.
+__device__ __forceinline__ void launch_dependents() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void wait_for_predecessor() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// For data that is read once: it leaves the L2 before everything else.
+__device__ __forceinline__ uint64 evict_first_policy() {
+  uint64 policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+
+// 16 bytes from global to shared memory. The L2 fetches `kPrefetch` bytes around it, which must not be more than what
+// is contiguous: a longer hint on short rows reads memory that nobody asked for.
+template <int kPrefetch>
+__device__ __forceinline__ void copy16(uint32 shared, const void* global, uint64 policy) {
+  if constexpr (kPrefetch >= 256) {
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::256B [%0], [%1], 16, %2;"
+                 ::"r"(shared), "l"(global), "l"(policy) : "memory");
+  } else if constexpr (kPrefetch == 128) {
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2;"
+                 ::"r"(shared), "l"(global), "l"(policy) : "memory");
+  } else {
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::64B [%0], [%1], 16, %2;"
+                 ::"r"(shared), "l"(global), "l"(policy) : "memory");
+  }
+}
+// The same where `bytes` is 16; zeros and no access where it is 0.
+__device__ __forceinline__ void copy16_or_zero(uint32 shared, const void* global, int bytes, uint64 policy) {
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;"
+               ::"r"(shared), "l"(global), "r"(bytes), "l"(policy) : "memory");
+}
+// Asks for `bytes` contiguous bytes (a multiple of 16) in the L2. Coherent: who writes there afterwards writes to the L2.
+__device__ __forceinline__ void prefetch_l2(const void* global, uint32 bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
+#else
+  for (uint32 i = 0; i < bytes; i += 128) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const char*>(global) + i) : "memory");
+  }
+#endif
+}
+
+__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits until at most kPending of the committed groups are in flight.
+template <int kPending>
+__device__ __forceinline__ void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+__device__ __forceinline__ uint4 load_shared16(uint32 address) {
+  uint4 r;
+  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "r"(address));
+  return r;
+}
+__device__ __forceinline__ uint2 load_shared8(uint32 address) {
+  uint2 r;
+  asm volatile("ld.shared.v2.u32 {%0,%1}, [%2];" : "=r"(r.x), "=r"(r.y) : "r"(address));
+  return r;
+}
+
+// Transposes an 8x8 matrix of 16-bit elements that is spread over the warp.
+__device__ __forceinline__ uint32 transpose8x8(uint32 x) {
+  uint32 r;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(r) : "r"(x));
+  return r;
+}
+
+__device__ __forceinline__ float exp2_approx(float x) {
+  float r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+__device__ __forceinline__ float log2_approx(float x) {
+  float r;
+  asm("lg2.approx.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+__device__ __forceinline__ float reciprocal(float x) {
+  float r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+
+// Adds 1; what this thread and, through a barrier before it, its CTA wrote is seen by who reads a later count.
+__device__ __forceinline__ uint32 arrive_at(uint32* counter) {
+  uint32 old;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(old) : "l"(counter) : "memory");
+  return old;
+}
+
+__device__ __forceinline__ int64 global_time_ns() {
+  int64 t;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(t));
+  return t;
+}
+__device__ __forceinline__ int sm_id() {
+  int id;
+  asm volatile("mov.u32 %0, %smid;" : "=r"(id));
+  return id;
+}
+
+}  // namespace warpbook

@@ -1,0 +1,308 @@
+// Paged attention for few query rows, driven by a Schedule in device memory: a persistent grid drains the list of work
+// tiles. Each warp streams its own blocks of keys and values through a private ring in shared memory, with no barrier in
+// the main loop; the warps' states meet once per tile. The schedule and the page ids are read before
+// griddepcontrol.wait, queries, keys and values after it: only the latter may be written by the kernel before.
+//
+// Tiles with more than kRows query rows take several passes over their keys.
+#include "attention/kv_cursor.cuh"
+#include "attention/merge_groups.cuh"
+
+namespace warpbook {
+
+constexpr int kOutputPitch = kHeadDim + 4;
+
+struct SharedMemory {
+  // Rings first: their rows need alignment of 128 bytes.
+  char rings[kWarps * kStages * kStageBytes];
+  StageInfo infos[kWarps * kStages];
+  // Every warp's output, not yet divided, and {reference, sum}.
+  float output[kWarps][kRows][kOutputPitch];
+  float2 sums[kWarps][kRows];
+  PendingGroup pending[kPending];
+  // Queue dispatch: the tile after the current one.
+  int queued;
+};
+
+class Decode {
+ public:
+  __device__ Decode(const AttentionParams& params, SharedMemory& shared)
+      : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5), view_(params),
+        scale_(params), cursor_(params, view_, warp_, lane_), groups_(params, view_, shared.pending, warp_, lane_),
+        ring_(static_cast<uint32>(__cvta_generic_to_shared(shared.rings)) + warp_ * kStages * kStageBytes) {}
+
+  __device__ __forceinline__ void run() {
+    launch_dependents();
+    const int header = lane_ < WB_HEADER_WORDS ? view_.header(lane_) : 0;
+    int range = lane_ < 2 ? view_.cta_indptr()[blockIdx.x + lane_] : 0;
+    const int num_ctas = __shfl_sync(kAllLanes, header, HEADER_NUM_CTAS);
+    const int num_groups = __shfl_sync(kAllLanes, header, HEADER_NUM_MERGE_GROUPS);
+    num_tiles_ = __shfl_sync(kAllLanes, header, HEADER_NUM_TILES);
+    queue_ = __shfl_sync(kAllLanes, header, HEADER_DISPATCH) == DISPATCH_QUEUE;
+    const int first_slot_count = groups_.request_slot_count(num_groups);
+    // A grid smaller than the schedule's takes the surplus ranges in further rounds.
+    for (int cta = blockIdx.x; cta < (queue_ ? gridDim.x : num_ctas); cta += gridDim.x) {
+      if (cta != blockIdx.x && lane_ < 2) range = view_.cta_indptr()[cta + lane_];
+      const int begin = queue_ ? cta : __shfl_sync(kAllLanes, range, 0);
+      const int end = queue_ ? min(cta + 1, num_tiles_) : __shfl_sync(kAllLanes, range, 1);
+      if (begin < end) drain(begin, end - begin);
+    }
+    wait_once();
+    groups_.write_empty_groups(first_slot_count, num_groups);
+    if (unlikely(queue_)) close_queue();
+  }
+
+ private:
+  __device__ __forceinline__ KvStage stage(int index) {
+    const uint32 keys = ring_ + index * kStageBytes;
+    return {keys, keys + kSlabBytes, &shared_.infos[warp_ * kStages + index]};
+  }
+
+  // Everything before this reads plan data alone.
+  __device__ __forceinline__ void wait_once() {
+    if (waited_) return;
+    wait_for_predecessor();
+    waited_ = true;
+    if (unlikely(params_.trace != nullptr)) start_ = global_time_ns();
+  }
+
+  __device__ __forceinline__ void drain(int first_tile, int num_tiles) {
+    TileRecord record = load_record(view_, first_tile, lane_);
+    cursor_.start(first_tile, num_tiles);
+    int tile = first_tile;
+    for (int ordinal = 0; ordinal < num_tiles; ++ordinal) {
+      if (unlikely(params_.trace != nullptr)) start_ = global_time_ns();
+      groups_.prefetch(record);
+      int next_tile = unlikely(queue_) ? draw() : tile + 1;
+      TileRecord next_record = record;
+      if (!queue_ && ordinal + 1 < num_tiles) next_record = load_record(view_, next_tile, lane_);
+      const TileKeys keys(record);
+      const int num_steps = steps_of_warp(count_blocks(view_, keys), warp_);
+      const int num_passes = (record.get(TILE_ROW_COUNT) + kRows - 1) / kRows;
+      for (int pass = 0; pass < num_passes; ++pass) {
+        // The ring runs on across the tiles that are known; those of a queue come one by one.
+        const bool fill = pass == 0 && (ordinal == 0 || queue_);
+        const RowMask mask = row_mask(record, keys, pass);
+        state_.reset();
+        attend(record, num_steps, fill, mask);
+        // The next queries first: they arrive while the warps' states are put together.
+        const bool last = pass + 1 == num_passes;
+        if (!last || (!queue_ && ordinal + 1 < num_tiles)) {
+          load_queries(resolve_queries({last ? next_record.word : record.word}, last ? 0 : pass + 1));
+        }
+        share_state(min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows));
+        if (unlikely(last && queue_)) {
+          next_tile = shared_.queued;
+          if (next_tile < num_tiles_) {
+            ++num_tiles;
+            cursor_.add_queued(next_tile);
+            next_record = load_record(view_, next_tile, lane_);
+          }
+        }
+        write_result(record, pass);
+      }
+      const bool more = ordinal + 1 < num_tiles;
+      const int num_groups = record.get(TILE_PARTIAL_SLOT) < 0 ? 0 : record.get(TILE_MERGE_GROUP_COUNT);
+      for (int i = 0; i == 0 || i < num_groups; ++i) {
+        if (i < num_groups) groups_.announce(record, i);
+        const bool last_of_cta = !more && i + 1 >= num_groups;
+        if (last_of_cta || groups_.is_full()) groups_.flush(!last_of_cta);
+      }
+      if (unlikely(params_.trace != nullptr) && threadIdx.x == 0) write_trace(params_, tile, tile, TRACE_PHASE_TILE, start_);
+      record = next_record;
+      tile = next_tile;
+    }
+  }
+
+  // Every step gives a stage a group of copies, an empty one where there is nothing left to load, so that the number of
+  // groups in flight is always the same. Filling the ring is kStages steps ahead of the first key.
+  __device__ __forceinline__ void attend(const TileRecord& record, int num_steps, bool fill, const RowMask& mask) {
+    QueryRows first_rows;
+    if (fill) first_rows = resolve_queries(record, 0);
+#pragma unroll 1
+    for (int step = fill ? -kStages : 0; step < num_steps; ++step) {
+      const KvStage current = stage(slot_);
+      if (step >= 0) {
+        wait_for_copies<kStages - 1>();
+        __syncwarp();
+        const StageInfo info = *current.info;
+        state_.attend(current, info, scale_, mask, lane_);
+        groups_.prefetch_slots();
+        __syncwarp();
+      }
+      const bool more = cursor_.prepare();
+      if (!waited_) {
+        if (more) cursor_.warm_l2();
+        wait_once();
+      }
+      if (step == -kStages) load_queries(first_rows);
+      if (more) cursor_.copy(current);
+      commit_copies();
+      slot_ = slot_ + 1 == kStages ? 0 : slot_ + 1;
+    }
+  }
+
+  // Lane 4 g + t has row g of each row tile, as the matrix instruction wants it; null where there is none.
+  struct QueryRows {
+    const char* source[kRowTiles];
+  };
+  __device__ __forceinline__ QueryRows resolve_queries(const TileRecord& record, int pass) const {
+    const int row_start = record.get(TILE_ROW_START);
+    const int flags = record.get(TILE_FLAGS);
+    const int kv_head = record.get(TILE_KV_HEAD);
+    const int left = record.get(TILE_ROW_COUNT) - pass * kRows;
+    QueryRows rows;
+#pragma unroll
+    for (int n = 0; n < kRowTiles; ++n) {
+      const int row = n * 8 + (lane_ >> 2);
+      rows.source[n] = nullptr;
+      if (row < left) {
+        const RowRef ref = resolve_row(view_, row_start + pass * kRows + row, flags, kv_head, 0);
+        rows.source[n] = static_cast<const char*>(params_.q) +
+                         2 * (ref.token * params_.q_stride_token + ref.head * params_.q_stride_head);
+      }
+    }
+    return rows;
+  }
+  __device__ __forceinline__ void load_queries(const QueryRows& rows) {
+#pragma unroll
+    for (int n = 0; n < kRowTiles; ++n) state_.load_query(n, rows.source[n], lane_ & 3);
+  }
+
+  // What the rows of a pass see, in positions counted from the first key of the sequence.
+  __device__ __forceinline__ RowMask row_mask(const TileRecord& record, const TileKeys& keys, int pass) {
+    RowMask mask;
+#pragma unroll
+    for (int n = 0; n < kRowTiles; ++n) {
+      mask.first[n][0] = mask.first[n][1] = mask.last[n][0] = mask.last[n][1] = 0;
+    }
+    const int row_start = record.get(TILE_ROW_START);
+    const int row_count = record.get(TILE_ROW_COUNT);
+    const int flags = record.get(TILE_FLAGS);
+    const int position_base = record.get(TILE_QO_POSITION_BASE);
+    const int kv_seq = record.get(TILE_KV_SEQ);
+    if (!unlikely(keys.masked || has_segments(keys))) return mask;
+    const int offset = view_.kv_sequence(kv_seq)[KV_SEQUENCE_POSITION_OFFSET];
+#pragma unroll
+    for (int n = 0; n < kRowTiles; ++n) {
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        const int row = min(pass * kRows + n * 8 + (lane_ & 3) * 2 + c, row_count - 1);
+        const int position = resolve_row(view_, row_start + row, flags, 0, position_base).position - offset;
+        mask.last[n][c] = params_.causal ? position : 0x7fffffff;
+        mask.first[n][c] = params_.window_left >= 0 ? position - params_.window_left : -0x7fffffff - 1;
+      }
+    }
+    return mask;
+  }
+
+  // Puts this warp's state where the others see it. Ends with a barrier.
+  __device__ __forceinline__ void share_state(int num_rows) {
+    const int g = lane_ >> 2;
+    const int t = lane_ & 3;
+    state_.reduce_sums();
+    __syncthreads();  // everybody has read the states of the tile before
+#pragma unroll
+    for (int n = 0; n < kRowTiles; ++n) {
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        const int row = n * 8 + 2 * t + c;
+        if (row >= num_rows) continue;
+        if (g == 0) shared_.sums[warp_][row] = make_float2(state_.max[n][c], state_.sum[n][c]);
+#pragma unroll
+        for (int h = 0; h < kRuns; ++h) {
+#pragma unroll
+          for (int j = 0; j < kRun / 4; ++j) {
+            const float(&low)[4] = state_.output[n][h * kTilesPerRun + 2 * j];
+            const float(&high)[4] = state_.output[n][h * kTilesPerRun + 2 * j + 1];
+            *reinterpret_cast<float4*>(&shared_.output[warp_][row][h * 8 * kRun + g * kRun + 4 * j]) =
+                make_float4(low[c], low[2 + c], high[c], high[2 + c]);
+          }
+        }
+      }
+    }
+    if (queue_ && threadIdx.x == 0) shared_.queued = drawn_;
+    __syncthreads();
+  }
+
+  // Merges the warps' states, and writes output or partial state.
+  __device__ __forceinline__ void write_result(const TileRecord& record, int pass) {
+    const int slot = record.get(TILE_PARTIAL_SLOT);
+    const int row_start = record.get(TILE_ROW_START) + pass * kRows;
+    const int flags = record.get(TILE_FLAGS);
+    const int kv_head = record.get(TILE_KV_HEAD);
+    const int num_rows = min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows);
+    for (int i = threadIdx.x; i < num_rows * (kHeadDim / 4); i += kThreads) {
+      const int row = i / (kHeadDim / 4);
+      const int dim = i % (kHeadDim / 4) * 4;
+      float reference = kNoScore;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) reference = fmaxf(reference, shared_.sums[w][row].x);
+      float sum = 0;
+      float4 total = make_float4(0, 0, 0, 0);
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) {
+        const float2 state = shared_.sums[w][row];
+        const float factor = exp2_approx(state.x - reference);
+        const float4 x = *reinterpret_cast<const float4*>(&shared_.output[w][row][dim]);
+        sum += factor * state.y;
+        total.x += factor * x.x, total.y += factor * x.y, total.z += factor * x.z, total.w += factor * x.w;
+      }
+      const bool empty = !(sum > 0) && !(sum != sum);
+      const float inverse = empty ? 0 : params_.v_scale * reciprocal(sum);
+      total.x *= inverse, total.y *= inverse, total.z *= inverse, total.w *= inverse;
+      const float lse = empty ? -__int_as_float(0x7f800000) : (reference + log2_approx(sum)) * kLn2;
+      if (slot < 0) {
+        const RowRef ref = resolve_row(view_, row_start + row, flags, kv_head, 0);
+        write_output4(params_, ref, dim, total);
+        if (dim == 0) write_lse(params_, ref, lse);
+      } else {
+        const int64 partial = static_cast<int64>(slot) + pass * kRows + row;
+        write_partial4(params_, partial, dim, total);
+        if (dim == 0) write_partial_lse(params_, partial, lse);
+      }
+    }
+  }
+
+  // Queue dispatch. The first tile of a CTA is its own number; what it draws comes after those. The draw is on its way
+  // while the tile is computed, and becomes known to all in share_state().
+  __device__ __forceinline__ int draw() {
+    wait_once();
+    if (threadIdx.x == 0) drawn_ = gridDim.x + atomicAdd(queue_head(), 1u);
+    return 0;
+  }
+  // The last CTA leaves the queue as the next launch wants to find it.
+  __device__ __forceinline__ void close_queue() {
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    __threadfence();
+    if (atomicInc(queue_head() + 1, gridDim.x - 1) == gridDim.x - 1) *queue_head() = 0;
+  }
+  __device__ uint32* queue_head() const { return static_cast<uint32*>(params_.counters) + params_.max_merge_groups; }
+
+  const AttentionParams& params_;
+  SharedMemory& shared_;
+  const int lane_;
+  const int warp_;
+  const ScheduleView view_;
+  const ScoreScale scale_;
+  KvCursor cursor_;
+  MergeGroups groups_;
+  RowState state_;
+  const uint32 ring_;
+  // The stage to be read next.
+  int slot_ = 0;
+  bool waited_ = false;
+  // Of the current tile, where a trace is wanted.
+  int64 start_ = 0;
+  int num_tiles_ = 0;
+  bool queue_ = false;
+  int drawn_ = 0;
+};
+
+}  // namespace warpbook
+
+extern "C" __global__ void __launch_bounds__(warpbook::kThreads, warpbook::kCtasPerSm)
+attention_decode(const __grid_constant__ warpbook::AttentionParams params) {
+  extern __shared__ __align__(128) char memory[];
+  warpbook::Decode(params, *reinterpret_cast<warpbook::SharedMemory*>(memory)).run();
+}

@@ -1,0 +1,51 @@
+/**
+ * The kernel behind a wrapper, made ready before the wrapper is: on a CUDA device the build that its variant needs is
+ * compiled or taken from the cache, and loaded; the CPU device has one program for all.
+ */
+import type { Device } from '../device/device';
+import { loadPrograms } from '../device/programs/load-programs';
+import type { Machine } from '../schedule/machine';
+import { ceilDiv } from '../units';
+import type { CapacityOptions } from './capacity';
+import { attentionProgram, selectKernel, tileClassOf } from './kernel-variants';
+import { machineOf } from './machine-of';
+import { type AttentionVariantOptions, makeVariant } from './variant';
+
+/** What a launch needs to know of its kernel. */
+export interface PreparedKernel {
+  /** Name of the program. */
+  readonly program: string;
+  /** The machine to plan for: its first tile class is the kernel's. */
+  readonly machine: Machine;
+}
+
+interface Wanted extends AttentionVariantOptions {
+  readonly pageSize?: number;
+  readonly capacity: CapacityOptions;
+  readonly machine?: Machine;
+}
+
+/**
+ * Answers with the loaded kernel. `options.machine` says how many SMs to use; its tile classes count on the CPU device only.
+ * @throws WarpbookError UNSUPPORTED where the device has no kernel for the variant, or it can't be had; COMPILATION_FAILED
+ */
+export async function prepareKernel(
+  device: Device,
+  options: Wanted,
+  defaults: { causal: boolean; paged: boolean },
+): Promise<PreparedKernel> {
+  const machine = options.machine ?? machineOf(device);
+  const { architecture } = device.description;
+  if (architecture === undefined) return { program: 'attention', machine };
+  const variant = makeVariant(options, defaults.causal);
+  const { maxBatch, maxQoTokens = maxBatch, maxSegments = 0, maxRows = 0 } = options.capacity;
+  const kernel = selectKernel(variant, {
+    rows: (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch)),
+    pageSize: defaults.paged ? (options.pageSize ?? 16) : 1,
+    maxSegments,
+    maxRows,
+  });
+  const program = attentionProgram(kernel, architecture);
+  await loadPrograms(device, [program]);
+  return { program: program.name, machine: { ...machine, tileClasses: [tileClassOf(kernel, architecture)] } };
+}

@@ -1,0 +1,52 @@
+/** Builds the fake CUDA driver and compiler with the system's C++ compiler, once for each version of its source. */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type Device, type DeviceOptions, openDevice } from '../../../src/device/device';
+
+const NATIVE = join(__dirname, '../../../native');
+
+/** Path of the fake libcuda. */
+export function buildFakeDriver(): string {
+  return build('fake_driver.cc', 'libcuda.so.1');
+}
+
+/** A CUDA_HOME with a fake NVRTC; see the head of fake_nvrtc.cc. */
+export function buildFakeNvrtc(): string {
+  return join(build('fake_nvrtc.cc', 'lib64/libnvrtc.so.13'), '../..');
+}
+
+/** Compiles a source into a folder that is its content's own. */
+function build(source: string, name: string): string {
+  const hash = createHash('sha256');
+  for (const file of [join(__dirname, source), join(NATIVE, 'cuda/driver_types.h')]) hash.update(readFileSync(file));
+  const library = join(tmpdir(), 'warpbook-fake-cuda', hash.digest('hex').slice(0, 16), name);
+  if (existsSync(library)) return library;
+  mkdirSync(dirname(library), { recursive: true });
+  const unfinished = `${library}.${process.pid}`;
+  const options = ['-std=c++17', '-O1', '-shared', '-fPIC', '-pthread', `-I${NATIVE}`];
+  execFileSync(process.env.CXX ?? 'c++', [...options, join(__dirname, source), '-o', unfinished], { stdio: 'inherit' });
+  renameSync(unfinished, library);
+  return library;
+}
+
+/** An image of the fake's: kernels with their size of parameters; see the head of fake_driver.cc. */
+export function fakeImage(...kernels: readonly string[]): Uint8Array {
+  return new TextEncoder().encode(`fake-cubin\n${kernels.join('\n')}\n`);
+}
+
+/** Kernels of the fake that every device here has, by name: bytes of parameters. */
+const PROGRAMS = { noop: 0, tensor_arange: 48, add_u32: 16, report: 16, wait_word: 16, fault: 16 } as const;
+
+/** Opens a CUDA device of the fake driver's, with its programs loaded. */
+export async function openFakeCuda(options: DeviceOptions = {}): Promise<Device> {
+  process.env.WARPBOOK_CUDA_LIBRARY = buildFakeDriver();
+  const device = await openDevice('cuda', options);
+  for (const [entry, paramsBytes] of Object.entries(PROGRAMS)) {
+    const image = fakeImage(`${entry} ${paramsBytes} 32 0 0 1024`);
+    await device.loadProgram(entry, image, { entry, threads: 128, sharedMemoryBytes: 0 });
+  }
+  return device;
+}
