@@ -7,7 +7,6 @@
  */
 import { defineParams, type ParamLayout } from '../device/params';
 
-export { DTYPE_CODE } from '../tensor/dtype';
 
 const spec = {
   q: ['address', 'queries: [num_qo_tokens, num_qo_heads, head_dim]'],

@@ -2,7 +2,8 @@
  * Runs the `attention` program on tables packed by hand, past wrappers, policies and validation: for what no policy
  * emits yet, and for schedules that validation would refuse. All is float32; pages are [pageSize, numKvHeads, headDim].
  */
-import { attentionParams, DTYPE_CODE } from '../../src/attention/launch-params';
+import { attentionParams } from '../../src/attention/launch-params';
+import { DTYPE_CODE } from '../../src/tensor/dtype';
 import type { Buffer } from '../../src/device/buffer';
 import type { Device } from '../../src/device/device';
 import { HEADER, HEADER_WORDS, type ScheduleCapacity, workspaceLayout } from '../../src/schedule/layout';
