@@ -7,7 +7,6 @@
  */
 import { defineParams, type ParamLayout } from '../device/params';
 
-
 const spec = {
   q: ['address', 'queries: [num_qo_tokens, num_qo_heads, head_dim]'],
   k: ['address', 'keys: pages, or [num_kv_tokens, num_kv_heads, head_dim] where ragged'],

@@ -3,7 +3,6 @@
  * emits yet, and for schedules that validation would refuse. All is float32; pages are [pageSize, numKvHeads, headDim].
  */
 import { attentionParams } from '../../src/attention/launch-params';
-import { DTYPE_CODE } from '../../src/tensor/dtype';
 import type { Buffer } from '../../src/device/buffer';
 import type { Device } from '../../src/device/device';
 import { HEADER, HEADER_WORDS, type ScheduleCapacity, workspaceLayout } from '../../src/schedule/layout';
@@ -21,6 +20,7 @@ import {
   TILE,
   TILE_STRIDE,
 } from '../../src/schedule/work-tile';
+import { DTYPE_CODE } from '../../src/tensor/dtype';
 import { TRACE_RECORD, TRACE_RECORD_WORDS } from '../../src/timeline/trace-record';
 
 type Record_<T> = Partial<{ [K in keyof T]: number }>;
