@@ -26,6 +26,20 @@ def load_cases(folder, kind):
         return [case for case in json.load(file) if case["kind"] == kind]
 
 
+FORMAT = {"address": "Q", "i64": "q", "i32": "i", "u32": "I", "f32": "f"}
+
+
+def pack_params(layout, values):
+    """A parameter block by its descriptor (params.json): every field, no other."""
+    block = bytearray(layout["byteLength"])
+    missing = {field["name"] for field in layout["fields"]} ^ values.keys()
+    if missing:
+        raise ValueError(f"fields of the parameter block that do not match: {sorted(missing)}")
+    for field in layout["fields"]:
+        struct.pack_into("<" + FORMAT[field["type"]], block, field["offset"], values[field["name"]])
+    return bytes(block)
+
+
 def torch_dtype(name):
     return getattr(torch, name)
 
@@ -36,6 +50,8 @@ class DecodeCase:
     def __init__(self, folder, cubins, case, k, v, page_lists, scales=(1.0, 1.0)):
         self.case, self.k, self.v, self.page_lists, self.scales = case, k, v, page_lists, scales
         self.kernel = load_kernel(cubins, case)
+        with open(os.path.join(folder, "params.json")) as file:
+            self.layout = json.load(file)
         device = "cuda"
         words = torch.frombuffer(bytearray(open(os.path.join(folder, case["file"]), "rb").read()), dtype=torch.int32)
         self.image = words.to(device)
@@ -61,18 +77,23 @@ class DecodeCase:
         heads, dim = case["numKvHeads"], case["headDim"]
         token, head = (heads * dim, dim) if case["layout"] == "NHD" else (dim, page * dim)
         pages = self.page_lists[rotation]
-        addresses = (
-            self.q.data_ptr(), self.k.data_ptr(), self.v.data_ptr(), pages.data_ptr(), self.image.data_ptr(),
-            self.partial_o.data_ptr(), self.partial_lse.data_ptr(), self.counters.data_ptr(), self.o.data_ptr(),
-            self.lse.data_ptr(), self.trace.data_ptr() if case["trace"] else 0)
-        strides = (case["numQoHeads"] * dim, dim, case["numQoHeads"] * dim, dim, page * heads * dim, token, head,
-                   self.k.numel() // (page * heads * dim))
-        return struct.pack(
-            "<11Q8q8i4f10i", *addresses, *strides, CODE[case["dtype"]], CODE[case["kvDtype"]], dim, case["numQoHeads"],
-            heads, page, int(case["causal"]), case["windowLeft"], dim**-0.5, case["softCap"], *self.scales,
-            capacity["maxTiles"], capacity["maxMergeGroups"], capacity["maxPartialRows"], offsets["tiles"],
-            offsets["ctaIndptr"], offsets["kvSequences"], offsets["rows"], offsets["segments"], offsets["mergeGroups"],
-            offsets["mergeSlots"]).ljust(240, b"\0")
+        values = dict(
+            q=self.q.data_ptr(), k=self.k.data_ptr(), v=self.v.data_ptr(), kv_indices=pages.data_ptr(),
+            workspace=self.image.data_ptr(), partial_o=self.partial_o.data_ptr(), partial_lse=self.partial_lse.data_ptr(),
+            counters=self.counters.data_ptr(), o=self.o.data_ptr(), lse=self.lse.data_ptr(),
+            trace=self.trace.data_ptr() if case["trace"] else 0, sinks=0, alibi_slopes=0,
+            q_stride_token=case["numQoHeads"] * dim, q_stride_head=dim, o_stride_token=case["numQoHeads"] * dim,
+            o_stride_head=dim, kv_stride_page=page * heads * dim, kv_stride_token=token, kv_stride_head=head,
+            num_pages=self.k.numel() // (page * heads * dim), num_kv_indices=pages.numel(), q_dtype=CODE[case["dtype"]],
+            kv_dtype=CODE[case["kvDtype"]], head_dim=dim, num_qo_heads=case["numQoHeads"], num_kv_heads=heads,
+            page_size=page, causal=int(case["causal"]), window_left=case["windowLeft"], sm_scale=dim**-0.5,
+            logits_soft_cap=case["softCap"], k_scale=self.scales[0], v_scale=self.scales[1],
+            max_tiles=capacity["maxTiles"], max_merge_groups=capacity["maxMergeGroups"],
+            max_partial_rows=capacity["maxPartialRows"], tiles_offset=offsets["tiles"],
+            cta_indptr_offset=offsets["ctaIndptr"], kv_sequences_offset=offsets["kvSequences"],
+            rows_offset=offsets["rows"], segments_offset=offsets["segments"],
+            merge_groups_offset=offsets["mergeGroups"], merge_slots_offset=offsets["mergeSlots"])
+        return pack_params(self.layout, values)
 
     def launch(self, rotation=0, pdl=True):
         self.kernel.launch(NUM_SMS, self.params(rotation), pdl)

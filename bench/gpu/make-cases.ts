@@ -1,12 +1,13 @@
 /**
  * Writes the schedules that check_decode.py and time_decode.py run: `make-cases.ts OUT_FOLDER`. One image a case;
- * cases.json with what the scripts need to pack the launch parameters; programs.json with the builds that the cases use.
+ * cases.json with what the scripts need to pack the launch parameters; programs.json with the builds that the cases use; params.json with the layout of the parameter block.
  * So the kernels are measured on schedules of the library's own policies, on a machine that has neither Node nor the
  * library.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { attentionProgram, selectKernel, tileClassOf } from '../../src/attention/kernel-variants';
+import { attentionParams } from '../../src/attention/launch-params';
 import { makeVariant } from '../../src/attention/variant';
 import type { ProgramSource } from '../../src/device/programs/program-source';
 import { workspaceLayout } from '../../src/schedule/layout';
@@ -230,5 +231,7 @@ const all = [
   ...timed.map((c, i) => write(folder, 'time', c, i)),
 ];
 writeFileSync(join(folder, 'cases.json'), JSON.stringify(all));
+const { byteLength, fields } = attentionParams;
+writeFileSync(join(folder, 'params.json'), JSON.stringify({ byteLength, fields }));
 writeFileSync(join(folder, 'programs.json'), JSON.stringify([...programs.values()]));
 process.stdout.write(`${all.length} cases\n`);

@@ -15,6 +15,8 @@ struct alignas(16) AttentionParams {
   void* o;  // output: [num_qo_tokens, num_qo_heads, head_dim], dtype of q
   void* lse;  // float32 [num_qo_tokens, num_qo_heads], natural log; 0: not wanted
   void* trace;  // TraceRecord [max_tiles + max_merge_groups]; 0: not traced
+  void* sinks;  // float32 [num_qo_heads]: logit of each head's attention sink; 0: none
+  void* alibi_slopes;  // float32 [num_qo_heads]: times key minus query position, added to the logit; 0: none
   long long q_stride_token;
   long long q_stride_head;
   long long o_stride_token;
@@ -47,7 +49,7 @@ struct alignas(16) AttentionParams {
   int merge_groups_offset;  // words
   int merge_slots_offset;  // words
 };
-static_assert(sizeof(AttentionParams) == 256, "AttentionParams");
+static_assert(sizeof(AttentionParams) == 272, "AttentionParams");
 
 struct alignas(16) AppendKvParams {
   void* k;  // new keys: [num_tokens, num_kv_heads, head_dim]

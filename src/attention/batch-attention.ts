@@ -208,6 +208,8 @@ export class BatchAttention {
         o: output.address(),
         lse: lse.address(),
         trace: workspace.trace?.address() ?? null,
+        sinks: null,
+        alibi_slopes: null,
         q_stride_token: q.strides[0],
         q_stride_head: q.strides[1],
         o_stride_token: output.strides[0],

@@ -22,6 +22,8 @@ const spec = {
   o: ['address', 'output: [num_qo_tokens, num_qo_heads, head_dim], dtype of q'],
   lse: ['address', 'float32 [num_qo_tokens, num_qo_heads], natural log; 0: not wanted'],
   trace: ['address', 'TraceRecord [max_tiles + max_merge_groups]; 0: not traced'],
+  sinks: ['address', "float32 [num_qo_heads]: logit of each head's attention sink; 0: none"],
+  alibi_slopes: ['address', 'float32 [num_qo_heads]: times key minus query position, added to the logit; 0: none'],
   q_stride_token: ['i64', ''],
   q_stride_head: ['i64', ''],
   o_stride_token: ['i64', ''],

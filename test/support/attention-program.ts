@@ -176,6 +176,8 @@ export async function runProgram(device: Device, c: HandPacked): Promise<Program
     o: output.address(),
     lse: lse.address(),
     trace: trace.address(),
+    sinks: null,
+    alibi_slopes: null,
     q_stride_token: token,
     q_stride_head: c.headDim,
     o_stride_token: token,
