@@ -6,7 +6,7 @@
  */
 
 /** Files without knowledge of any folder; all may import them. */
-const LEAVES = ['errors', 'units', 'renderers'];
+const LEAVES = ['errors', 'units', 'renderers', 'interruption'];
 
 const MAY_IMPORT = {
   native: [],
@@ -31,7 +31,7 @@ MAY_IMPORT.cli = ['display', 'notebook', ...lab, 'lab'];
 const PURE = ['schedule', 'timeline', 'simulate'];
 
 /** Files that something outside imports or starts. */
-const ENTRY_POINTS = '^src/(index|cli/main|notebook/kernel/main|notebook/vitest)[.]ts$';
+const ENTRY_POINTS = '^src/(index|cli/main|notebook/kernel/(main|wire-thread)|notebook/vitest/plugin)[.]m?ts$';
 
 const inFolders = (...folders) => `^src/(${folders.join('|')})/`;
 const leaves = `^src/(${LEAVES.join('|')})[.]ts$`;
@@ -57,7 +57,7 @@ module.exports = {
     },
     {
       name: 'leaves-import-nothing',
-      comment: 'errors, units and renderers know no folder of src; they may import one another.',
+      comment: 'errors, units, renderers and interruption know no folder of src; they may import one another.',
       severity: 'error',
       from: { path: leaves },
       to: { path: '^src/', pathNot: leaves },
@@ -132,7 +132,7 @@ module.exports = {
     {
       name: 'no-orphan',
       comment:
-        'Every module is reached from an entry point: the index, the command line, the kernel or the vitest plugin.',
+        'Every module is reached from an entry point: the index, the command line, the kernel, its wire thread or the vitest plugin.',
       severity: 'error',
       from: { path: ENTRY_POINTS },
       to: { path: '^src/', pathNot: ENTRY_POINTS, reachable: false },

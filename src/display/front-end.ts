@@ -6,6 +6,8 @@ export interface FrontEnd {
   show(value: unknown, id: string | undefined, update: boolean): void;
   /** Removes the cell's output; with `wait` not before the next output comes. */
   clear(wait: boolean): void;
+  /** Asks the user for a line; the cell stands still until it comes. Throws where nobody can answer. */
+  readLine(prompt: string, password: boolean): string;
 }
 
 export const frontEndKey: unique symbol = Symbol.for('warpbook.frontEnd');

@@ -86,30 +86,6 @@ describe('cells that wait', () => {
   });
 });
 
-describe('an interrupt', () => {
-  const interrupted = { status: 'error', ename: 'Interrupted', evalue: 'The cell was interrupted.' };
-
-  it('by signal ends a synchronous loop', async () => {
-    const running = kernel.execute('for (;;) {}');
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    kernel.process.interrupt();
-    expect((await running).reply.content).toMatchObject(interrupted);
-  });
-
-  it('by signal or by message ends a pending await', async () => {
-    for (const send of [
-      () => kernel.process.interrupt(),
-      () => void kernel.client.request('control', 'interrupt_request', {}),
-    ]) {
-      const running = kernel.execute('await new Promise(() => {})');
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      send();
-      expect((await running).reply.content).toMatchObject(interrupted);
-    }
-    expect((await kernel.execute('1')).reply.content.status).toBe('ok');
-  });
-});
-
 describe('a question', () => {
   it('is answered: who are you', async () => {
     const { content } = await kernel.client.request('shell', 'kernel_info_request', {});
@@ -122,10 +98,12 @@ describe('a question', () => {
       status: 'ok',
       comms: {},
     });
-    expect((await kernel.client.request('shell', 'history_request', {})).content).toEqual({
-      status: 'ok',
-      history: [],
-    });
+    await kernel.execute('"for the history"');
+    const ask = (content: object) => kernel.client.request('shell', 'history_request', { ...content });
+    const tail = (await ask({ hist_access_type: 'tail', n: 1 })).content;
+    expect(tail).toEqual({ status: 'ok', history: [[0, expect.any(Number), '"for the history"']] });
+    const found = (await ask({ hist_access_type: 'search', pattern: '*for the h?story*' })).content;
+    expect(found).toEqual(tail);
   });
 
   it('is answered: is it complete', async () => {

@@ -4,10 +4,14 @@
  * the content of `execute_request` and its reply.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { setImmediate } from 'node:timers/promises';
 import { format } from 'node:util';
-import { type FrontEnd, frontEndKey } from '../display';
+import { WarpbookError } from '../../errors';
 import type { Content, FailureNote } from '../run/protocol';
-import { CellCompiler } from './compiler';
+import { installAwaitGuard } from './await-guard';
+import { captureProcess } from './capture';
+import { Cell, Interruption } from './cell';
+import { CellCompiler, type Protect } from './compiler';
 import {
   type CellSource,
   describeDiagnostics,
@@ -16,8 +20,9 @@ import {
   type StackContext,
   scriptNameOf,
 } from './failure';
+import { bundleOf } from './mime';
 import { CellModules } from './modules';
-import { CellOutput, type Publish, type StreamName } from './output';
+import { CellOutput, type Publish } from './output';
 import { makePrelude, PRELUDE_ERROR, type Prelude } from './prelude';
 import type { Executor } from './tslab';
 
@@ -27,20 +32,22 @@ export interface CellRequest {
   readonly storeHistory: boolean;
   /** The cell's number where the client knows a better one than the execution count. */
   readonly label?: string;
+  /** Evaluated after the cell has run well, each on its own. */
+  readonly expressions: Readonly<Record<string, string>>;
   readonly publish: Publish;
+  /** Asks the client for a line and blocks; undefined where the user interrupts. Absent where nobody can answer. */
+  readonly prompt?: (text: string, password: boolean) => string | undefined;
 }
 
 export interface CellOutcome {
   readonly executionCount: number;
   readonly failure?: FailureNote;
+  /** `user_expressions` of the reply. */
+  readonly expressions?: Content;
 }
 
-interface Cell extends CellSource {
-  readonly output: CellOutput;
-  readonly failures: FailureNote[];
-  /** Once the reply is on its way a failure is a late one. */
-  ended: boolean;
-}
+/** What an interrupted cell's own clean-up may take before the cell is given up. */
+const CLEAN_UP_MS = 1000;
 
 export class CellRunner {
   readonly compiler: CellCompiler;
@@ -51,16 +58,19 @@ export class CellRunner {
   private readonly sources = new Map<string, CellSource>();
   private readonly stacks: StackContext;
   private current: Cell | undefined;
-  private running = false;
-  private interrupted = false;
+  private prompt: CellRequest['prompt'];
   private executionCount = 0;
   private result: { value: unknown } | undefined;
   private errors: unknown[][] = [];
   /** Told once, in the first cell. */
   private preludeProblem: string | undefined;
 
-  /** Files and imports are looked for in the process's folder, where a front end puts it: beside the notebook. */
-  constructor() {
+  /**
+   * Files and imports are looked for in the process's folder, where a front end puts it: beside the notebook.
+   *
+   * @param protect keeps terminations away from the compiler
+   */
+  constructor(protect?: Protect) {
     const root = process.cwd();
     // Library frames between a failure and the cell that caused it shouldn't hide the cell.
     Error.stackTraceLimit = Math.max(Error.stackTraceLimit, 50);
@@ -70,7 +80,7 @@ export class CellRunner {
     this.compiler = new CellCompiler((ts) => {
       prelude = makePrelude(ts);
       return prelude.declarations;
-    });
+    }, protect);
     this.prelude = prelude as unknown as Prelude;
     const { wrapped, tslab } = this.compiler;
     this.executor = tslab.createExecutor(
@@ -86,6 +96,7 @@ export class CellRunner {
       },
     );
     this.stacks = { mapper: (script) => this.compiler.mapper(script), cell: (label) => this.sources.get(label) };
+    installAwaitGuard((value) => this.context.getStore()?.guard(value) ?? value);
   }
 
   /** Brings the package's names into scope. A package that can't be loaded is told of in the first cell. */
@@ -98,24 +109,22 @@ export class CellRunner {
     this.result = undefined;
   }
 
-  /** Takes over this process's prints, displays and uncaught failures. */
+  /** Takes over this process's prints, displays, prompts and uncaught failures. */
   capture(): void {
-    for (const name of ['stdout', 'stderr'] as const) this.captureStream(name);
-    const frontEnd: FrontEnd = {
-      show: (value, id, update) => {
-        const transient = id === undefined ? {} : { display_id: id };
-        const msgType = update ? 'update_display_data' : 'display_data';
-        this.cellHere()?.output.show(msgType, value, (data) => ({ data, metadata: {}, transient }));
+    const cellHere = (): Cell | undefined => this.context.getStore() ?? this.current;
+    captureProcess(
+      {
+        cellHere,
+        stray: (kind, thrown) => this.stray(kind, thrown, cellHere()),
+        readLine: (text, password) => this.readLine(text, password),
       },
-      clear: (wait) => this.cellHere()?.output.send('clear_output', { wait }),
-    };
-    (globalThis as { [frontEndKey]?: FrontEnd })[frontEndKey] = frontEnd;
-    this.compiler.tslab.setDisplaySink((data, update) => {
-      this.cellHere()?.output.send(update ? 'update_display_data' : 'display_data', data as unknown as Content);
-    });
-    process.on('uncaughtException', (error) => this.stray('uncaughtException', error));
-    process.on('unhandledRejection', (reason) => this.stray('unhandledRejection', reason));
-    process.on('exit', () => this.current?.output.flush());
+      this.compiler.tslab,
+    );
+  }
+
+  /** Sends what cells have printed; for the last moment of the process. */
+  flush(): void {
+    this.current?.output.flush();
   }
 
   async run(request: CellRequest): Promise<CellOutcome> {
@@ -123,50 +132,105 @@ export class CellRunner {
     const executionCount = this.executionCount;
     const label = request.label ?? String(executionCount);
     const output = new CellOutput(request.publish);
-    const cell: Cell = { label, code: request.code, output, failures: [], ended: false };
+    const cell = new Cell(label, request.code, output);
     this.sources.set(label, { label, code: request.code });
     this.current = cell;
-    this.running = true;
-    this.interrupted = false;
+    this.prompt = request.prompt;
     if (!request.silent) output.send('execute_input', { code: request.code, execution_count: executionCount });
     if (this.preludeProblem) output.write('stderr', this.preludeProblem);
     this.preludeProblem = undefined;
-    try {
-      const thrown = await this.context.run(cell, () => this.evaluate(cell));
-      // Rejections that nobody awaits are reported once the microtasks are through: before the next immediate.
-      await new Promise((resolve) => setImmediate(resolve));
-      const result = this.result as { value: unknown } | undefined;
-      if (!thrown && result && !request.silent && cell.failures.length === 0) {
-        const show = (data: Content): Content => ({ execution_count: executionCount, data, metadata: {} });
-        this.context.run(cell, () => output.show('execute_result', result.value, show));
-      }
-      await output.settle();
-      return this.conclude(cell, thrown, executionCount);
-    } finally {
-      this.running = false;
-      this.result = undefined;
-    }
+    // A turn of its own: a termination drops every microtask of its turn, and none of them should be the kernel's.
+    await setImmediate();
+    const executed = this.context.run(cell, () => this.execute(cell, request, executionCount));
+    const outcome = await Promise.race([executed, cell.abandoned.then(() => ({ thrown: describeInterruption() }))]);
+    this.result = undefined;
+    const failure = this.conclude(cell, outcome.thrown);
+    return { executionCount, failure, expressions: 'expressions' in outcome ? outcome.expressions : undefined };
   }
 
-  /** Ends the running cell at its next await; a synchronous loop is ended by SIGINT itself. */
+  /**
+   * A value as JavaScript, for who runs notebooks from a program. Call it between cells.
+   *
+   * @throws what the expression throws, with the failure's text as message.
+   */
+  async valueOf(expression: string): Promise<unknown> {
+    // A result of undefined or null would not be told apart from none.
+    const failure = await this.evaluate({ label: 'expression', code: `({ value: (${expression}\n) })` });
+    const result = this.result as { value: { value: unknown } } | undefined;
+    this.result = undefined;
+    if (failure) throw new WarpbookError('NOTEBOOK_FAILED', `${failure.ename}: ${failure.evalue}`);
+    return result?.value.value;
+  }
+
+  /**
+   * Ends what the running cell awaits. Its `finally` blocks run; what they await has a second, or until the next
+   * interrupt. JavaScript that is busy isn't reached: the wire's thread terminates it.
+   */
   interrupt(): void {
-    if (!this.running) return;
-    this.interrupted = true;
+    const cell = this.current;
+    if (!cell || cell.ended) return;
+    // Asked again: its clean-up takes too long, or it catches interrupts and goes on.
+    const again = cell.interrupted;
+    const { awaiting } = cell;
+    if (!again) cell.interrupt();
+    if (again || !awaiting) this.abandon(cell);
+    else setTimeout(() => this.abandon(cell), CLEAN_UP_MS).unref();
+  }
+
+  private abandon(cell: Cell): void {
+    if (cell.ended) return;
+    cell.abandon();
+    this.compiler.keepDeclarations();
     this.executor.interrupt();
   }
 
-  private conclude(cell: Cell, thrown: FailureNote | undefined, executionCount: number): CellOutcome {
+  /** Everything that happens in the cell's context. What it returns never comes where the cell is terminated. */
+  private async execute(
+    cell: Cell,
+    request: CellRequest,
+    executionCount: number,
+  ): Promise<{ thrown?: FailureNote; expressions?: Content }> {
+    const thrown = await this.evaluate(cell);
+    // Rejections that nobody awaits are reported once the microtasks are through: before the next immediate.
+    await setImmediate();
+    const { result } = this;
+    if (thrown || cell.failures.length > 0) return { thrown };
+    if (result && !request.silent) {
+      const show = (data: Content): Content => ({ execution_count: executionCount, data, metadata: {} });
+      cell.output.show('execute_result', result.value, show);
+    }
+    await cell.output.settle();
+    const expressions: Record<string, unknown> = {};
+    for (const [name, code] of Object.entries(request.expressions)) expressions[name] = await this.expression(code);
+    return { expressions };
+  }
+
+  /** One of the `user_expressions`: a mime bundle, or what went wrong. */
+  private async expression(code: string): Promise<Content> {
+    try {
+      const data = await bundleOf(await this.valueOf(code));
+      return { status: 'ok', data, metadata: {} };
+    } catch (error) {
+      const { name: ename, message: evalue } = error as Error;
+      return { status: 'error', ename, evalue, traceback: [evalue] };
+    }
+  }
+
+  private conclude(cell: Cell, thrown: FailureNote | undefined): FailureNote | undefined {
     cell.ended = true;
     // A stray failure interrupts the cell that waits for it; the interruption isn't what the user wants to read.
     const [stray] = cell.failures;
     const failure = thrown && !(stray && thrown.ename === 'Interrupted') ? thrown : stray;
-    if (!failure) return { executionCount };
-    for (const other of cell.failures) {
-      if (other !== failure) cell.output.write('stderr', `${other.traceback.join('\n')}\n`);
+    if (failure) {
+      for (const other of cell.failures) {
+        if (other !== failure) cell.output.write('stderr', `${other.traceback.join('\n')}\n`);
+      }
+      const { ename, evalue, traceback } = failure;
+      cell.output.send('error', { ename, evalue, traceback }, { warpbook: failure });
     }
-    const { ename, evalue, traceback } = failure;
-    cell.output.send('error', { ename, evalue, traceback }, { warpbook: failure });
-    return { executionCount, failure };
+    // What the user has stopped stays silent.
+    if (cell.interrupted) cell.output.close();
+    return failure;
   }
 
   /** Compiles and runs; leaves a value in `result`. Returns what the cell threw, or why it doesn't compile. */
@@ -177,23 +241,27 @@ export class CellRunner {
     let ok: boolean;
     try {
       await this.modules.prepare(this.compiler.importsOf(cell.code));
-      // The executor has nothing to interrupt as long as packages are loaded.
-      if (this.interrupted) return describeInterruption();
+      // There is no await to interrupt as long as packages are loaded.
+      if (cell instanceof Cell && cell.interrupted) return describeInterruption();
       ok = await this.executor.execute(cell.code);
     } catch (error) {
       return describeThrown(error, cell, this.stacks);
     }
     const { diagnostics } = this.compiler;
     if (!ok && diagnostics.length > 0) return describeDiagnostics(diagnostics, cell);
+    // What the cell declared before it failed is there, so later cells may use it.
+    if (!ok) this.compiler.keepDeclarations();
     if (!ok) return describeThrown(this.errors.at(-1)?.[0], cell, this.stacks);
+    this.compiler.followDeclarations();
     // A cell that defines a module is reported as run whatever its diagnostics say.
     for (const args of this.errors) process.stderr.write(`${format(...args)}\n`);
     return undefined;
   }
 
   /** A failure that no cell caught. It belongs to the cell that started it, wherever that stands by now. */
-  private stray(kind: 'uncaughtException' | 'unhandledRejection', thrown: unknown): void {
-    const cell = this.cellHere();
+  private stray(kind: 'uncaughtException' | 'unhandledRejection', thrown: unknown, cell: Cell | undefined): void {
+    // An interrupt rejects every await of its cell, also where nobody looks.
+    if (cell?.interrupted && (cell.ended || thrown instanceof Interruption)) return;
     const failure = describeThrown(thrown, cell, this.stacks);
     if (cell && !cell.ended) {
       cell.failures.push(failure);
@@ -207,22 +275,16 @@ export class CellRunner {
     else process.stderr.write(text);
   }
 
-  private cellHere(): Cell | undefined {
-    return this.context.getStore() ?? this.current;
-  }
-
-  private captureStream(name: StreamName): void {
-    const stream = process[name];
-    const real = stream.write.bind(stream);
-    const decoder = new TextDecoder();
-    const write = (chunk: string | Uint8Array, encoding?: unknown, callback?: unknown): boolean => {
-      const cell = this.cellHere();
-      if (!cell) return real(chunk as string, encoding as never, callback as never);
-      cell.output.write(name, typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true }));
-      const done = typeof encoding === 'function' ? encoding : callback;
-      if (typeof done === 'function') process.nextTick(done as () => void);
-      return true;
-    };
-    stream.write = write as typeof stream.write;
+  private readLine(text: string, password: boolean): string {
+    this.flush();
+    if (!this.prompt) {
+      throw new WarpbookError(
+        'UNSUPPORTED',
+        'got a prompt where nobody can answer; wanted a front end with standard input. Headless runs take parameters instead (warpbook run -p name=value).',
+      );
+    }
+    const answer = this.prompt(text, password);
+    if (answer === undefined) throw new Interruption();
+    return answer;
   }
 }

@@ -5,8 +5,8 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type * as TypeScript from '@tslab/typescript-for-tslab';
+import { Emission } from './emission';
 import { packageName, packageRoot, packageTypes } from './package-paths';
-import { expandShorthands } from './shorthand';
 import { composeMaps, dropMapComment, type PositionMapper, splitInlineMap } from './source-map';
 import {
   type Converter,
@@ -24,24 +24,32 @@ const SOURCE_LINES_BEFORE = 1;
 /** tslab's virtual file of what earlier cells declared. */
 const EARLIER_DECLARATIONS = '/__prev__.d.ts';
 
+/** Runs a function that mustn't be left half way. */
+export type Protect = <T>(f: () => T) => T;
+
 export class CellCompiler {
   readonly tslab: Tslab;
   /** tslab's converter as its executor is to see it. */
   readonly wrapped: Converter;
   /** Diagnostics of the last conversion; empty after a clean one. */
   diagnostics: readonly Diagnostic[] = [];
+  private readonly emission = new Emission();
   private readonly inner: Converter;
   private readonly mapsByCode = new Map<string, PositionMapper>();
   private readonly mappers = new Map<string, PositionMapper>();
   private scriptName = '';
   private prepared: ConvertResult | undefined;
+  private declared: string | undefined;
+  /** What stands in for the executor's own idea of what is declared. */
+  private kept: string | undefined;
 
   /**
    * Relative imports start from the process's folder, which tslab takes for its root: the notebook's.
    *
    * @param declarations makes what the first cell will find declared; so the first program has read its files already
+   * @param protect keeps the compiler, whose state spans cells, from being terminated half way
    */
-  constructor(declarations: (ts: TypeScriptApi) => string) {
+  constructor(declarations: (ts: TypeScriptApi) => string, protect: Protect = (f) => f()) {
     let starting = true;
     this.tslab = loadTslab({
       compilerOptions: cellOptions,
@@ -56,13 +64,20 @@ export class CellCompiler {
       },
       host: (host, ts) => {
         resolveFromAnywhere(ts, host);
-        expandShorthands(ts, host);
+        this.emission.install(ts, host);
       },
       transpile: (real) => this.transpileKeepingMaps(real),
     });
     this.inner = this.tslab.createConverter({ isJS: false, isBrowser: false });
     starting = false;
-    this.wrapped = { ...this.inner, convert: (declarations, source) => this.convert(declarations, source) };
+    const { inner } = this;
+    this.wrapped = {
+      ...inner,
+      convert: (earlier, source) => protect(() => this.convert(this.kept ?? earlier, source)),
+      complete: (earlier, source, position) => protect(() => inner.complete(this.kept ?? earlier, source, position)),
+      inspect: (earlier, source, position) => protect(() => inner.inspect(this.kept ?? earlier, source, position)),
+      addModule: (name, source, meta) => protect(() => inner.addModule(name, source, meta)),
+    };
   }
 
   /** Names the script of the next conversion; stack frames carry this name. No blanks. */
@@ -76,6 +91,19 @@ export class CellCompiler {
     this.prepared = { output, declOutput: declarations, lastExpressionVar, diagnostics: [], hasToplevelAwait: false };
   }
 
+  /**
+   * Keeps what the last conversion declared, though its cell has failed: the executor forgets it, and with it variables
+   * that were assigned, while their older namesakes are overwritten all the same.
+   */
+  keepDeclarations(): void {
+    this.kept = this.declared ?? this.kept;
+  }
+
+  /** The executor is up to date again. */
+  followDeclarations(): void {
+    this.kept = undefined;
+  }
+
   /** The way from a position in a script or an imported .ts file to its source; undefined for foreign files. */
   mapper(scriptName: string): PositionMapper | undefined {
     return this.mappers.get(scriptName);
@@ -84,6 +112,11 @@ export class CellCompiler {
   /** Every module that the source imports, statically or by `import()`. */
   importsOf(source: string): string[] {
     return this.tslab.ts.preProcessFile(source, true, true).importedFiles.map((file) => file.fileName);
+  }
+
+  /** The program of the last conversion, completion or inspection. */
+  get program(): TypeScript.Program | undefined {
+    return this.emission.program;
   }
 
   close(): void {
@@ -97,6 +130,7 @@ export class CellCompiler {
     this.mapsByCode.clear();
     const result = this.inner.convert(declarations, source);
     this.diagnostics = this.inCell(result.diagnostics, source);
+    this.declared = result.declOutput;
     for (const { path, data } of result.sideOutputs ?? []) {
       const map = this.mapsByCode.get(data);
       if (map) this.mappers.set(path, map);

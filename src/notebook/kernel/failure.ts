@@ -5,6 +5,7 @@
  */
 import { inspect } from 'node:util';
 import type { FailureNote } from '../run/protocol';
+import { Interruption } from './cell';
 import type { PositionMapper } from './source-map';
 import type { Diagnostic } from './tslab';
 
@@ -156,6 +157,7 @@ function isInterruption(value: unknown): boolean {
   return safely(() => {
     if (!(value instanceof Error)) return false;
     const { code } = value as { code?: unknown };
+    if (value instanceof Interruption) return true;
     return code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED' || value.message === 'Interrupted asynchronously';
   }, false);
 }

@@ -33,7 +33,7 @@ export function installKernelspec(prefix?: string): string {
     argv: [process.execPath, kernelMain, '--connection-file', '{connection_file}'],
     display_name: 'TypeScript (warpbook)',
     language: 'typescript',
-    interrupt_mode: 'signal',
+    interrupt_mode: 'message',
     metadata: { debugger: false },
   };
   mkdirSync(folder, { recursive: true });

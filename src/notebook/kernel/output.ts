@@ -31,6 +31,7 @@ export class CellOutput {
   private characters = 0;
   private lastFlush = 0;
   private timer: NodeJS.Timeout | undefined;
+  private closed = false;
 
   constructor(publish: Publish) {
     this.publish = publish;
@@ -38,7 +39,7 @@ export class CellOutput {
 
   /** Text printed by the cell. */
   write(stream: StreamName, text: string): void {
-    if (text === '') return;
+    if (text === '' || this.closed) return;
     const last = this.items.at(-1);
     if (last?.stream === stream && last.parts) last.parts.push(text);
     else this.items.push({ msgType: 'stream', content: {}, stream, parts: [text] });
@@ -50,18 +51,20 @@ export class CellOutput {
 
   /** A message whose content is at hand. */
   send(msgType: string, content: Content, metadata?: Content): void {
+    if (this.closed) return;
     this.items.push({ msgType, content, metadata });
     this.flush();
   }
 
   /** Shows a value; its place is held while its bundle is made. `content` makes the message's content. */
   show(msgType: string, value: unknown, content: (data: Content) => Content): void {
+    if (this.closed) return;
     const item: Item = { msgType };
     this.items.push(item);
     const made = bundleOf(value).then((data) => {
       // An empty bundle says: nothing to show.
       if (Object.keys(data).length > 0) item.content = content(data);
-      else this.items.splice(this.items.indexOf(item), 1);
+      else if (this.items.includes(item)) this.items.splice(this.items.indexOf(item), 1);
       this.flush();
     });
     this.pending.add(made);
@@ -72,6 +75,20 @@ export class CellOutput {
   async settle(): Promise<void> {
     while (this.pending.size > 0) await Promise.all(this.pending);
     this.flush();
+  }
+
+  /** Gives up displays whose bundle isn't made: what makes them may have been stopped. */
+  dropPending(): void {
+    this.pending.clear();
+    const made = this.items.filter((item) => item.content !== undefined);
+    this.items.splice(0, this.items.length, ...made);
+    this.flush();
+  }
+
+  /** Sends what is left; whatever comes later is dropped. */
+  close(): void {
+    this.dropPending();
+    this.closed = true;
   }
 
   /** Sends what can be sent without passing a display that is still being made. */

@@ -8,8 +8,6 @@ export const packageName = 'warpbook';
 /** What `import … from 'warpbook'` loads in a cell. */
 export const packageEntry: string = join(packageRoot, 'dist', 'index.js');
 export const packageTypes: string = join(packageRoot, 'dist', 'index.d.ts');
-/** The helpers of a running notebook (`display`, `clearOutput`). */
-export const notebookEntry: string = join(packageRoot, 'dist', 'notebook', 'display.js');
 /** What a kernelspec and the runner start. */
 export const kernelMain: string = join(packageRoot, 'dist', 'notebook', 'kernel', 'main.js');
 

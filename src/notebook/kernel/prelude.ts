@@ -1,13 +1,17 @@
 /**
  * What every notebook has in scope from its first cell: the public names of this package, and the notebook's own
- * `display` and `clearOutput`. Reads the package's declarations, so nothing is listed twice. Runs nothing.
+ * helpers: `display`, `clearOutput`, `prompt`, `confirm`. Reads the package's declarations, so nothing is listed twice. Runs nothing.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { packageEntry, packageName, packageTypes } from './package-paths';
 import type { TypeScriptApi } from './tslab';
 
-const HELPERS: readonly string[] = ['display', 'clearOutput'];
+/** Names and where they come from; for cells, so they win over the globals of Node. */
+const HELPERS: readonly (readonly [readonly string[], string])[] = [
+  [['display', 'clearOutput'], `${packageName}/dist/notebook/display`],
+  [['prompt', 'confirm'], `${packageName}/dist/notebook/prompt`],
+];
 
 /** A hidden cell, compiled ahead by hand: the compiler would take as long for it as for a large cell. */
 export interface Prelude {
@@ -20,8 +24,8 @@ export interface Prelude {
 export function makePrelude(ts: TypeScriptApi): Prelude {
   const exported = existsSync(packageEntry) ? exportedNames(ts, packageTypes) : new Set<string>();
   // `Buffer` or `Event` in a cell is Node's; ours takes an import.
-  const names = [...exported].filter((name) => !(name in globalThis) && !HELPERS.includes(name));
-  const sources: [readonly string[], string][] = [[HELPERS, `${packageName}/dist/notebook/display`]];
+  const names = [...exported].filter((name) => !(name in globalThis) && !HELPERS.some(([list]) => list.includes(name)));
+  const sources: (readonly [readonly string[], string])[] = [...HELPERS];
   if (names.length > 0) sources.push([names, packageName]);
   return {
     declarations: sources.map(([list, from]) => `import { ${list.join(', ')} } from "${from}";\n`).join(''),

@@ -1,34 +1,42 @@
 /**
  * What the kernel answers to each message, and in which order: cells queue up, questions don't. Knows no socket
- * options and nothing of how a cell runs.
+ * and nothing of how a cell runs.
  */
-import { type Content, type Message, PROTOCOL_VERSION } from '../run/protocol';
+import { serialize } from 'node:v8';
+import type { Content, Message } from '../run/protocol';
 import type { CellOutcome, CellRunner } from './cell-runner';
-import { packageVersion } from './package-paths';
+import { complete } from './completion';
+import { History } from './history';
+import { inspect } from './inspection';
 import { waitForQuiet } from './quiet';
-import type { KernelSockets, RequestChannel } from './sockets';
+import type { Wire } from './wire';
+import type { RequestChannel } from './wire-messages';
 
 interface Waiting {
   readonly channel: RequestChannel;
   readonly request: Message;
 }
 
-export class KernelServer {
-  private readonly sockets: KernelSockets;
-  private readonly runner: Promise<CellRunner>;
-  private readonly shutdown: () => void;
-  private queue: Waiting[] = [];
-  private executing = false;
+/** After a termination, how long a cell may take to be concluded by the ordinary way. */
+const RECOVERY_MS = 1500;
+/** Requests that wait for the cells sent before them. */
+const QUEUED: readonly string[] = ['execute_request', 'warpbook_value_request'];
 
-  /** @param runner may still be starting: who asks for nothing but the kernel's name is answered at once */
-  constructor(sockets: KernelSockets, runner: Promise<CellRunner>, shutdown: () => void) {
-    this.sockets = sockets;
+export class KernelServer {
+  private readonly wire: Wire;
+  private readonly runner: Promise<CellRunner>;
+  private readonly history = new History();
+  private queue: Waiting[] = [];
+  private executing: Waiting | undefined;
+
+  /** @param runner may still be starting */
+  constructor(wire: Wire, runner: Promise<CellRunner>) {
+    this.wire = wire;
     this.runner = runner;
-    this.shutdown = shutdown;
   }
 
   handle(channel: RequestChannel, request: Message): void {
-    if (request.header.msg_type === 'execute_request') {
+    if (QUEUED.includes(request.header.msg_type)) {
       this.queue.push({ channel, request });
       void this.drain();
     } else {
@@ -36,29 +44,41 @@ export class KernelServer {
     }
   }
 
+  /** To be called when JavaScript was terminated: it may have been this very class. */
+  recover(): void {
+    const lost = this.executing;
+    if (!lost) return;
+    setTimeout(() => {
+      if (this.executing !== lost) return;
+      const evalue = 'The cell was interrupted.';
+      const content = { status: 'error', execution_count: 0, ename: 'Interrupted', evalue, traceback: [evalue] };
+      this.wire.reply(lost.channel, lost.request, lost.request.header.msg_type.replace(/_request$/, '_reply'), content);
+      this.status(lost.request, 'idle');
+      this.executing = undefined;
+      void this.drain();
+    }, RECOVERY_MS);
+  }
+
   private async answer(channel: RequestChannel, request: Message): Promise<void> {
     const { msg_type: msgType } = request.header;
     this.status(request, 'busy');
     try {
       const content = await this.contentFor(msgType, request);
-      if (content) this.sockets.reply(channel, request, msgType.replace(/_request$/, '_reply'), content);
+      if (content) this.wire.reply(channel, request, msgType.replace(/_request$/, '_reply'), content);
     } catch (error) {
-      const { name: ename, message: evalue } = error as Error;
-      const content = { status: 'error', ename, evalue, traceback: [] };
-      this.sockets.reply(channel, request, msgType.replace(/_request$/, '_reply'), content);
+      this.wire.reply(channel, request, msgType.replace(/_request$/, '_reply'), errorContent(error));
     } finally {
       this.status(request, 'idle');
     }
-    if (msgType === 'shutdown_request') this.shutdown();
   }
 
   private async contentFor(msgType: string, request: Message): Promise<Content | undefined> {
     const { content } = request;
     switch (msgType) {
-      case 'kernel_info_request':
-        return kernelInfo();
-      case 'is_complete_request':
-        return isComplete(await this.runner, String(content.code));
+      case 'is_complete_request': {
+        const { completed, indent } = (await this.runner).compiler.tslab.isCompleteCode(String(content.code));
+        return completed ? { status: 'complete' } : { status: 'incomplete', indent: indent ?? '' };
+      }
       case 'complete_request':
         return complete(await this.runner, String(content.code), Number(content.cursor_pos));
       case 'inspect_request':
@@ -66,17 +86,12 @@ export class KernelServer {
       case 'comm_info_request':
         return { status: 'ok', comms: {} };
       case 'history_request':
-        return { status: 'ok', history: [] };
-      case 'interrupt_request':
-        (await this.runner).interrupt();
-        return { status: 'ok' };
-      case 'shutdown_request':
-        return { status: 'ok', restart: content.restart === true };
+        return { status: 'ok', history: this.history.answer(content) };
       case 'warpbook_quiet_request':
         return { status: 'ok', quiet: await waitForQuiet(Number(content.timeout_ms)) };
       case 'comm_open':
         // No target is known here; the protocol wants such a comm closed at once.
-        this.sockets.publish(request, 'comm_close', { comm_id: content.comm_id, data: {} });
+        this.wire.publish(request, 'comm_close', { comm_id: content.comm_id, data: {} });
         return undefined;
       default:
         return undefined;
@@ -85,9 +100,15 @@ export class KernelServer {
 
   private async drain(): Promise<void> {
     if (this.executing) return;
-    this.executing = true;
-    for (let next = this.queue.shift(); next; next = this.queue.shift()) await this.execute(next);
-    this.executing = false;
+    const next = this.queue.shift();
+    if (!next) return;
+    this.executing = next;
+    if (next.request.header.msg_type === 'execute_request') await this.execute(next);
+    else await this.value(next);
+    // The loop goes on unless it was given up meanwhile.
+    if (this.executing !== next) return;
+    this.executing = undefined;
+    void this.drain();
   }
 
   private async execute({ channel, request }: Waiting): Promise<void> {
@@ -98,13 +119,13 @@ export class KernelServer {
       const evalue = `the kernel failed: ${error instanceof Error ? error.message : String(error)}`;
       return { executionCount: 0, failure: { ename: 'KernelError', evalue, traceback: [evalue] } };
     });
-    const { executionCount, failure } = outcome;
+    const { executionCount, failure, expressions } = outcome;
     if (failure && content.stop_on_error !== false) await this.abortQueued();
     const { ename, evalue, traceback } = failure ?? {};
     const reply = failure
       ? { status: 'error', execution_count: executionCount, ename, evalue, traceback }
-      : { status: 'ok', execution_count: executionCount, payload: [], user_expressions: {} };
-    this.sockets.reply(channel, request, 'execute_reply', reply, failure ? { warpbook: failure } : {});
+      : { status: 'ok', execution_count: executionCount, payload: [], user_expressions: expressions ?? {} };
+    this.wire.reply(channel, request, 'execute_reply', reply, failure ? { warpbook: failure } : {});
     this.status(request, 'idle');
   }
 
@@ -112,13 +133,33 @@ export class KernelServer {
     const { content, metadata } = request;
     const runner = await this.runner;
     const label = (metadata.warpbook as { cell?: unknown } | undefined)?.cell;
+    const code = String(content.code);
+    const silent = content.silent === true;
+    const storeHistory = content.store_history !== false && !silent;
+    if (storeHistory) this.history.add(code);
     return runner.run({
-      code: String(content.code),
-      silent: content.silent === true,
-      storeHistory: content.store_history !== false,
+      code,
+      silent,
+      storeHistory,
       label: label === undefined ? undefined : String(label),
-      publish: (msgType, body, note) => this.sockets.publish(request, msgType, body, note),
+      expressions: (content.user_expressions ?? {}) as Record<string, string>,
+      publish: (msgType, body, note) => this.wire.publish(request, msgType, body, note),
+      prompt: content.allow_stdin === true ? (text, password) => this.wire.prompt(request, text, password) : undefined,
     });
+  }
+
+  /** A value of the notebook for a program; not of the protocol. `v8` holds types that JSON has not. */
+  private async value({ channel, request }: Waiting): Promise<void> {
+    this.status(request, 'busy');
+    let content: Content;
+    try {
+      const value = await (await this.runner).valueOf(String(request.content.expression));
+      content = { status: 'ok', v8: serialize(value).toString('base64') };
+    } catch (error) {
+      content = errorContent(error);
+    }
+    this.wire.reply(channel, request, 'warpbook_value_reply', content);
+    this.status(request, 'idle');
   }
 
   /**
@@ -131,72 +172,18 @@ export class KernelServer {
     this.queue = [];
     for (const { channel, request } of aborted) {
       this.status(request, 'busy');
-      this.sockets.reply(channel, request, 'execute_reply', { status: 'aborted' });
+      const msgType = request.header.msg_type.replace(/_request$/, '_reply');
+      this.wire.reply(channel, request, msgType, { status: 'aborted' });
       this.status(request, 'idle');
     }
   }
 
   private status(request: Message, state: 'busy' | 'idle'): void {
-    this.sockets.publish(request, 'status', { execution_state: state });
+    this.wire.publish(request, 'status', { execution_state: state });
   }
 }
 
-function kernelInfo(): Content {
-  const version = packageVersion();
-  return {
-    status: 'ok',
-    protocol_version: PROTOCOL_VERSION,
-    implementation: 'warpbook',
-    implementation_version: version,
-    language_info: {
-      name: 'typescript',
-      // Of the compiler that tslab pins; a notebook's metadata should not change with each Node.
-      version: '5.0.4',
-      mimetype: 'text/typescript',
-      file_extension: '.ts',
-      pygments_lexer: 'typescript',
-      // Both shapes are read: JupyterLab looks at `mode`, the classic notebook at `name` with `typescript`.
-      codemirror_mode: { name: 'javascript', typescript: true, mode: 'typescript' },
-    },
-    banner: `warpbook ${version}: TypeScript on Node ${process.version}`,
-    help_links: [],
-  };
-}
-
-function isComplete(runner: CellRunner, code: string): Content {
-  const { completed, indent } = runner.compiler.tslab.isCompleteCode(code);
-  return completed ? { status: 'complete' } : { status: 'incomplete', indent: indent ?? '' };
-}
-
-function complete(runner: CellRunner, code: string, cursor: number): Content {
-  const { start, end, candidates } = runner.executor.complete(code, toUnits(code, cursor));
-  return {
-    status: 'ok',
-    matches: candidates,
-    cursor_start: toPoints(code, start),
-    cursor_end: toPoints(code, end),
-    metadata: {},
-  };
-}
-
-function inspect(runner: CellRunner, code: string, cursor: number): Content {
-  const info = runner.executor.inspect(code, toUnits(code, cursor)) as
-    | ReturnType<typeof runner.executor.inspect>
-    | undefined;
-  if (!info) return { status: 'ok', found: false, data: {}, metadata: {} };
-  return {
-    status: 'ok',
-    found: true,
-    data: { 'text/plain': runner.compiler.tslab.printQuickInfo(info) },
-    metadata: {},
-  };
-}
-
-/** Jupyter counts Unicode characters, JavaScript UTF-16 units. */
-function toUnits(code: string, points: number): number {
-  return [...code].slice(0, points).join('').length;
-}
-
-function toPoints(code: string, units: number): number {
-  return [...code.slice(0, units)].length;
+function errorContent(error: unknown): Content {
+  const { name: ename, message: evalue } = error as Error;
+  return { status: 'error', ename, evalue, traceback: [] };
 }

@@ -6,27 +6,10 @@
 import type * as TypeScript from '@tslab/typescript-for-tslab';
 import type { TypeScriptApi } from './tslab';
 
-type Host = TypeScript.WatchCompilerHostOfFilesAndCompilerOptions<TypeScript.BuilderProgram>;
-
-/** Makes every program of the host emit `{ name: name }` for `{ name }`. */
-export function expandShorthands(ts: TypeScriptApi, host: Host): void {
-  const { createProgram } = host;
-  host.createProgram = (...args) => {
-    const builder = createProgram(...args);
-    const { emit } = builder;
-    builder.emit = (file, write, token, onlyDeclarations, transformers) => {
-      resolveToValues(ts, builder.getProgram().getTypeChecker());
-      const before = [...(transformers?.before ?? []), expansion(ts)];
-      return emit.call(builder, file, write, token, onlyDeclarations, { ...transformers, before });
-    };
-    return builder;
-  };
-}
-
 const patched = new WeakSet<TypeScript.TypeChecker>();
 
 /** The name of a shorthand stands for a variable too; that is the one that matters once it is written out. */
-function resolveToValues(ts: TypeScriptApi, checker: TypeScript.TypeChecker): void {
+export function resolveToValues(ts: TypeScriptApi, checker: TypeScript.TypeChecker): void {
   if (patched.has(checker)) return;
   patched.add(checker);
   const { getSymbolAtLocation } = checker;
@@ -39,7 +22,8 @@ function resolveToValues(ts: TypeScriptApi, checker: TypeScript.TypeChecker): vo
   };
 }
 
-function expansion(ts: TypeScriptApi): TypeScript.TransformerFactory<TypeScript.SourceFile> {
+/** Writes `{ name }` as `{ name: name }`. */
+export function expandShorthands(ts: TypeScriptApi): TypeScript.TransformerFactory<TypeScript.SourceFile> {
   return (context) => {
     const visit = (node: TypeScript.Node): TypeScript.Node => {
       if (!ts.isShorthandPropertyAssignment(node)) return ts.visitEachChild(node, visit, context);

@@ -25,7 +25,7 @@ export type Content = Readonly<Record<string, unknown>>;
 
 export interface Message {
   /** ZeroMQ routing prefix: the client's address on a router, the topic on iopub. */
-  readonly identities: readonly Buffer[];
+  readonly identities: readonly Uint8Array[];
   readonly header: MessageHeader;
   /** The header of the request that this message answers; empty for a request. */
   readonly parentHeader: Partial<MessageHeader>;
@@ -76,12 +76,27 @@ export function makeHeader(msgType: string, session: string): MessageHeader {
   };
 }
 
+/** The four signed parts of a message, as JSON. */
+export function messageParts(
+  header: MessageHeader,
+  parentHeader: Partial<MessageHeader>,
+  metadata: Content,
+  content: Content,
+): string[] {
+  return [header, parentHeader, metadata, content].map((part) => JSON.stringify(part));
+}
+
+/** The frames of a message whose parts are at hand, signed with `key`. */
+export function signFrames(identities: readonly Uint8Array[], parts: readonly string[], key: string): Buffer[] {
+  const frames = parts.map((part) => Buffer.from(part));
+  const addresses = identities.map((id) => Buffer.from(id.buffer, id.byteOffset, id.byteLength));
+  return [...addresses, DELIMITER, Buffer.from(sign(frames, key)), ...frames];
+}
+
 /** The frames of a message, signed with `key`. */
 export function encodeMessage(message: Message, key: string): Buffer[] {
-  const parts = [message.header, message.parentHeader, message.metadata, message.content].map((part) =>
-    Buffer.from(JSON.stringify(part)),
-  );
-  return [...message.identities, DELIMITER, Buffer.from(sign(parts, key)), ...parts];
+  const { identities, header, parentHeader, metadata, content } = message;
+  return signFrames(identities, messageParts(header, parentHeader, metadata, content), key);
 }
 
 /**

@@ -17,7 +17,7 @@ describe('the kernelspec', () => {
       argv: [process.execPath, kernelMain, '--connection-file', '{connection_file}'],
       display_name: 'TypeScript (warpbook)',
       language: 'typescript',
-      interrupt_mode: 'signal',
+      interrupt_mode: 'message',
       metadata: { debugger: false },
     });
     expect(installKernelspec(prefix)).toBe(folder);

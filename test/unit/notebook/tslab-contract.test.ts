@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { installAwaitGuard } from '../../../src/notebook/kernel/await-guard';
 import { CellCompiler } from '../../../src/notebook/kernel/compiler';
 import { packageRoot } from '../../../src/notebook/kernel/package-paths';
 import { exportedNames } from '../../../src/notebook/kernel/prelude';
@@ -97,6 +98,7 @@ describe('tslab', () => {
     expect(executor.locals.a).toBe(20);
     expect(await executor.execute('throw new Error("x")')).toBe(false);
     expect(errors.at(-1)).toHaveLength(1);
+    installAwaitGuard((value) => value);
     const waiting = executor.execute('await new Promise(() => {})');
     executor.interrupt();
     expect(await waiting).toBe(false);
