@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
+// As a user's project has it: from the built package (npm run build:ts).
+import { notebooks } from './dist/notebook/vitest/plugin.mjs';
 
 /** Where to leave vitest's JSON report, for scripts that count tests. */
 const report = process.env.WARPBOOK_TEST_REPORT;
 
 export default defineConfig({
+  plugins: [notebooks({ include: ['notebooks/*.ipynb'], cellTimeoutS: 120 })],
   test: {
     include: ['test/{unit,process,notebooks,types}/**/*.test.ts'],
     testTimeout: 30_000,

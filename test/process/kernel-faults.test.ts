@@ -62,18 +62,24 @@ describe.concurrent('a notebook fails', { timeout: 90_000 }, () => {
     expect(outputText(report.notebook)).toContain('before');
   });
 
-  it('on a busy loop that no interrupt reaches, by killing the kernel', async () => {
+  it('on a busy loop after an await, which an interrupt ends too', async () => {
     const report = await run(['await new Promise((resolve) => setTimeout(resolve, 10));\nfor (;;) {}'], {
       cellTimeoutS: 0.5,
     });
+    expect(report.failure).toMatchObject({ code: 'TIMEOUT', cell: 1 });
+    expect(report.failure?.message).toContain('it was interrupted');
+  });
+
+  it('on native code that no interrupt reaches, by killing the kernel', async () => {
+    const report = await run(['Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);'], { cellTimeoutS: 0.5 });
     expect(report.failure).toMatchObject({ code: 'TIMEOUT', cell: 1 });
     expect(report.failure?.message).toContain('so its kernel was killed');
   });
 
   it('on a promise that never settles, at the limit for the whole notebook', async () => {
-    const report = await run(['await new Promise(() => {});'], { timeoutS: 12 });
+    const report = await run(['await new Promise(() => {});'], { timeoutS: 25 });
     expect(report.failure).toMatchObject({ code: 'TIMEOUT', cell: 1 });
-    expect(report.failure?.message).toContain('timed out: the limit is 12 s for the notebook; it was interrupted.');
+    expect(report.failure?.message).toContain('timed out: the limit is 25 s for the notebook; it was interrupted.');
   });
 
   it('on process.exit, even with code 0', async () => {

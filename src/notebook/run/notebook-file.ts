@@ -91,6 +91,15 @@ export function joinLines(text: MultilineString): string {
   return Array.isArray(text) ? text.join('') : text;
 }
 
+/** The kernel's name if the notebook is none of ours; a notebook that names none is TypeScript. */
+export function foreignKernel(notebook: INotebookContent): string | undefined {
+  const { kernelspec, language_info: info } = notebook.metadata;
+  if (!kernelspec) return info && info.name !== 'typescript' ? info.name : undefined;
+  const typescript =
+    kernelspec.name === 'warpbook' || kernelspec.name === 'tslab' || kernelspec.language === 'typescript';
+  return typescript || info?.name === 'typescript' ? undefined : kernelspec.name;
+}
+
 function splitLines(text: string): string[] {
   return text === '' ? [] : text.split(/(?<=\n)/);
 }
@@ -110,16 +119,19 @@ function complete(notebook: INotebookContent): INotebookContent {
   const taken = new Set(notebook.cells.map((cell) => cell.id));
   const cells = notebook.cells.map((cell, index): ICell => {
     const source = joinLines(cell.source);
-    let id = cell.id as string | undefined;
-    // Made of place and text, so that a run without changes writes the same file again.
-    for (let salt = 0; id === undefined; salt++) {
-      const made = createHash('sha256').update(`${index}\0${salt}\0${source}`).digest('hex').slice(0, 8);
-      if (!taken.has(made)) id = made;
-    }
+    const id = (cell.id as string | undefined) ?? makeCellId(taken, index, source);
     taken.add(id);
     return { ...cell, id, source } as ICell;
   });
   return { ...notebook, nbformat: 4, nbformat_minor: 5, cells };
+}
+
+/** A cell's id, made of place and text, so that a run without changes writes the same file again. */
+export function makeCellId(taken: ReadonlySet<unknown>, index: number, source: string): string {
+  for (let salt = 0; ; salt++) {
+    const made = createHash('sha256').update(`${index}\0${salt}\0${source}`).digest('hex').slice(0, 8);
+    if (!taken.has(made)) return made;
+  }
 }
 
 // Built on first use, in two grades: what is read may hold more than the format knows (it is dropped) and may lack ids.

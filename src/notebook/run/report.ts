@@ -21,6 +21,13 @@ export interface CellReport {
   readonly number: number;
   readonly status: CellStatus;
   readonly durationMs: number;
+  /** Why a cell was skipped. */
+  readonly reason?: string;
+}
+
+/** How a cell went, with what went wrong. */
+export interface CellResult extends CellReport {
+  readonly failure?: NotebookFailure;
 }
 
 export interface NotebookReport {
@@ -47,15 +54,13 @@ export function failureText(path: string, failure: NotebookFailure): string {
 
 /** What a terminal would have shown: prints and the text of results and displays, cell by cell. */
 export function outputText(notebook: INotebookContent): string {
-  const parts: string[] = [];
-  for (const cell of notebook.cells) {
-    if (cell.cell_type !== 'code') continue;
-    for (const output of (cell as ICodeCell).outputs) {
-      const text = textOf(output);
-      if (text !== '') parts.push(text.endsWith('\n') ? text : `${text}\n`);
-    }
-  }
-  return parts.join('');
+  return notebook.cells.map((cell) => (cell.cell_type === 'code' ? cellOutputText(cell as ICodeCell) : '')).join('');
+}
+
+/** As {@link outputText}, for one cell. */
+export function cellOutputText(cell: ICodeCell): string {
+  const texts = cell.outputs.map(textOf).filter((text) => text !== '');
+  return texts.map((text) => (text.endsWith('\n') ? text : `${text}\n`)).join('');
 }
 
 function textOf(output: IOutput): string {

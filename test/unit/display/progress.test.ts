@@ -17,6 +17,7 @@ describe('progress in a notebook', () => {
       show: (value, id, update) =>
         void renderBundle(value).then((bundle) => shown.push({ text: String(bundle?.['text/plain']), id, update })),
       clear: () => {},
+      readLine: () => '',
     };
     const bar = progress('Sweep\x1b[31m', 1000);
     for (let i = 0; i < 400; i++) bar.increment();
