@@ -35,7 +35,8 @@ function lines(name: string, stream: NodeJS.WriteStream): Progress {
         numCells = event.numCells;
         stream.write(`${name}: kernel ready after ${(event.startMs / 1000).toFixed(1)} s\n`);
       } else if (event.type === 'cell-ended') {
-        stream.write(`${name}: cell ${event.cell}/${numCells} ${event.status} (${Math.round(event.durationMs)} ms)\n`);
+        const note = event.reason === undefined ? `${Math.round(event.durationMs)} ms` : event.reason;
+        stream.write(`${name}: cell ${event.cell}/${numCells} ${event.status} (${note})\n`);
       }
     },
     stop: () => undefined,

@@ -1,17 +1,23 @@
 /** `warpbook run`: notebooks from top to bottom, one after the other, for people and for CI. */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { WarpbookError } from '../errors';
 import { writeNotebook } from '../notebook/run/notebook-file';
+import { type Parameters, parseParameter } from '../notebook/run/parameters';
 import { failureText, type NotebookReport, outputText } from '../notebook/run/report';
 import { runNotebook } from '../notebook/run/run-notebook';
+import type { JUnitReport } from './junit';
 import { makeProgress } from './progress';
 
 interface Flags {
   readonly out?: string;
+  readonly writeBack?: boolean;
   readonly html?: boolean;
   readonly print?: boolean;
+  readonly junit?: string;
+  readonly parameter?: Parameters;
+  readonly anyKernel?: boolean;
   readonly timeout: number;
   readonly cellTimeout?: number;
 }
@@ -21,13 +27,19 @@ Runs each notebook from its first cell to its last in a kernel of its own; neith
 A notebook fails on the first cell that fails, on an exception or a rejection that nobody caught (also one that
 comes after its cell has ended), on a timeout, and when its kernel dies. The next notebook is run all the same.
 
-Cell tags: 'skip-execution' (not run), 'raises-exception' (must fail).
+Cell tags: 'skip-execution' (not run), 'raises-exception' (must fail), 'gpu' (skipped where there is no GPU),
+'parameters' (declares the defaults of what -p sets). A cell's or a notebook's metadata.execution.timeout is its
+limit in seconds.
+
+Parameters: a value that reads as JSON is that value, all else is text. They are declared in a cell of their own
+behind the one tagged 'parameters', as papermill does.
 
 Exit codes: 0 every notebook ran well, 1 a notebook failed or could not be read, 2 wrong usage.
 
 Examples:
   warpbook run notebooks/01-first-decode.ipynb --out out --html --print
-  warpbook run notebooks/*.ipynb --cell-timeout 60`;
+  warpbook run notebooks/*.ipynb --cell-timeout 60 --junit report.xml
+  warpbook run sweep.ipynb -p batch=64 -p dtype=bfloat16 --write-back`;
 
 export function runCommand(): Command {
   return new Command('run')
@@ -35,8 +47,12 @@ export function runCommand(): Command {
     .description('Run notebooks headless.')
     .argument('<notebook...>', 'notebook files (.ipynb)')
     .option('-o, --out <dir>', 'write the notebooks with their outputs into this folder')
-    .option('--html', 'write each as one self-contained HTML page too (needs --out)')
-    .option('-p, --print', 'print what the cells print, and their results as text')
+    .option('--write-back', 'write the outputs into the notebooks themselves')
+    .option('--html', 'write each as one self-contained HTML page too (beside what --out or --write-back writes)')
+    .option('--print', 'print what the cells print, and their results as text')
+    .option('--junit <file>', 'write a JUnit report: a suite for each notebook, a case for each cell')
+    .option('-p, --parameter <name=value>', 'set a parameter; may be repeated', collectParameter)
+    .option('--any-kernel', 'run notebooks whose metadata name another kernel too')
     .option('--timeout <seconds>', 'limit for a notebook', parseSeconds, 600)
     .option('--cell-timeout <seconds>', 'limit for a cell (default: what is left of --timeout)', parseSeconds)
     .addHelpText('after', HELP)
@@ -50,43 +66,61 @@ function parseSeconds(text: string): number {
   return seconds;
 }
 
+function collectParameter(text: string, earlier: Parameters = {}): Parameters {
+  try {
+    const [name, value] = parseParameter(text);
+    return { ...earlier, [name]: value };
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
 async function runAll(paths: readonly string[], flags: Flags, command: Command): Promise<void> {
-  if (flags.html && flags.out === undefined)
-    command.error('error: --html needs --out <dir>: that is where the page goes');
+  if (flags.html && flags.out === undefined && !flags.writeBack)
+    command.error('error: --html needs --out <dir> or --write-back: the page goes beside the notebook written there');
   const names = paths.map((path) => basename(path, '.ipynb'));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (flags.out !== undefined && twice !== undefined) {
     command.error(`error: two notebooks are named '${twice}'; with --out each needs a name of its own`);
   }
+  // Loaded for who asks.
+  const junit = flags.junit === undefined ? undefined : new (await import('./junit.js')).JUnitReport();
   const stop = new AbortController();
   const interrupted = (): void => stop.abort();
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   let failed = 0;
   for (const path of paths) {
     if (stop.signal.aborted) break;
-    if (!(await runOne(path, flags, stop.signal))) failed += 1;
+    if (!(await runOne(path, flags, stop.signal, junit))) failed += 1;
   }
   process.removeListener('SIGINT', interrupted).removeListener('SIGTERM', interrupted);
+  if (junit && flags.junit !== undefined) junit.write(flags.junit);
   if (paths.length > 1) process.stderr.write(`${paths.length - failed} of ${paths.length} notebooks ran well.\n`);
   if (failed > 0 || stop.signal.aborted) process.exitCode = 1;
 }
 
-async function runOne(path: string, flags: Flags, signal: AbortSignal): Promise<boolean> {
+async function runOne(path: string, flags: Flags, signal: AbortSignal, junit?: JUnitReport): Promise<boolean> {
   const progress = makeProgress(path, process.stderr);
   let report: NotebookReport;
   try {
-    const { timeout: timeoutS, cellTimeout: cellTimeoutS } = flags;
-    report = await runNotebook(path, { timeoutS, cellTimeoutS, signal, onEvent: (event) => progress.show(event) });
+    const { timeout: timeoutS, cellTimeout: cellTimeoutS, parameter: parameters, anyKernel } = flags;
+    const onEvent = progress.show.bind(progress);
+    report = await runNotebook(path, { timeoutS, cellTimeoutS, parameters, anyKernel, signal, onEvent });
   } catch (error) {
     progress.stop();
     if (!(error instanceof WarpbookError)) throw error;
+    // What the user asked for is wrong, not the notebook.
+    if (error.code === 'INVALID_ARGUMENT') throw error;
     process.stderr.write(`FAILED ${error.message}\n`);
+    junit?.addError(path, error.message);
     return false;
   }
   progress.stop();
+  junit?.add(report);
   if (flags.print) process.stdout.write(outputText(report.notebook));
   // A failed notebook is written as well: its outputs say more than the message.
   if (flags.out !== undefined) await writeOutputs(report, flags.out, flags.html === true);
+  if (flags.writeBack) await writeOutputs(report, dirname(path), flags.html === true);
   const seconds = (report.durationMs / 1000).toFixed(1);
   if (report.failure) process.stderr.write(`FAILED ${failureText(path, report.failure)}\n`);
   else process.stderr.write(`ok ${path}: ${report.cells.length} cells in ${seconds} s\n`);

@@ -6,16 +6,30 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { WarpbookError } from '../../errors';
 import { kernelMain } from './package-paths';
 
 export const KERNEL_NAME = 'warpbook';
 
-/** Where Jupyter looks: the user's own data folder, or that of an installation (`/usr/local`, a virtual environment). */
-export function kernelspecFolder(prefix?: string): string {
-  const data = prefix === undefined ? userDataFolder() : join(prefix, 'share', 'jupyter');
-  return join(data, 'kernels', KERNEL_NAME);
+/** Where a kernelspec goes. */
+export type KernelspecPlace =
+  /** The user's own Jupyter folder. */
+  | { readonly user: true }
+  /** An installation, such as `/usr/local` or a virtual environment. */
+  | { readonly prefix: string }
+  /** A project's folder: found by a Jupyter whose `JUPYTER_PATH` names its `share/jupyter`; leaves the machine alone. */
+  | { readonly here: string };
+
+/** The folder of this kernel's specification in that place. */
+export function kernelspecFolder(place: KernelspecPlace): string {
+  return join(dataFolder(place), 'kernels', KERNEL_NAME);
+}
+
+/** The Jupyter data folder of that place, as `JUPYTER_PATH` would name it. */
+export function dataFolder(place: KernelspecPlace): string {
+  if ('here' in place) return resolve(place.here, '.jupyter', 'share', 'jupyter');
+  return 'prefix' in place ? join(place.prefix, 'share', 'jupyter') : userDataFolder();
 }
 
 /**
@@ -24,15 +38,16 @@ export function kernelspecFolder(prefix?: string): string {
  * @returns its folder.
  * @throws WarpbookError `NATIVE` where the package isn't built.
  */
-export function installKernelspec(prefix?: string): string {
+export function installKernelspec(place: KernelspecPlace): string {
   if (!existsSync(kernelMain)) {
     throw new WarpbookError('NATIVE', `got no ${kernelMain}; wanted a built package. Run: npm run build`);
   }
-  const folder = kernelspecFolder(prefix);
+  const folder = kernelspecFolder(place);
   const spec = {
     argv: [process.execPath, kernelMain, '--connection-file', '{connection_file}'],
     display_name: 'TypeScript (warpbook)',
     language: 'typescript',
+    // A signal reaches a busy kernel only in its first synchronous stretch.
     interrupt_mode: 'message',
     metadata: { debugger: false },
   };
@@ -46,8 +61,8 @@ export function installKernelspec(prefix?: string): string {
  *
  * @throws WarpbookError `FILE_NOT_FOUND` if there is none, `FILE_FORMAT` if the folder holds someone else's kernel.
  */
-export function uninstallKernelspec(prefix?: string): string {
-  const folder = kernelspecFolder(prefix);
+export function uninstallKernelspec(place: KernelspecPlace): string {
+  const folder = kernelspecFolder(place);
   const file = join(folder, 'kernel.json');
   if (!existsSync(file)) {
     throw new WarpbookError(
