@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { kernelMain } from '../../src/notebook/kernel/package-paths';
-import { KernelClient } from '../../src/notebook/run/kernel-client';
+import { type AnswerPrompt, KernelClient } from '../../src/notebook/run/kernel-client';
 import { KernelProcess, type KernelProcessOptions } from '../../src/notebook/run/kernel-process';
 import type { ConnectionInfo, Content, Message } from '../../src/notebook/run/protocol';
 
@@ -75,12 +75,12 @@ export class TestKernel {
     this.published = published;
   }
 
-  static async start(options: KernelProcessOptions): Promise<TestKernel> {
+  static async start(options: KernelProcessOptions, onPrompt?: AnswerPrompt): Promise<TestKernel> {
     requireBuilt();
     const process = new KernelProcess(options);
     const info = await process.connection(20_000);
     const published: Message[] = [];
-    const client = new KernelClient(info, (message) => published.push(message));
+    const client = new KernelClient(info, (message) => published.push(message), onPrompt);
     await client.handshake();
     return new TestKernel(process, client, info, published);
   }

@@ -21,18 +21,16 @@ export function complete(runner: CellRunner, code: string, cursor: number): Cont
   const at = toUnits(code, cursor);
   const { start, end, candidates, original } = runner.executor.complete(code, at);
   const kinds = new Map(original?.entries.map(({ name, kind }) => [name, kind as string]));
-  // Keywords and the like fit an empty prefix too; what the cell can use comes first.
-  const matches = [...candidates];
-  const described = describe(runner, start, matches.slice(0, NUM_DESCRIBED));
+  const described = describe(runner, start, candidates.slice(0, NUM_DESCRIBED));
   const [cursorStart, cursorEnd] = [toPoints(code, start), toPoints(code, end)];
-  const types = matches.map((text, i) => {
+  const types = candidates.map((text, i) => {
     const { type = '', documentation = '' } = described[i] ?? {};
     const kind = kinds.get(text) ?? '';
     return { text, type: kind, start: cursorStart, end: cursorEnd, signature: type, documentation };
   });
   return {
     status: 'ok',
-    matches,
+    matches: candidates,
     cursor_start: cursorStart,
     cursor_end: cursorEnd,
     // The extension that ipykernel made and JupyterLab reads; `documentation` is ours.
@@ -61,7 +59,7 @@ function describe(runner: CellRunner, start: number, names: readonly string[]): 
 function findToken(ts: TypeScriptApi, file: TypeScript.SourceFile, position: number): TypeScript.Node | undefined {
   let found: TypeScript.Node | undefined;
   const visit = (node: TypeScript.Node): void => {
-    if (position < node.getFullStart() || position > node.getEnd()) return;
+    if (position < node.getFullStart() || position > node.getEnd() || node === file.endOfFileToken) return;
     found = node;
     ts.forEachChild(node, visit);
   };

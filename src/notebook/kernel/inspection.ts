@@ -29,9 +29,10 @@ function infoOfCall(runner: CellRunner, code: string, at: number): QuickInfo | u
   const file = ts.createSourceFile('cell.ts', code, ts.ScriptTarget.Latest, true);
   let callee: TypeScript.Expression | undefined;
   const visit = (node: TypeScript.Node): void => {
-    if (at < node.getStart(file) || at > node.getEnd()) return;
-    if ((ts.isCallExpression(node) || ts.isNewExpression(node)) && at > node.expression.getEnd()) {
-      callee = node.expression;
+    if (ts.isCallExpression(node) || ts.isNewExpression(node)) {
+      // A call that is still being written has no end.
+      const open = code[node.getEnd() - 1] !== ')';
+      if (at > node.expression.getEnd() && (open || at < node.getEnd())) callee = node.expression;
     }
     ts.forEachChild(node, visit);
   };

@@ -13,21 +13,32 @@ interface Waiting {
   reject(error: Error): void;
 }
 
+/** Answers a kernel that asks the user for a line. */
+export type AnswerPrompt = (prompt: string, password: boolean) => Promise<string>;
+
 export class KernelClient {
   private readonly key: string;
   private readonly session: string = randomUUID();
-  private readonly shell = new zmq.Dealer({ linger: 0, receiveHighWaterMark: 0 });
+  private readonly shell: zmq.Dealer;
+  private readonly stdin: zmq.Dealer;
   private readonly control = new zmq.Dealer({ linger: 0, receiveHighWaterMark: 0 });
   private readonly iopub = new zmq.Subscriber({ linger: 0, receiveHighWaterMark: 0 });
   private readonly waiting = new Map<string, Waiting>();
   private readonly onIopub: (message: Message) => void;
   private lost: Error | undefined;
 
-  /** @param onIopub is called with every message that the kernel publishes */
-  constructor(info: ConnectionInfo, onIopub: (message: Message) => void) {
+  /**
+   * @param onIopub is called with every message that the kernel publishes
+   * @param onPrompt answers cells that ask; without it they are told that nobody can
+   */
+  constructor(info: ConnectionInfo, onIopub: (message: Message) => void, onPrompt?: AnswerPrompt) {
     this.key = info.key;
     this.onIopub = onIopub;
-    for (const channel of ['shell', 'control', 'iopub'] as const) {
+    // The kernel sends its question to the address that the cell came from, on another socket.
+    const options = { linger: 0, receiveHighWaterMark: 0, routingId: this.session };
+    this.shell = new zmq.Dealer(options);
+    this.stdin = new zmq.Dealer(options);
+    for (const channel of ['shell', 'control', 'iopub', 'stdin'] as const) {
       this[channel].connect(`${info.transport}://${info.ip}:${info[`${channel}_port`]}`);
     }
     this.iopub.subscribe();
@@ -42,6 +53,7 @@ export class KernelClient {
       }),
     );
     void this.receive(this.iopub, (message) => this.published(message));
+    void this.receive(this.stdin, (message) => void this.answerPrompt(message, onPrompt));
   }
 
   /**
@@ -87,7 +99,7 @@ export class KernelClient {
   }
 
   close(): void {
-    for (const socket of [this.shell, this.control, this.iopub]) socket.close();
+    for (const socket of [this.shell, this.control, this.iopub, this.stdin]) socket.close();
     this.fail(new Error('the connection to the kernel is closed'));
   }
 
@@ -102,6 +114,15 @@ export class KernelClient {
       }
       handle(message);
     }
+  }
+
+  private async answerPrompt({ header, content }: Message, onPrompt: AnswerPrompt | undefined): Promise<void> {
+    if (header.msg_type !== 'input_request' || !onPrompt) return;
+    const value = await onPrompt(String(content.prompt), content.password === true);
+    if (this.stdin.closed) return;
+    const reply = makeHeader('input_reply', this.session);
+    const message = { identities: [], header: reply, parentHeader: header, metadata: {}, content: { value } };
+    await this.stdin.send(encodeMessage(message, this.key));
   }
 
   private published(message: Message): void {
