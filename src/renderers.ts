@@ -21,6 +21,9 @@ export type RenderedClass<T> = { readonly prototype: T };
 /** The method that Jupyter kernels of JavaScript look for: `value[jupyterDisplay]()` returns a mime bundle. */
 export const jupyterDisplay: unique symbol = Symbol.for('Jupyter.display');
 
+/** On a bundle that stands in for a display that failed: why it failed. Not enumerable, so it is no representation. */
+export const displayFailure: unique symbol = Symbol.for('warpbook.displayFailure');
+
 const byPrototype = new Map<object, Renderer<never>>();
 const byRecognition: { readonly recognizes: (value: object) => boolean; readonly render: Renderer<never> }[] = [];
 
@@ -39,14 +42,14 @@ export function registerRecognizer<T extends object>(
   byRecognition.push({ recognizes, render: render as Renderer<never> });
 }
 
-/** Gives instances of `cls` the method `[Symbol.for('Jupyter.display')]()`, which asks this registry. */
+/** Gives instances of `cls` the method `[Symbol.for('Jupyter.display')](options?)`, which asks this registry. */
 export function installDisplaySymbol<T extends object>(cls: RenderedClass<T>): void {
   Object.defineProperty(cls.prototype, jupyterDisplay, {
     configurable: true,
     enumerable: false,
     writable: true,
-    value(this: object): Promise<MimeBundle | undefined> {
-      return renderBundle(this);
+    value(this: object, options?: RenderOptions): Promise<MimeBundle | undefined> {
+      return renderBundle(this, options);
     },
   });
 }
@@ -65,7 +68,8 @@ export async function renderBundle(value: unknown, options: RenderOptions = {}):
     const bundle: unknown = await own.call(value);
     return isBundle(bundle) ? bundle : undefined;
   } catch (error) {
-    return { 'text/plain': `The display of ${nameOf(value)} failed: ${messageOf(error)}` };
+    const bundle = { 'text/plain': `The display of ${nameOf(value)} failed: ${messageOf(error)}` };
+    return Object.defineProperty(bundle, displayFailure, { value: messageOf(error) });
   }
 }
 

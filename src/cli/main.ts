@@ -9,6 +9,7 @@ import { packageVersion } from '../notebook/kernel/package-paths';
 import { buildKernelsCommand } from './build-kernels';
 import { doctorCommand } from './doctor';
 import { installCommand, uninstallCommand } from './install';
+import { replCommand } from './repl';
 import { runCommand } from './run';
 
 const USAGE_ERROR = 2;
@@ -20,7 +21,15 @@ export function makeProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .addHelpText('after', '\nExit codes: 0 all is well, 1 something failed, 2 wrong usage.')
     .showHelpAfterError('(add --help for the options)');
-  for (const command of [runCommand(), doctorCommand(), buildKernelsCommand(), installCommand(), uninstallCommand()]) {
+  const commands = [
+    runCommand(),
+    replCommand(),
+    doctorCommand(),
+    buildKernelsCommand(),
+    installCommand(),
+    uninstallCommand(),
+  ];
+  for (const command of commands) {
     program.addCommand(command.copyInheritedSettings(program));
   }
   // Subcommands inherit it only where it is set on each.

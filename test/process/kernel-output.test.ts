@@ -8,8 +8,6 @@ import { type NotebookReport, outputText } from '../../src/notebook/run/report';
 import { runNotebook } from '../../src/notebook/run/run-notebook';
 import { type CellSpec, requireBuilt, temporaryFolder, writeFixture } from '../support/notebooks';
 
-const shows = (body: string): string => `({ a: 1, [Symbol.for('Jupyter.display')]() { ${body} } })`;
-
 const CELLS: Record<string, string | CellSpec> = {
   title: { source: '# Title', type: 'markdown' },
   many: 'for (let i = 0; i < 200_000; i++) console.log(i);',
@@ -26,11 +24,6 @@ console.log("after");`,
 const picture = { "image/png": new Uint8Array([1, 2, 3]), "application/json": { a: [1] }, "text/plain": "png" };
 ({ [Symbol.for("Jupyter.display")]: () => picture })`,
   displayLast: 'display(5)',
-  throwing: shows('throw new Error("no paint");'),
-  noBundle: shows('return 7;'),
-  noMime: shows('return { html: "" };'),
-  circular: shows('const c: any = {}; c.c = c; return { "application/json": c };'),
-  badInspect: '({ [Symbol.for("nodejs.util.inspect.custom")]() { throw new Error("no text"); } })',
   text: '"plain text"',
   nothing: 'undefined',
   semicolon: '6 * 7;',
@@ -112,14 +105,6 @@ describe('a notebook', () => {
     const [result] = outputs('bundle');
     const { execution_count } = result;
     expect(result).toEqual({ output_type: 'execute_result', execution_count, metadata: {}, data });
-  });
-
-  it('goes on where a display throws or is no bundle', () => {
-    expect(plain('throwing')).toMatch(/^\{\s+a: 1,.*\n\(its display failed: no paint\)$/s);
-    expect(plain('noBundle')).toContain('(its display failed: it returned a number, not a mime bundle)');
-    expect(plain('noMime')).toContain("(its display failed: 'html' is not a mime type)");
-    expect(plain('circular')).toContain('(its display failed: Converting circular structure to JSON');
-    expect(plain('badInspect')).toContain('nodejs.util.inspect.custom');
   });
 
   it('shows texts, numbers and nothing', () => {

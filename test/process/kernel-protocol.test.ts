@@ -3,7 +3,13 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as zmq from 'zeromq';
-import { decodeMessage, encodeMessage, makeHeader } from '../../src/notebook/run/protocol';
+import {
+  type DisplayNote,
+  decodeMessage,
+  encodeMessage,
+  type Message,
+  makeHeader,
+} from '../../src/notebook/run/protocol';
 import { streamText, TestKernel, temporaryFolder } from '../support/notebooks';
 
 const folder = temporaryFolder();
@@ -52,6 +58,27 @@ describe('a cell', () => {
     const { published, reply } = await kernel.execute('1 + 1', { silent: true });
     expect(reply.content.status).toBe('ok');
     expect(published).toEqual([]);
+  });
+
+  it('goes on where a display throws or is no bundle, and says so', async () => {
+    const shows = (body: string): string => `({ a: 1, [Symbol.for('Jupyter.display')]() { ${body} } })`;
+    const failures = {
+      [shows('throw new Error("no paint");')]: 'no paint',
+      [shows('return 7;')]: 'it returned a number, not a mime bundle',
+      [shows('return { html: "" };')]: "'html' is not a mime type",
+      [shows('const c: any = {}; c.c = c; return { "application/json": c };')]: 'Converting circular structure to JSON',
+      '({ [Symbol.for("nodejs.util.inspect.custom")]() { throw new Error("no text"); } })': 'no text',
+    };
+    for (const [code, reason] of Object.entries(failures)) {
+      const { reply, published } = await kernel.execute(code);
+      expect(reply.content.status).toBe('ok');
+      const { content, metadata } = published.at(-1) as Message;
+      const note = metadata.warpbook as DisplayNote;
+      expect(note.displayFailure).toContain(reason);
+      const text = (content.data as Record<string, string>)['text/plain'];
+      if (code.includes('Jupyter')) expect(text).toMatch(/^\{\s+a: 1,.*\n\(its display failed: .*\)$/s);
+      else expect(text).toContain('nodejs.util.inspect.custom');
+    }
   });
 
   it('shows through the display of tslab as well', async () => {

@@ -208,7 +208,7 @@ export class CellRunner {
   /** One of the `user_expressions`: a mime bundle, or what went wrong. */
   private async expression(code: string): Promise<Content> {
     try {
-      const data = await bundleOf(await this.valueOf(code));
+      const { data } = await bundleOf(await this.valueOf(code));
       return { status: 'ok', data, metadata: {} };
     } catch (error) {
       const { name: ename, message: evalue } = error as Error;

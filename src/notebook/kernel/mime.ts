@@ -4,40 +4,57 @@
  */
 import { inspect } from 'node:util';
 import vm from 'node:vm';
-import { jupyterDisplay, type MimeBundle, renderBundle } from '../../renderers';
+import { displayFailure, jupyterDisplay, type MimeBundle, renderBundle } from '../../renderers';
 
 /** How long a display may take before the value is shown as text. */
 export const DISPLAY_TIMEOUT_MS = 20_000;
 
-/** The bundle of `value`, ready for JSON. Never rejects; an empty bundle means that nothing is to be shown. */
-export async function bundleOf(value: unknown, timeoutMs: number = DISPLAY_TIMEOUT_MS): Promise<MimeBundle> {
-  if (typeof value === 'string') return { 'text/plain': value };
-  if (isPrimitive(value)) return { 'text/plain': plainText(value) };
+/** What is shown of a value. */
+export interface Shown {
+  /** Ready for JSON; empty where nothing is to be shown. */
+  readonly data: MimeBundle;
+  /** Why the value's own display failed; `data` then is plain text. */
+  readonly failure?: string;
+}
+
+/** What is shown of `value`. Never rejects. */
+export async function bundleOf(value: unknown, timeoutMs: number = DISPLAY_TIMEOUT_MS): Promise<Shown> {
+  if (typeof value === 'string') return { data: { 'text/plain': value } };
+  if (isPrimitive(value)) return { data: { 'text/plain': plainText(value) } };
   try {
+    // A terminal says how wide it is; a front end doesn't.
+    const options = { columns: Number(process.env.COLUMNS) || undefined };
     const render = (): unknown => {
       const own = (value as { [jupyterDisplay]?: unknown })[jupyterDisplay];
-      return typeof own === 'function' ? own.call(value) : renderBundle(value);
+      return typeof own === 'function' ? own.call(value, options) : renderBundle(value, options);
     };
     const bundle = await settledWithin(timeoutMs, boundedCall(render, timeoutMs));
-    if (bundle === undefined) return { 'text/plain': plainText(value) };
-    return jsonBundle(bundle, value);
+    if (bundle === undefined) return inspected(value);
+    return { data: jsonBundle(bundle, value), failure: (bundle as { [displayFailure]?: string })[displayFailure] };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return { 'text/plain': `${plainText(value)}\n(its display failed: ${reason})` };
+    return { data: { 'text/plain': `${plainText(value)}\n(its display failed: ${reason})` }, failure: reason };
   }
 }
 
 /** The value as text, whatever its inspection does. */
 export function plainText(value: unknown): string {
-  if (isPrimitive(value)) return inspect(value);
+  return inspected(value).data['text/plain'] as string;
+}
+
+function inspected(value: unknown): Shown {
+  if (isPrimitive(value)) return { data: { 'text/plain': inspect(value) } };
+  let failure: string | undefined;
   for (const options of [{ depth: 4 }, { depth: 1, customInspect: false }]) {
     try {
-      return boundedCall(() => inspect(value, { ...options, colors: false }), DISPLAY_TIMEOUT_MS);
-    } catch {
+      const text = boundedCall(() => inspect(value, { ...options, colors: false }), DISPLAY_TIMEOUT_MS);
+      return { data: { 'text/plain': text }, failure };
+    } catch (error) {
       // Its own inspection throws or hangs: once more without it.
+      failure ??= error instanceof Error ? error.message : String(error);
     }
   }
-  return `a ${typeof value} that can't be inspected`;
+  return { data: { 'text/plain': `a ${typeof value} that can't be inspected` }, failure };
 }
 
 function isPrimitive(value: unknown): boolean {

@@ -18,7 +18,7 @@ interface Item {
   readonly msgType: string;
   /** Undefined while a bundle is being made. */
   content?: Content;
-  readonly metadata?: Content;
+  metadata?: Content;
   /** Parts of a stream's text, not yet joined. */
   readonly parts?: string[];
   readonly stream?: StreamName;
@@ -61,7 +61,8 @@ export class CellOutput {
     if (this.closed) return;
     const item: Item = { msgType };
     this.items.push(item);
-    const made = bundleOf(value).then((data) => {
+    const made = bundleOf(value).then(({ data, failure }) => {
+      if (failure !== undefined) item.metadata = { warpbook: { displayFailure: failure } };
       // An empty bundle says: nothing to show.
       if (Object.keys(data).length > 0) item.content = content(data);
       else if (this.items.includes(item)) this.items.splice(this.items.indexOf(item), 1);

@@ -3,7 +3,7 @@
  * cleared, late output put where it belongs. Knows no socket and no file.
  */
 import type { ICodeCell, IOutput } from '@jupyterlab/nbformat';
-import type { Content, FailureNote, Message } from './protocol';
+import type { Content, DisplayNote, FailureNote, Message } from './protocol';
 
 export interface LateFailure {
   readonly cell: ICodeCell;
@@ -19,6 +19,8 @@ interface Slot {
 export class OutputCollector {
   /** Failures that came after their cell's reply. */
   readonly late: LateFailure[] = [];
+  /** Displays that failed, by the cell that showed them. */
+  readonly failedDisplays: { readonly cell: ICodeCell; readonly reason: string }[] = [];
   private readonly cells = new Map<string, { cell: ICodeCell; slots: Slot[]; clearNext: boolean }>();
   private readonly displays = new Map<string, Slot[]>();
   private last: string | undefined;
@@ -34,7 +36,10 @@ export class OutputCollector {
     const target = this.cells.get(id ?? '');
     if (!target) return;
     const { content, metadata, header } = message;
-    const note = (metadata.warpbook ?? {}) as Partial<FailureNote>;
+    const note = (metadata.warpbook ?? {}) as Partial<FailureNote & DisplayNote>;
+    if (note.displayFailure !== undefined) {
+      this.failedDisplays.push({ cell: target.cell, reason: note.displayFailure });
+    }
     if (note.late) this.late.push({ cell: target.cell, note: note as FailureNote });
     switch (header.msg_type) {
       case 'stream':

@@ -65,6 +65,11 @@ export interface FailureNote {
   readonly line?: number;
 }
 
+/** What the kernel says, in a message's `metadata.warpbook`, where a value's own display failed and its text is shown. */
+export interface DisplayNote {
+  readonly displayFailure: string;
+}
+
 export function makeHeader(msgType: string, session: string): MessageHeader {
   return {
     msg_id: randomUUID(),

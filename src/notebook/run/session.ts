@@ -137,10 +137,10 @@ export class NotebookSession {
     }
   }
 
-  /** The first failure that came after its cell's reply. */
+  /** The first failure that came after its cell's reply, or a display that failed in the text's stead. */
   lateFailure(): NotebookFailure | undefined {
     const [first] = this.collector.late;
-    if (!first) return undefined;
+    if (!first) return this.failedDisplay();
     const { note } = first;
     const what = note.late === 'uncaughtException' ? 'uncaught exception' : 'unhandled rejection';
     return {
@@ -150,6 +150,15 @@ export class NotebookSession {
       message: `${what} after the cell had ended: ${note.ename}: ${note.evalue}`,
       traceback: note.traceback,
     };
+  }
+
+  /** In a front end the text in its place is enough; a run that nobody looks at has to fail. */
+  private failedDisplay(): NotebookFailure | undefined {
+    const [first] = this.collector.failedDisplays;
+    if (!first) return undefined;
+    const cell = this.codeCells.indexOf(first.cell) + 1;
+    const message = `the display of a value failed: ${first.reason}`;
+    return { code: 'NOTEBOOK_FAILED', cell, message, traceback: [] };
   }
 
   /** Writes what was gathered into the cells' outputs. */

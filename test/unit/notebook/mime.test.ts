@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { bundleOf, plainText } from '../../../src/notebook/kernel/mime';
-import { jupyterDisplay } from '../../../src/renderers';
+import { jupyterDisplay, type MimeBundle } from '../../../src/renderers';
 
 const shownBy = (display: () => unknown) => ({ value: 1, [jupyterDisplay]: display });
+
+const dataOf = async (...args: Parameters<typeof bundleOf>): Promise<MimeBundle> => (await bundleOf(...args)).data;
 
 describe('bundleOf', () => {
   it.each([
@@ -13,11 +15,11 @@ describe('bundleOf', () => {
     [[1, 'a'], "[ 1, 'a' ]"],
     [new Map([[1, { a: 2 }]]), 'Map(1) { 1 => { a: 2 } }'],
   ])('shows a value as text: %#', async (value, text) => {
-    expect(await bundleOf(value)).toEqual({ 'text/plain': text });
+    expect(await dataOf(value)).toEqual({ 'text/plain': text });
   });
 
   it('takes what a display method returns, made fit for JSON', async () => {
-    const bundle = await bundleOf(
+    const bundle = await dataOf(
       shownBy(async () => ({
         'image/png': new Uint8Array([0, 255]),
         'application/vnd.vegalite.v5+json': { data: { values: [undefined, 1] }, f: undefined },
@@ -35,14 +37,14 @@ describe('bundleOf', () => {
   });
 
   it('adds a text where there is none, but none to nothing', async () => {
-    expect(await bundleOf(shownBy(() => ({ 'text/html': 'x' })))).toMatchObject({
+    expect(await dataOf(shownBy(() => ({ 'text/html': 'x' })))).toMatchObject({
       'text/plain': expect.stringContaining('value: 1'),
     });
-    expect(await bundleOf(shownBy(() => ({})))).toEqual({});
+    expect(await dataOf(shownBy(() => ({})))).toEqual({});
   });
 
   it('shows a value whose display has nothing to say as text', async () => {
-    expect(await bundleOf(shownBy(() => undefined))).toEqual({ 'text/plain': expect.stringContaining('value: 1') });
+    expect(await dataOf(shownBy(() => undefined))).toEqual({ 'text/plain': expect.stringContaining('value: 1') });
   });
 
   it.each([
@@ -75,20 +77,20 @@ describe('bundleOf', () => {
       'Do not know how to serialize a BigInt',
     ],
   ])('falls back to text where the method %s', async (_, display, reason) => {
-    const { 'text/plain': text } = await bundleOf(shownBy(display));
+    const { 'text/plain': text } = await dataOf(shownBy(display));
     expect(text).toMatch(/^\{ value: 1/);
     expect(text).toContain(`(its display failed: ${reason})`);
   });
 
   it('ends a display that loops, and one that never comes', async () => {
-    const looping = await bundleOf(
+    const looping = await dataOf(
       shownBy(() => {
         for (;;);
       }),
       50,
     );
     expect(looping['text/plain']).toContain('(its display failed: Script execution timed out after 50ms)');
-    const hanging = await bundleOf(
+    const hanging = await dataOf(
       shownBy(() => new Promise(() => {})),
       50,
     );

@@ -44,7 +44,7 @@ describe('a broken notebook', () => {
       changed((n) => {
         n.cells[1].source = 5;
       }),
-      'n.ipynb, line 23: cells[1].source: expected a string or a list of strings.',
+      'n.ipynb, line 25: cells[1].source: expected a string or a list of strings.',
     ],
     [
       changed((n) => {
@@ -70,7 +70,7 @@ describe('a broken notebook', () => {
     const text = changed((n) => {
       n.cells[1].cell_type = 'heading';
     });
-    expect(messageOf(() => parseNotebook(text, 'n.ipynb'))).toMatch(/line 20: cells\[1\]\.cell_type: /);
+    expect(messageOf(() => parseNotebook(text, 'n.ipynb'))).toMatch(/line 22: cells\[1\]\.cell_type: /);
   });
 
   it('is told apart from none', () => {
