@@ -15,7 +15,10 @@ export interface KernelVariant {
   readonly headDim: 64 | 128 | 256;
   /** Query rows that share one pass over the keys. Tiles may have more; they take several passes. */
   readonly rows: 8 | 16;
-  /** Any page size, segments and gathered rows; without, pages are multiples of 16 tokens and there is neither. */
+  /**
+   * Any page size, segments, gathered rows, attention sinks and ALiBi; without, pages are multiples of 16 tokens and there
+   * is none of these.
+   */
   readonly general: boolean;
 }
 
@@ -55,7 +58,8 @@ export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16']
  */
 export function selectKernel(variant: AttentionVariant, needs: KernelNeeds): KernelVariant {
   const rows = needs.rows <= 8 ? 8 : 16;
-  const general = needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0;
+  const general =
+    needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0 || variant.sinks || variant.alibi;
   const fits = (kernel: KernelVariant): boolean =>
     kernel.dtype === variant.dtype && kernel.kvDtype === variant.kvDtype && kernel.headDim === variant.headDim;
   const candidates = kernelVariants.filter(
