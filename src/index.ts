@@ -7,6 +7,13 @@ export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } 
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
 export { BatchPrefill, type BatchPrefillOptions, type RaggedKv } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
+export {
+  type InPlaceMergeOptions,
+  type MergeOptions,
+  mergeState,
+  mergeStateInPlace,
+  mergeStates,
+} from './attention/merge-states';
 export { openDevice } from './attention/open-device';
 export { PageTable, type PageTableOptions } from './attention/page-table';
 // Attention
