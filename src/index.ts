@@ -5,8 +5,9 @@ export { alibiSlopes } from './attention/alibi';
 export type { AppendPlaces } from './attention/append-kv';
 export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './attention/batch-attention';
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
-export { BatchPrefill, type BatchPrefillOptions, type RaggedKv } from './attention/batch-prefill';
+export { BatchPrefill, type BatchPrefillOptions } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
+export type { RaggedKv } from './attention/kv-operand';
 export {
   type InPlaceMergeOptions,
   type MergeOptions,
