@@ -7,10 +7,10 @@ import { after, before, describe, it } from 'node:test';
 import { openDevice } from '../../src/attention/open-device';
 import { reference } from '../../src/attention/reference';
 import type { Device } from '../../src/device/device';
-import { policies } from '../../src/schedule/policies/known';
-import { type GridOutcome, GRID, LSE_BOUND, outputBound, runGridPool } from '../support/accuracy-grid';
+import { GRID, type GridOutcome, LSE_BOUND, outputBound, runGridPool } from '../support/accuracy-grid';
 import { type AttentionCase, lseError, outputError, runCase } from '../support/attention';
-import { FEATURES } from '../support/attention-features';
+import { FEATURE_BASE, FEATURES } from '../support/attention-features';
+import { registerBadPages } from '../support/bad-pages';
 import { deviceReference, loadReference } from './reference';
 
 let device: Device;
@@ -23,36 +23,34 @@ after(() => {
   assert.deepEqual(device.leaks, []);
 });
 
-/** Lengths around block and page ends, an empty request, and one that is split. */
-const BASE: AttentionCase = {
-  kvLens: [0, 1, 15, 16, 17, 63, 64, 65, 300, 2500],
-  numQoHeads: 32,
-  numKvHeads: 8,
-  headDim: 128,
-  pageSize: 16,
-  dtype: 'bfloat16',
-  policy: policies.binarySearch,
-  seed: 11,
-};
-
 describe('the float64 reference on the GPU', () => {
   const CASES: readonly [string, Partial<AttentionCase>][] = [
     ['decode', {}],
     ['float16, HND, pages of 1', { dtype: 'float16', layout: 'HND', pageSize: 1 }],
     ['e4m3 with scales', { kvDtype: 'float8_e4m3fn', kScale: 0.5, vScale: 1.75, headDim: 64 }],
     ['e5m2', { kvDtype: 'float8_e5m2', headDim: 256, numQoHeads: 8 }],
-    ['causal tokens, a window and a soft cap', { qoLens: [1, 1, 7, 16, 3, 4, 6, 0, 30, 5], causal: true, windowLeft: 40, logitsSoftCap: 30 }],
+    [
+      'causal tokens, a window and a soft cap',
+      { qoLens: [1, 1, 7, 16, 3, 4, 6, 0, 30, 5], causal: true, windowLeft: 40, logitsSoftCap: 30 },
+    ],
   ];
   for (const [name, overrides] of CASES) {
     it(`agrees with the one on the host: ${name}`, async () => {
-      const host = await runCase(device, { ...BASE, ...overrides }, reference);
-      const here = await runCase(device, { ...BASE, ...overrides }, deviceReference);
-      const outcome = { output: Float32Array.from(here.expected.output), lse: Float32Array.from(here.expected.lse), expected: host.expected };
+      const host = await runCase(device, { ...FEATURE_BASE, ...overrides }, reference);
+      const here = await runCase(device, { ...FEATURE_BASE, ...overrides }, deviceReference);
+      const outcome = {
+        output: Float32Array.from(here.expected.output),
+        lse: Float32Array.from(here.expected.lse),
+        expected: host.expected,
+      };
       const [output, lse] = [outputError(outcome), lseError(outcome)];
       assert.ok(output <= 1e-7 && lse <= 1e-7, `output ${output}, LSE ${lse}`);
     });
   }
 });
+
+/** All of it. */
+const GRID_EXTENT = { batches: GRID.batches, kvLens: GRID.kvLens };
 
 describe('the decode grid', () => {
   for (const dtype of GRID.dtypes) {
@@ -62,7 +60,9 @@ describe('the decode grid', () => {
           const began = process.hrtime.bigint();
           const outcomes: GridOutcome[] = [];
           for (const pageSize of GRID.pageSizes) {
-            outcomes.push(await runGridPool(device, { dtype, kvDtype, headDim, pageSize }, GRID_EXTENT, deviceReference));
+            outcomes.push(
+              await runGridPool(device, { dtype, kvDtype, headDim, pageSize }, GRID_EXTENT, deviceReference),
+            );
           }
           const cases = outcomes.reduce((sum, outcome) => sum + outcome.cases, 0);
           const [output, lse] = (['output', 'lse'] as const).map((key) => Math.max(...outcomes.map((o) => o[key])));
@@ -72,7 +72,10 @@ describe('the decode grid', () => {
             `${dtype}, ${kvDtype} keys, head_dim ${headDim}: ${cases} cases, output ${output.toExponential(1)}, ` +
               `LSE ${lse.toExponential(1)} ${bounds}, ${seconds.toFixed(1)} s`,
           );
-          assert.deepEqual(outcomes.flatMap(({ failures }) => failures), []);
+          assert.deepEqual(
+            outcomes.flatMap(({ failures }) => failures),
+            [],
+          );
           assert.equal(cases, 90);
         });
       }
@@ -80,12 +83,10 @@ describe('the decode grid', () => {
   }
 });
 
-const GRID_EXTENT = { batches: GRID.batches, kvLens: GRID.kvLens };
-
 describe('features', () => {
   for (const [name, overrides] of FEATURES) {
     it(name, async () => {
-      const wanted = { ...BASE, ...overrides };
+      const wanted = { ...FEATURE_BASE, ...overrides };
       const outcome = await runCase(device, wanted, deviceReference);
       const [output, lse] = [outputError(outcome), lseError(outcome)];
       console.log(`${name}: output ${output.toExponential(1)}, LSE ${lse.toExponential(1)}`);
@@ -95,3 +96,5 @@ describe('features', () => {
     });
   }
 });
+
+describe('bad input', () => registerBadPages(it, () => device));

@@ -140,7 +140,13 @@ export async function runGridPool(
       const lse = empty([maxBatch, numQoHeads], { device });
       for (const batch of extent.batches) {
         for (const kvLen of extent.kvLens) {
-          const errors = await runGridCase(decode, cache, pageTable(batch, kvLen, pool.pageSize), { q, out, lse }, referenceOf);
+          const errors = await runGridCase(
+            decode,
+            cache,
+            pageTable(batch, kvLen, pool.pageSize),
+            { q, out, lse },
+            referenceOf,
+          );
           outcome.cases++;
           outcome.output = Math.max(outcome.output, errors.output);
           outcome.lse = Math.max(outcome.lse, errors.lse);

@@ -116,7 +116,10 @@ export class CaseStudy {
     assert.ok(error <= this.options.bound, `output ${error}, bound ${this.options.bound}`);
     const logError = lseError({ output, lse, expected });
     assert.ok(logError <= 1e-5, `LSE ${logError}`);
-    assert.ok(output.subarray(expected.output.length).every(Number.isNaN), 'output rows beyond the batch are untouched');
+    assert.ok(
+      output.subarray(expected.output.length).every(Number.isNaN),
+      'output rows beyond the batch are untouched',
+    );
     assert.ok(lse.subarray(expected.lse.length).every(Number.isNaN), 'LSE beyond the batch is untouched');
   }
 
@@ -167,10 +170,16 @@ export function registerCaseStudy(test: Register, of: () => CaseStudy): void {
   item('2, prefill: a captured run follows another batch size', async (study) => {
     const exec = study.capturePrefill();
     for (const [qoLens, kvLens] of [
-      [[7, 30, 8], [100, 33, 8]],
+      [
+        [7, 30, 8],
+        [100, 33, 8],
+      ],
       [[1], [500]],
       [[], []],
-      [[5, 0, 20, 20, 20, 20], [5, 0, 300, 20, 21, 22]],
+      [
+        [5, 0, 20, 20, 20, 20],
+        [5, 0, 300, 20, 21, 22],
+      ],
     ]) {
       const table = pagesFor(kvLens);
       study.prefill.plan(qoLens, table);
@@ -198,8 +207,14 @@ export function registerCaseStudy(test: Register, of: () => CaseStudy): void {
   item('3, prefill: tiles are dispatched from a queue in device memory', async (study) => {
     const exec = study.capturePrefill();
     for (const [qoLens, kvLens] of [
-      [[100, 3], [1000, 3]],
-      [[64, 30, 6], [64, 640, 6]],
+      [
+        [100, 3],
+        [1000, 3],
+      ],
+      [
+        [64, 30, 6],
+        [64, 640, 6],
+      ],
     ]) {
       const table = pagesFor(kvLens);
       study.prefill.plan(qoLens, table, { policy: queued });
@@ -265,7 +280,10 @@ export function registerCaseStudy(test: Register, of: () => CaseStudy): void {
     for (const [qoLens, kvLens] of [
       [[1], [1500]],
       [[40], [40]],
-      [[3, 20], [1200, 300]],
+      [
+        [3, 20],
+        [1200, 300],
+      ],
     ]) {
       const table = pagesFor(kvLens);
       const { schedule } = study.prefill.plan(qoLens, table);
@@ -319,8 +337,7 @@ export function registerCaseStudy(test: Register, of: () => CaseStudy): void {
       await study.check(study.decode, pagesFor(kvLens), ones(kvLens.length));
     }
     assert.throws(() => study.decode.plan(pagesFor(ones(7))), {
-      message:
-        'plan: the batch needs maxBatch = 7, BatchDecode was made for 6; raise the option capacity.maxBatch.',
+      message: 'plan: the batch needs maxBatch = 7, BatchDecode was made for 6; raise the option capacity.maxBatch.',
     });
     exec.dispose();
   });
