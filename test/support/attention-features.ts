@@ -1,7 +1,16 @@
 /** Attention cases for each feature and each way into a kernel, over a batch of ragged lengths: what a device has to get right. */
 import { ScheduleBuilder } from '../../src/schedule/builder';
 import { policies } from '../../src/schedule/policies/known';
-import type { Policy } from '../../src/schedule/schedule';
+import { queryPosition } from '../../src/schedule/problem';
+import { type Policy, Schedule, type ScheduleTables } from '../../src/schedule/schedule';
+import {
+  MERGE_GROUP,
+  MERGE_GROUP_STRIDE,
+  SEGMENT_STRIDE,
+  TILE,
+  TILE_FLAG,
+  TILE_STRIDE,
+} from '../../src/schedule/work-tile';
 import type { AttentionCase } from './attention';
 
 /** Lengths around block and page ends, an empty request, and one that is split. */
@@ -25,6 +34,60 @@ export const queued: Policy = (problem, machine) => {
   builder.forEachQueryTile((tile) => builder.splitByChunk(tile, 64));
   return builder.build('inOrder');
 };
+
+/** Every tile's keys as two segments, of which each says whether the mask applies. */
+export const segmented: Policy = (problem, machine) => {
+  const plain = policies.fixedSplitSize(96)(problem, machine);
+  const tiles = plain.tiles.slice();
+  const segments: number[] = [];
+  for (let at = 0; at < tiles.length; at += TILE_STRIDE) {
+    const [start, end] = [tiles[at + TILE.kvStart], tiles[at + TILE.kvEnd]];
+    if (end - start < 2) continue;
+    const middle = start + Math.ceil((end - start) / 3);
+    const masked = tiles[at + TILE.flags] & TILE_FLAG.needsMask;
+    tiles[at + TILE.segStart] = segments.length / SEGMENT_STRIDE;
+    tiles[at + TILE.segCount] = 2;
+    segments.push(start, middle, masked, 0, middle, end, masked, 0);
+  }
+  const tables = { ...tablesOf(plain), tiles, segments: Int32Array.from(segments) };
+  return new Schedule('segmented', problem, machine, tables);
+};
+
+/** Every tile's rows out of the row table, merges too. */
+export const gathered: Policy = (problem, machine) => {
+  const plain = policies.fixedSplitSize(96)(problem, machine);
+  const group = problem.numQoHeads / problem.numKvHeads;
+  const rowsPerHead = problem.qoIndptr[problem.batchSize] * group;
+  const rows: number[] = [];
+  for (let kvHead = 0; kvHead < problem.numKvHeads; kvHead++) {
+    for (let request = 0; request < problem.batchSize; request++) {
+      for (let token = problem.qoIndptr[request]; token < problem.qoIndptr[request + 1]; token++) {
+        const position = queryPosition(problem, request, token);
+        for (let g = 0; g < group; g++) rows.push(request, token, kvHead * group + g, position);
+      }
+    }
+  }
+  const [tiles, mergeGroups] = [plain.tiles.slice(), plain.mergeGroups.slice()];
+  for (let at = 0; at < tiles.length; at += TILE_STRIDE) {
+    tiles[at + TILE.rowStart] += tiles[at + TILE.kvHead] * rowsPerHead;
+    tiles[at + TILE.flags] |= TILE_FLAG.gatherRows;
+  }
+  for (let at = 0; at < mergeGroups.length; at += MERGE_GROUP_STRIDE) {
+    mergeGroups[at + MERGE_GROUP.rowStart] += mergeGroups[at + MERGE_GROUP.kvHead] * rowsPerHead;
+    mergeGroups[at + MERGE_GROUP.flags] |= TILE_FLAG.gatherRows;
+  }
+  const tables = { ...tablesOf(plain), tiles, mergeGroups, rows: Int32Array.from(rows) };
+  return new Schedule('gathered', problem, machine, tables);
+};
+
+function tablesOf(schedule: Schedule): ScheduleTables {
+  const { tiles, ctaIndptr, dispatch, kvSequences, rows, segments, mergeGroups, mergeSlots, numPartialRows } = schedule;
+  return { tiles, ctaIndptr, dispatch, kvSequences, rows, segments, mergeGroups, mergeSlots, numPartialRows };
+}
+
+/** What a wrapper has to have room for. */
+const segmentsRoom = { maxSegments: 4096 };
+const rowsRoom = { maxRows: 16384 };
 
 /** `count` query tokens each, fewer where a request has fewer keys. */
 function tokens(count: number): Pick<AttentionCase, 'qoLens' | 'causal'> {
@@ -63,6 +126,10 @@ export const FEATURES: readonly (readonly [name: string, changes: Partial<Attent
   ['binary search by batch size', { policy: policies.binarySearchByBatchSize }],
   ['head groups', { policy: policies.headGroups }],
   ['a queue', { policy: queued }],
+  ['segments', { policy: segmented, capacity: segmentsRoom }],
+  ['segments, 4 query tokens, a window', { ...tokens(4), windowLeft: 50, policy: segmented, capacity: segmentsRoom }],
+  ['gathered rows', { policy: gathered, capacity: rowsRoom }],
+  ['gathered rows, 3 query tokens', { ...tokens(3), policy: gathered, capacity: rowsRoom }],
 
   ...[1, 2, 3, 4, 5, 6, 7, 8].map((count): [string, Partial<AttentionCase>] => [
     `${count} query tokens, causal`,
@@ -96,5 +163,7 @@ export const FEATURES: readonly (readonly [name: string, changes: Partial<Attent
   ['prefill, splits of 64 tokens', { ...PREFILL, policy: policies.fixedSplitSize(64) }],
   ['prefill, a queue', { ...PREFILL, policy: queued }],
   ['prefill, a window', { ...PREFILL, windowLeft: 20 }],
+  ['prefill, segments', { ...PREFILL, policy: segmented, capacity: segmentsRoom }],
+  ['prefill, gathered rows', { ...PREFILL, policy: gathered, capacity: rowsRoom }],
   ['prefill, all of it', { ...PREFILL, ...everything }],
 ];

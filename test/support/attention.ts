@@ -5,6 +5,7 @@ import { type KvLayout, PagedKvCache } from '../../src/attention/paged-kv';
 import { type ReferenceResult, reference } from '../../src/attention/reference';
 import type { AttentionVariantOptions } from '../../src/attention/variant';
 import type { Device } from '../../src/device/device';
+import type { ScheduleCapacity } from '../../src/schedule/layout';
 import type { Policy } from '../../src/schedule/schedule';
 import { full } from '../../src/tensor/create';
 import { normal, uniform } from '../../src/tensor/random';
@@ -22,6 +23,8 @@ export interface AttentionCase extends AttentionVariantOptions {
   seed: number;
   /** Rows of q beyond the batch. */
   padding?: number;
+  /** Room that the policy needs beyond what most do. */
+  capacity?: Partial<ScheduleCapacity>;
 }
 
 export interface AttentionOutcome {
@@ -109,12 +112,24 @@ export async function runCase(
     maxPartialRows: 1 << 16,
     maxMergeGroups: 1 << 14,
     maxMergeSlots: 1 << 16,
+    ...c.capacity,
   };
   const out = full([q.shape[0], c.numQoHeads, c.headDim], Number.NaN, { dtype: c.dtype ?? 'bfloat16', device });
   const lse = full([q.shape[0], c.numQoHeads], Number.NaN, { dtype: 'float32', device });
   const table = cache.pageTable(requests);
   const perHead = headVectors(device, c);
-  const { kvLens: _k, qoLens: _q, layout: _l, kScale: _ks, vScale: _vs, policy, seed: _s, padding: _p, ...variant } = c;
+  const {
+    kvLens: _k,
+    qoLens: _q,
+    layout: _l,
+    kScale: _ks,
+    vScale: _vs,
+    policy,
+    seed: _s,
+    padding: _p,
+    capacity: _c,
+    ...variant
+  } = c;
   const wrapper = c.qoLens
     ? await BatchPrefill.create({ ...variant, device, capacity, causal: c.causal ?? false })
     : await BatchDecode.create({ ...variant, device, capacity });
