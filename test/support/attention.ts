@@ -82,12 +82,11 @@ export function randomQueries(device: Device, c: AttentionCase): Tensor {
   return normal([tokens, c.numQoHeads, c.headDim], { seed: c.seed + 2, dtype: c.dtype ?? 'bfloat16', device });
 }
 
-/** What `run` is given for each query head: logits of sinks about as large as others, slopes that matter over a few keys. */
-function headVectors(device: Device, c: AttentionCase): { sinks?: Tensor; alibiSlopes?: Tensor } {
-  const heads = [c.numQoHeads];
+/** Attention sinks and ALiBi slopes, where the case has them. */
+function randomPerHead(device: Device, c: AttentionCase): { sinks?: Tensor; alibiSlopes?: Tensor } {
   return {
-    sinks: c.sinks ? normal(heads, { seed: c.seed + 3, std: 2, device }) : undefined,
-    alibiSlopes: c.alibi ? uniform(heads, { seed: c.seed + 4, low: 0.01, high: 0.5, device }) : undefined,
+    ...(c.sinks && { sinks: normal([c.numQoHeads], { seed: c.seed + 3, std: 3, device }) }),
+    ...(c.alibi && { alibiSlopes: uniform([c.numQoHeads], { seed: c.seed + 4, device }) }),
   };
 }
 
@@ -116,8 +115,8 @@ export async function runCase(
   };
   const out = full([q.shape[0], c.numQoHeads, c.headDim], Number.NaN, { dtype: c.dtype ?? 'bfloat16', device });
   const lse = full([q.shape[0], c.numQoHeads], Number.NaN, { dtype: 'float32', device });
+  const perHead = randomPerHead(device, c);
   const table = cache.pageTable(requests);
-  const perHead = headVectors(device, c);
   const {
     kvLens: _k,
     qoLens: _q,
@@ -142,7 +141,7 @@ export async function runCase(
   }
   const expected = await referenceOf(q, cache, table, wrapper.variant, qoLens, perHead);
   const outcome = { output: (await out.data()) as Float32Array, lse: (await lse.data()) as Float32Array, expected };
-  for (const resource of [wrapper, out, lse, q, cache, perHead.sinks, perHead.alibiSlopes]) resource?.dispose();
+  for (const resource of [wrapper, out, lse, q, cache, ...Object.values(perHead)]) resource.dispose();
   return outcome;
 }
 
