@@ -7,7 +7,7 @@ export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } 
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
 export { BatchPrefill, type BatchPrefillOptions, type RaggedKv } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
-export { openDevice } from './attention/open-device';
+export { type DeviceKind, openDevice, useDevice } from './attention/open-device';
 export { PageTable, type PageTableOptions } from './attention/page-table';
 // Attention
 export { type KvLayout, PagedKvCache, type PagedKvCacheOptions } from './attention/paged-kv';
