@@ -93,6 +93,8 @@ const Export kExports[] = {
     {"cuda_replay", 3, cuda_replay},
     {"nvrtc_version", 1, nvrtc_version},
     {"nvrtc_compile", 4, nvrtc_compile},
+    {"nvml_driver_version", 1, nvml_driver_version},
+    {"nvml_read", 2, nvml_read},
 };
 
 // Every call from JavaScript comes through here: no C++ exception leaves, each becomes a WarpbookError.

@@ -26,6 +26,7 @@ Napi::Object facts_object(Napi::Env env, const cuda::DeviceFacts& facts) {
   object.Set("compute_capability_major", facts.major);
   object.Set("compute_capability_minor", facts.minor);
   object.Set("max_shared_bytes", facts.max_shared_bytes);
+  object.Set("pci_bus_id", facts.pci_bus_id);
   return object;
 }
 

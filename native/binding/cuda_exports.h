@@ -1,4 +1,4 @@
-// The exports of the CUDA device and of NVRTC; each is documented in src/native/addon.ts, in the same order.
+// The exports of the CUDA device, of NVRTC and of NVML; each is documented in src/native/addon.ts, in the same order.
 #pragma once
 
 #include <napi.h>
@@ -48,5 +48,8 @@ Napi::Value cuda_replay(const Arguments& arguments);
 
 Napi::Value nvrtc_version(const Arguments& arguments);
 Napi::Value nvrtc_compile(const Arguments& arguments);
+
+Napi::Value nvml_driver_version(const Arguments& arguments);
+Napi::Value nvml_read(const Arguments& arguments);
 
 }  // namespace warpbook::binding

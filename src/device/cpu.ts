@@ -16,6 +16,7 @@ import type {
   ProgramInfo,
 } from './backend';
 import { RelocationTriples } from './relocation-triples';
+import type { Telemetry } from './telemetry';
 
 export interface CpuBackendOptions {
   /** Threads that play CTAs; default: the processors that this process may use. */
@@ -50,6 +51,10 @@ export class CpuBackend implements Backend {
 
   describe(): BackendDescription {
     return this.description;
+  }
+
+  async telemetry(): Promise<Telemetry> {
+    return { problem: 'The CPU device tells no clocks and no power.' };
   }
 
   /** Objects alive behind the seam, for leak tests. */

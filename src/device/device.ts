@@ -13,6 +13,7 @@ import type { AllocationRecord, MemoryReport } from './memory';
 import { onScope } from './scope';
 import { DeviceState } from './state';
 import { Stream } from './stream';
+import type { Telemetry } from './telemetry';
 
 /** Options of {@link openDevice}. */
 export interface DeviceOptions {
@@ -104,6 +105,12 @@ export class Device {
   /** Limit, use and owners, largest first. Buffers count until their dispose(). */
   memory(): MemoryReport {
     return this.state.account.report();
+  }
+
+  /** Clocks, power and temperature of now, or `problem`: why there are none. Takes about a millisecond on a GPU. */
+  async telemetry(): Promise<Telemetry> {
+    this.state.requireUsable();
+    return this.state.watch(this.state.backend.telemetry());
   }
 
   /** Resolves when everything enqueued on every stream so far has finished. */

@@ -2,6 +2,7 @@
 import type { WarpbookError } from '../../errors';
 import { loadAddon } from '../../native/load';
 import { architectureOf } from '../cuda';
+import { diagnoseNvml } from '../telemetry';
 import { findNvrtc, missingHeaders, type NvrtcSearch } from './find-nvrtc';
 import { ProgramCache } from './program-cache';
 
@@ -20,6 +21,8 @@ export interface CudaDiagnosis {
     | { readonly library: string; readonly version: number; readonly gpus: readonly GpuFacts[] }
     /** Why there is none, and what to do. */
     | { readonly problem: string };
+  /** Clocks and power: what the driver's NVML says, or why it says nothing. Nothing needs it but measurements. */
+  readonly nvml: { readonly driver: string } | { readonly problem: string };
   readonly nvrtc: NvrtcSearch;
   /** CUDA headers that the NVRTC found has not beside it. */
   readonly missingHeaders: readonly string[];
@@ -34,6 +37,7 @@ export function diagnoseCuda(): CudaDiagnosis {
   const cache = new ProgramCache();
   return {
     driver: diagnoseDriver(),
+    nvml: diagnoseNvml(),
     nvrtc,
     missingHeaders: nvrtc.nvrtc ? missingHeaders(nvrtc.nvrtc.includeFolders) : [],
     kernels: cache.count(),
