@@ -63,7 +63,13 @@ export async function compare(a: Measured, b: Measured, options: CompareOptions 
       {
         ...options,
         onRound: (round, most) =>
-          announce({ what, share: round / most, medianNs: Number.NaN, precisionPct: Number.POSITIVE_INFINITY, done: false }),
+          announce({
+            what,
+            share: round / most,
+            medianNs: Number.NaN,
+            precisionPct: Number.POSITIVE_INFINITY,
+            done: false,
+          }),
       },
     );
     announce({ what, share: 1, medianNs: Number.NaN, precisionPct: Number.POSITIVE_INFINITY, done: true });

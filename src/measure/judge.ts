@@ -51,7 +51,12 @@ const ORDERS: readonly (readonly ('a' | 'b')[])[] = [
 
 /** See the file head. @throws WarpbookError INVALID_ARGUMENT for times that aren't positive, and for options out of range */
 export async function judge(takeTurns: TakeTurns, options: JudgeOptions = {}): Promise<Judgement> {
-  const { marginPct = 1, falsePositiveRate = 0.004, looks = DEFAULT_LOOKS, maxSeconds = Number.POSITIVE_INFINITY } = options;
+  const {
+    marginPct = 1,
+    falsePositiveRate = 0.004,
+    looks = DEFAULT_LOOKS,
+    maxSeconds = Number.POSITIVE_INFINITY,
+  } = options;
   const { random = Math.random, now = () => performance.now(), onRound } = options;
   checkOptions(marginPct, falsePositiveRate, looks);
   const alpha = falsePositiveRate / looks.length;

@@ -28,7 +28,10 @@ const multiplyAddSpec = {
 /** `stream_read`: reads memory once, in order, and keeps nothing. */
 export const streamReadParams: ParamLayout<typeof streamReadSpec> = defineParams('StreamReadParams', streamReadSpec);
 /** `multiply_add`: the arithmetic that attention kernels use, out of registers. */
-export const multiplyAddParams: ParamLayout<typeof multiplyAddSpec> = defineParams('MultiplyAddParams', multiplyAddSpec);
+export const multiplyAddParams: ParamLayout<typeof multiplyAddSpec> = defineParams(
+  'MultiplyAddParams',
+  multiplyAddSpec,
+);
 
 /** Every layout of this file, for the generated header. */
 export const roofParamLayouts: readonly ParamLayout[] = [

@@ -99,7 +99,7 @@ function measureArithmetic(device: Device, sink: Buffer, maxSeconds: number): Pr
 }
 
 /** Bytes of many values: memory full of one value may be stored, and read, for less. */
-function fillUnevenly(buffer: Buffer): void {
+export function fillUnevenly(buffer: Buffer): void {
   const chunk = new Uint32Array(2 ** 18);
   let state = 0x9e3779b9;
   for (let i = 0; i < chunk.length; i++) {

@@ -25,8 +25,7 @@ export function signedRankInterval(differences: ArrayLike<number>, alpha: number
   for (let i = 0; i < n; i++) for (let j = i; j < n; j++) means[next++] = (differences[i] + differences[j]) / 2;
   means.sort();
   const middle = means.length / 2;
-  const centre =
-    means.length === 0 ? Number.NaN : (means[Math.ceil(middle) - 1] + means[Math.floor(middle)]) / 2;
+  const centre = means.length === 0 ? Number.NaN : (means[Math.ceil(middle) - 1] + means[Math.floor(middle)]) / 2;
   const skipped = criticalRank(n, alpha);
   if (skipped === 0) return { centre, low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY };
   return { centre, low: means[skipped - 1], high: means[means.length - skipped] };

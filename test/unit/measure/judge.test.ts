@@ -3,7 +3,12 @@ import { judge, type VerdictWord } from '../../../src/measure/judge';
 import { criticalRank, signedRankInterval } from '../../../src/measure/signed-rank';
 import { NOISES, type Noise, seededRandom, simulatedTurns } from './timings';
 
-async function verdicts(noise: Noise, ratio: number, count: number, seed: number): Promise<Record<VerdictWord, number>> {
+async function verdicts(
+  noise: Noise,
+  ratio: number,
+  count: number,
+  seed: number,
+): Promise<Record<VerdictWord, number>> {
   const counts: Record<VerdictWord, number> = { faster: 0, slower: 0, same: 0, unclear: 0 };
   for (let i = 0; i < count; i++) {
     const random = seededRandom(seed + i);
@@ -80,6 +85,8 @@ describe('verdicts on simulated timings', () => {
   it('refuses times that are none, and options out of range', async () => {
     await expect(judge(() => [0, 1, 1, 0])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     await expect(judge(() => [1, 1, 1, 1], { looks: [5, 5] })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
-    await expect(judge(() => [1, 1, 1, 1], { falsePositiveRate: 0 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(judge(() => [1, 1, 1, 1], { falsePositiveRate: 0 })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
   });
 });

@@ -39,8 +39,7 @@ export function simulatedTurns(noise: Noise, ratio: number, random: () => number
   let turn = 0;
   let state = 0;
   let clock = 1;
-  const normal = (): number =>
-    Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  const normal = (): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
   return (order) =>
     order.map((who) => {
       turn++;
