@@ -145,9 +145,9 @@ async function tell(
   what: string,
   rows: ResultRow[],
 ): Promise<void> {
-  process.stdout.write(
-    `${resultTable(`${what} on ${device.description.name}`, rows).toText(process.stdout.columns ?? 200)}\n`,
-  );
+  const { shape, table } = resultTable(rows);
+  const width = process.stdout.columns ?? 200;
+  process.stdout.write(`${what} on ${device.description.name}\n${shape}; peers in µs\n${table.toText(width)}\n`);
   if (flags.out === undefined) return;
   const said = commandLine(command);
   const run = describeRun(device, said, context.before, await device.telemetry());

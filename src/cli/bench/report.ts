@@ -2,7 +2,7 @@
 import { type Table, table } from '../../display/table';
 import type { ResultRow } from './result-file';
 
-/** Columns with the same value in all rows go into the title. */
+/** Columns with the same value in all rows are told once, as the shape. */
 const SHAPE_COLUMNS = [
   'numQoHeads',
   'numKvHeads',
@@ -16,8 +16,8 @@ const SHAPE_COLUMNS = [
   'policy',
 ] as const;
 
-/** @param rows at least one */
-export function resultTable(title: string, rows: readonly ResultRow[]): Table {
+/** @param rows at least one; peers are microseconds */
+export function resultTable(rows: readonly ResultRow[]): { readonly shape: string; readonly table: Table } {
   const varying = SHAPE_COLUMNS.filter((name) => new Set(rows.map((row) => row[name])).size > 1);
   const fixed = SHAPE_COLUMNS.filter((name) => !varying.includes(name) && rows[0][name] !== undefined);
   const peerNames = [...new Set(rows.flatMap((row) => Object.keys(row.peers)))];
@@ -36,5 +36,5 @@ export function resultTable(title: string, rows: readonly ResultRow[]): Table {
     };
   });
   const shape = fixed.map((name) => `${name} ${rows[0][name]}`).join(', ');
-  return table(lines, { title: `${title}: ${shape}. Peers in µs.`, maxRows: 200 });
+  return { shape, table: table(lines, { maxRows: 200 }) };
 }
