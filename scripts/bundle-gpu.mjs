@@ -19,7 +19,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import ts from 'typescript';
 
@@ -55,11 +55,12 @@ const LEFT_OUT = {
 };
 
 const LAUNCHER = `#!/bin/sh
-# warpbook with everything it needs but a driver. "./warpbook test" runs the device tests, all else is the command line.
+# warpbook with everything it needs but a driver. "./warpbook test" runs the device tests, one file after the other
+# since they share the GPU; all else is the command line.
 here=$(cd "$(dirname "$0")" && pwd)
 if [ "$1" = test ]; then
   shift
-  exec "$here/bin/node" --test "$@" "$here"/test/device/*.test.js
+  exec "$here/bin/node" --test --test-concurrency=1 "$@" "$here"/test/device/*.test.js
 fi
 exec "$here/bin/node" "$here/dist/cli/main.js" "$@"
 `;
@@ -137,18 +138,29 @@ function copyNode() {
   run('strip', ['-o', join(STAGE, 'bin', 'node'), join(cache, 'package', 'bin', 'node')]);
 }
 
-/** The device tests as JavaScript beside dist: they import from `src`, which is `dist` here. */
+/** The device tests as JavaScript beside dist, with what they share with others: they import from `src`, which is `dist` here. */
 function copyTests() {
   const from = join(ROOT, 'test', 'device');
   cpSync(from, join(STAGE, 'test', 'device'), { recursive: true, filter: (path) => !path.endsWith('.ts') });
-  const names = readdirSync(from).filter((name) => name.endsWith('.ts'));
-  for (const name of [...names.map((name) => join('device', name)), join('support', 'attention.ts')]) {
-    const { outputText } = ts.transpileModule(readFileSync(join(ROOT, 'test', name), 'utf8'), {
+  const waiting = readdirSync(from)
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(from, name));
+  const seen = new Set(waiting);
+  for (const path of waiting) {
+    const source = readFileSync(path, 'utf8');
+    for (const { fileName } of ts.preProcessFile(source).importedFiles) {
+      const imported = `${resolve(dirname(path), fileName)}.ts`;
+      if (!fileName.startsWith('.') || relative(join(ROOT, 'test'), imported).startsWith('..') || seen.has(imported))
+        continue;
+      seen.add(imported);
+      waiting.push(imported);
+    }
+    const { outputText } = ts.transpileModule(source, {
       compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true },
     });
-    const path = join(STAGE, 'test', name.replace(/\.ts$/, '.js'));
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, outputText.replaceAll('../../src/', '../../dist/'));
+    const target = join(STAGE, relative(ROOT, path).replace(/\.ts$/, '.js'));
+    mkdirSync(dirname(target), { recursive: true });
+    writeFileSync(target, outputText.replaceAll('../../src/', '../../dist/'));
   }
 }
 

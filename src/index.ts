@@ -1,11 +1,13 @@
 /** Every public name of warpbook, and nothing else. */
 import { registerDisplays } from './display/register';
 
+export { alibiSlopes } from './attention/alibi';
+export type { AppendPlaces } from './attention/append-kv';
 export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './attention/batch-attention';
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
 export { BatchPrefill, type BatchPrefillOptions, type RaggedKv } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
-export { openDevice } from './attention/open-device';
+export { type DeviceKind, openDevice, useDevice } from './attention/open-device';
 export { PageTable, type PageTableOptions } from './attention/page-table';
 // Attention
 export { type KvLayout, PagedKvCache, type PagedKvCacheOptions } from './attention/paged-kv';

@@ -27,6 +27,7 @@ const Program* const kPrograms[] = {
     &tensor_arange_program,
     &tensor_compare_program,
     &tensor_copy_program,
+    &tensor_fill_program,
     &tensor_random_program,
 };
 

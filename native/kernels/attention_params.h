@@ -56,8 +56,14 @@ struct alignas(16) AppendKvParams {
   void* v;  // new values, laid out as the keys
   void* k_pages;  // pool of keys
   void* v_pages;  // pool of values
-  void* slots;  // int64 [num_tokens]: page * page_size + token; negative: skipped
+  void* slots;  // int64 [num_tokens]: page * page_size + token; 0: from request and position
+  void* batch_indices;  // int32 [num_tokens]: request of each token; read where slots is 0, as all down to kv_indices
+  void* positions;  // int32 [num_tokens]: of each token in its request
+  void* kv_indptr;  // int32 [batch_size + 1]: where the page lists of the requests begin
+  void* kv_indices;  // int32 [num_kv_indices]: page ids
   long long num_tokens;
+  long long batch_size;  // requests of the page table: a token of another one is skipped
+  long long num_kv_indices;  // a page beyond is skipped
   long long stride_token;  // elements, of k and v
   long long stride_head;  // elements, of k and v
   long long page_stride_page;  // elements, of the pools
@@ -72,6 +78,6 @@ struct alignas(16) AppendKvParams {
   float k_scale;  // keys are divided by it before rounding
   float v_scale;  // values are divided by it before rounding
 };
-static_assert(sizeof(AppendKvParams) == 128, "AppendKvParams");
+static_assert(sizeof(AppendKvParams) == 176, "AppendKvParams");
 
 }  // namespace warpbook
