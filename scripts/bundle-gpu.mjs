@@ -28,7 +28,7 @@ const { values: options } = parseArgs({
   },
 });
 const ARCHIVE = resolve(options.out);
-const STAGE = join(ROOT, 'out', 'warpbook-gpu');
+const STAGE = join(dirname(ARCHIVE), 'warpbook-gpu');
 const ARCHITECTURES = options.arch === 'none' ? [] : options.arch.split(',');
 
 /** What the bundle takes of the package as it is. */
