@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "binding/cuda_exports.h"
+#include "binding/cta_overrides.h"
 #include "binding/device_promises.h"
 #include "binding/relocations.h"
 #include "cuda/device.h"
@@ -13,16 +14,17 @@ namespace warpbook::binding {
 
 namespace {
 
-// program, grid x, grid y, grid z, params, relocations, number of relocations; starting at argument `first`.
+// program, grid x, grid y, grid z, CTA, params, relocations, number of relocations; starting at argument `first`.
 cuda::LaunchArguments launch_arguments(const Arguments& arguments, size_t first) {
-  const Bytes params = arguments.bytes(first + 4, "params");
+  const Bytes params = arguments.bytes(first + 5, "params");
   cuda::LaunchArguments launch;
   launch.program = arguments.handle(first, "program");
   launch.grid = {arguments.uint32(first + 1, "grid x"), arguments.uint32(first + 2, "grid y"),
                  arguments.uint32(first + 3, "grid z")};
+  launch.cta = cta_overrides(arguments, first + 4);
   launch.params = params.data;
   launch.num_params_bytes = params.size;
-  launch.relocations = relocations(arguments, first + 5);
+  launch.relocations = relocations(arguments, first + 6);
   return launch;
 }
 
@@ -30,7 +32,7 @@ Napi::Object describe_node(Napi::Env env, const cuda::GraphNode& node, const std
   Napi::Object object = Napi::Object::New(env);
   if (node.kind == cuda::NodeKind::kKernel) {
     object.Set("kind", "kernel");
-    object.Set("label", *node.program->name());
+    object.Set("label", *node.program->label());
     Napi::Array grid = Napi::Array::New(env, 3);
     for (uint32_t axis = 0; axis < 3; ++axis) grid.Set(axis, node.grid[axis]);
     object.Set("grid", grid);

@@ -57,7 +57,7 @@ ProgramInfo Device::load_program(Handle program, ProgramOptions options, const u
                                  size_t num_image_bytes) {
   require_open();
   require_healthy();
-  auto loaded = std::make_shared<const Program>(context_, health_, std::move(options), image, num_image_bytes);
+  auto loaded = std::make_shared<Program>(context_, health_, std::move(options), image, num_image_bytes);
   const ProgramInfo info = loaded->info();
   programs_.add(program, std::move(loaded));
   return info;

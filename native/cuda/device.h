@@ -33,6 +33,7 @@ struct LaunchArguments {
   // As loaded by load_program().
   Handle program = 0;
   std::array<uint32_t, 3> grid{};
+  CtaOverrides cta;
   const uint8_t* params = nullptr;
   size_t num_params_bytes = 0;
   std::vector<Relocation> relocations;

@@ -17,7 +17,7 @@ constexpr size_t kPartBytes = BouncePool::kMaxBlockBytes;
 std::string describe(const GraphNode& node) {
   if (node.kind == NodeKind::kCopy) return "copying " + std::to_string(node.num_bytes) + " bytes";
   if (node.kind == NodeKind::kFill) return "filling " + std::to_string(node.num_bytes) + " bytes";
-  return "launching '" + *node.program->name() + "' with a grid of " + std::to_string(node.grid[0]) + " x " +
+  return "launching '" + *node.program->label() + "' with a grid of " + std::to_string(node.grid[0]) + " x " +
          std::to_string(node.grid[1]) + " x " + std::to_string(node.grid[2]) + " CTAs";
 }
 
@@ -69,7 +69,7 @@ void Device::enqueue(Handle stream, GraphNode node, const Body& body) {
       throw;
     }
   }
-  if (!capture) slot.stream->count(node.program ? node.program->name() : nullptr);
+  if (!capture) slot.stream->count(node.program ? node.program->label() : nullptr);
 }
 
 void Device::write(Handle stream, Handle buffer, size_t byte_offset, const uint8_t* bytes, size_t num_bytes) {
@@ -184,11 +184,11 @@ void Device::launch(Handle stream, const LaunchArguments& arguments) {
   GraphNode node;
   node.program = programs_.get(arguments.program);
   node.grid = arguments.grid;
-  node.program->require_launch(arguments.grid, arguments.num_params_bytes);
+  const CtaShape shape = node.program->resolve(health_, arguments.grid, arguments.cta, arguments.num_params_bytes);
   uint8_t* params = relocate(arguments);
-  const Program& program = *node.program;
+  Program& program = *node.program;
   enqueue(stream, std::move(node), [&](const Steps& step) {
-    step(program.launch(step.stream, arguments.grid, params), "cuLaunchKernelEx");
+    step(program.launch(step.stream, arguments.grid, shape, params), "cuLaunchKernelEx");
   });
 }
 
@@ -334,17 +334,17 @@ void Device::update_node(Handle exec, int node_index, const LaunchArguments& arg
   }
   const GraphNode& node = nodes[node_index];
   const ProgramPtr& program = programs_.get(arguments.program);
-  if (node.kind != NodeKind::kKernel || *node.program->name() != *program->name()) {
-    throw Misuse("got an update to '" + *program->name() + "' for a node that is a " +
-                 (node.kind == NodeKind::kKernel ? "launch of '" + *node.program->name() + "'" : "copy or a fill") +
+  if (node.kind != NodeKind::kKernel || *node.program->label() != *program->label()) {
+    throw Misuse("got an update to '" + *program->label() + "' for a node that is a " +
+                 (node.kind == NodeKind::kKernel ? "launch of '" + *node.program->label() + "'" : "copy or a fill") +
                  "; wanted the same program");
   }
-  node.program->require_launch(arguments.grid, arguments.num_params_bytes);
+  const CtaShape shape = node.program->resolve(health_, arguments.grid, arguments.cta, arguments.num_params_bytes);
   uint8_t* params = relocate(arguments);
   if (!health_.ok()) return;
-  health_.check(node.program->update(target.exec, node.driver_node, arguments.grid, params),
+  health_.check(node.program->update(target.exec, node.driver_node, arguments.grid, shape, params),
                 "cuGraphExecKernelNodeSetParams",
-                "updating node " + std::to_string(node_index) + ", '" + *program->name() + "'");
+                "updating node " + std::to_string(node_index) + ", '" + *program->label() + "'");
 }
 
 void Device::replay(Handle exec, Handle stream) {

@@ -75,6 +75,8 @@
   X(cuFuncLoad, "cuFuncLoad", 12040, false, (CUfunction function))                                                    \
   X(cuOccupancyMaxActiveBlocksPerMultiprocessor, "cuOccupancyMaxActiveBlocksPerMultiprocessor", 6050, true,           \
     (int* num_ctas, CUfunction function, int threads, size_t dynamic_shared_bytes))                                   \
+  X(cuOccupancyMaxActiveClusters, "cuOccupancyMaxActiveClusters", 11080, true,                                        \
+    (int* num_clusters, CUfunction function, const CUlaunchConfig* config))                                           \
   X(cuLaunchKernelEx, "cuLaunchKernelEx", 11060, true,                                                                \
     (const CUlaunchConfig* config, CUfunction function, void** params, void** extra))                                 \
   X(cuStreamBeginCapture, "cuStreamBeginCapture_v2", 10010, true, (CUstream stream, CUstreamCaptureMode mode))        \

@@ -5,7 +5,7 @@
  * Only translates: names to program handles, relocations to one typed array. Knows no budgets and no guards.
  */
 import { WarpbookError } from '../errors';
-import type { Addon, NativeCudaDevice, NativeLiveCounts } from '../native/addon';
+import type { Addon, NativeCudaDevice, NativeLiveCounts, NativeProgramInfo } from '../native/addon';
 import { loadAddon } from '../native/load';
 import type {
   Backend,
@@ -16,6 +16,7 @@ import type {
   ProgramInfo,
   ProgramOptions,
 } from './backend';
+import { CtaWords } from './cta-words';
 import { RelocationTriples } from './relocation-triples';
 
 export interface CudaBackendOptions {
@@ -33,6 +34,7 @@ export class CudaBackend implements Backend {
   private readonly programs = new Map<string, Handle>();
   private readonly stagingBytes = new Map<Handle, ArrayBuffer>();
   private readonly triples = new RelocationTriples();
+  private readonly ctaWords = new CtaWords();
   private numPrograms = 0;
 
   /** Throws `UNSUPPORTED`, saying what is missing and what to do, where there is no usable driver or no such GPU. */
@@ -68,21 +70,18 @@ export class CudaBackend implements Backend {
     const info = this.addon.cuda_load_program(
       this.device,
       handle,
-      name,
+      options.label ?? name,
       image,
       options.entry,
       options.threads,
       options.sharedMemoryBytes,
       options.cooperative ?? false,
       options.pdl ?? false,
+      options.clusterSize ?? 1,
+      Int32Array.from(options.parameterOffsets ?? [0]),
     );
     this.programs.set(name, handle);
-    return {
-      registers: info.registers,
-      sharedMemoryBytes: info.shared_bytes,
-      localBytes: info.local_bytes,
-      maxCtasPerSm: info.max_ctas_per_sm,
-    };
+    return programInfo(info);
   }
 
   allocate(buffer: Handle, byteLength: number): void {
@@ -182,6 +181,7 @@ export class CudaBackend implements Backend {
       x,
       y,
       z,
+      this.ctaWords.pack(launch),
       launch.params,
       triples,
       launch.relocations.length,
@@ -235,6 +235,7 @@ export class CudaBackend implements Backend {
       x,
       y,
       z,
+      this.ctaWords.pack(launch),
       launch.params,
       triples,
       launch.relocations.length,
@@ -260,6 +261,21 @@ export class CudaBackend implements Backend {
         `${known === '' ? 'a loaded one, and none is' : `one of: ${known}`}. Load it first.`,
     );
   }
+}
+
+function programInfo(info: NativeProgramInfo): ProgramInfo {
+  return {
+    registers: info.registers,
+    sharedMemoryBytes: info.shared_bytes,
+    staticSharedMemoryBytes: info.static_shared_bytes,
+    localBytes: info.local_bytes,
+    maxThreads: info.max_threads,
+    maxCtasPerSm: info.max_ctas_per_sm,
+    ...(info.max_clusters > 0 && { maxClusters: info.max_clusters }),
+    ...(info.parameters && {
+      parameters: info.parameters.map(({ offset, byte_length }) => ({ offset, byteLength: byte_length })),
+    }),
+  };
 }
 
 /**

@@ -30,6 +30,7 @@ const DEFAULT_MEMORY_FRACTION = 0.8;
 const DEFAULT_GPU_MEMORY_FRACTION = 0.9;
 const MAX_THREADS = 1024;
 const MAX_ORDINAL = 1023;
+const MAX_CLUSTER_SIZE = 16;
 
 /** Bytes, streams and events of one device. Made by {@link openDevice} or {@link defaultDevice}. */
 export class Device {
@@ -73,8 +74,9 @@ export class Device {
   async loadProgram(name: string, image: Uint8Array, options: ProgramOptions): Promise<ProgramInfo> {
     this.state.requireUsable();
     this.state.requireNoCapture('device.loadProgram');
-    requireInteger('threads', options.threads, 1, MAX_THREADS);
+    requireInteger('threads', options.threads, 0, MAX_THREADS);
     requireInteger('sharedMemoryBytes', options.sharedMemoryBytes, 0);
+    if (options.clusterSize !== undefined) requireInteger('clusterSize', options.clusterSize, 1, MAX_CLUSTER_SIZE);
     return this.state.watch(this.state.backend.loadProgram(name, image, options));
   }
 

@@ -3,7 +3,7 @@ import type { Handle } from '../device/backend';
 import type { Buffer } from '../device/buffer';
 import type { CapturedNode, CaptureGuard } from '../device/capture-session';
 import type { Device } from '../device/device';
-import type { Launch, Stream } from '../device/stream';
+import { type Launch, type Stream, toDescription } from '../device/stream';
 import { requireInteger, WarpbookError } from '../errors';
 
 /** Made by `Graph.instantiate()`. */
@@ -65,14 +65,7 @@ export class GraphExec {
       );
     }
     this.device.stream.checkLaunch(launch);
-    const { grid, params } = launch;
-    const { backend } = this.device.state;
-    backend.updateNode(this.handle, index, {
-      program: launch.program,
-      grid,
-      params: params.params,
-      relocations: params.relocations,
-    });
+    this.device.state.backend.updateNode(this.handle, index, toDescription(launch));
     this.nodeBuffers[index] = launch.buffers;
     this.checkedDisposals = -1;
   }

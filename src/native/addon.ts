@@ -34,8 +34,15 @@ export interface NativeProgramInfo {
   registers: number;
   /** Static and dynamic. */
   shared_bytes: number;
+  static_shared_bytes: number;
   local_bytes: number;
+  max_threads: number;
+  /** 0 where every launch says its threads. */
   max_ctas_per_sm: number;
+  /** 0 without clusters. */
+  max_clusters: number;
+  /** Missing where the driver can't tell them. */
+  parameters?: { offset: number; byte_length: number }[];
 }
 
 /** Objects of a device that are alive now. */
@@ -187,18 +194,20 @@ export interface Addon {
   cuda_live_counts(device: NativeCudaDevice): NativeLiveCounts;
   /**
    * Loads kernel `entry` of a cubin; `program` is a handle of the caller's. Throws `UNSUPPORTED` where the GPU can't run
-   * it so. `pdl` and `cooperative` hold for every launch.
+   * it so. `threads` 0: every launch says it. `parameter_offsets` count where the driver can't tell them.
    */
   cuda_load_program(
     device: NativeCudaDevice,
     program: number,
-    name: string,
+    label: string,
     image: Uint8Array,
     entry: string,
     threads: number,
     shared_bytes: number,
     cooperative: boolean,
     pdl: boolean,
+    cluster_size: number,
+    parameter_offsets: Int32Array,
   ): NativeProgramInfo;
 
   /** Uninitialised memory, 256-byte aligned. */
@@ -255,8 +264,9 @@ export interface Addon {
     pattern: Uint8Array,
   ): void;
   /**
-   * `relocations` holds triples (offset into params, buffer, byte offset into it), of which the first
-   * `num_relocations` count. Everything is copied before it returns.
+   * `cta` holds what differs from the program's: threads in x, y, z (0: don't differ), dynamic shared bytes, cooperative,
+   * pdl, CTAs of a cluster (-1: don't differ). `relocations` holds triples (offset into params, buffer, byte offset into
+   * it), of which the first `num_relocations` count. Everything is copied before it returns.
    */
   cuda_launch(
     device: NativeCudaDevice,
@@ -265,6 +275,7 @@ export interface Addon {
     grid_x: number,
     grid_y: number,
     grid_z: number,
+    cta: Int32Array,
     params: Uint8Array,
     relocations: Float64Array,
     num_relocations: number,
@@ -294,6 +305,7 @@ export interface Addon {
     grid_x: number,
     grid_y: number,
     grid_z: number,
+    cta: Int32Array,
     params: Uint8Array,
     relocations: Float64Array,
     num_relocations: number,

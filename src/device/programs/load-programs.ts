@@ -42,6 +42,7 @@ export async function loadPrograms(
       sharedMemoryBytes,
       cooperative: launch?.cooperative,
       pdl: launch?.pdl,
+      clusterSize: launch?.clusterSize,
     });
     infos.set(source.name, info);
   }
