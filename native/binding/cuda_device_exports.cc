@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "binding/addon_data.h"
+#include "binding/cta_overrides.h"
 #include "binding/cuda_exports.h"
 #include "binding/device_promises.h"
 #include "binding/handles.h"
@@ -26,6 +27,7 @@ Napi::Object facts_object(Napi::Env env, const cuda::DeviceFacts& facts) {
   object.Set("num_sms", facts.num_sms);
   object.Set("compute_capability_major", facts.major);
   object.Set("compute_capability_minor", facts.minor);
+  object.Set("max_threads_per_sm", facts.max_threads_per_sm);
   object.Set("max_shared_bytes", facts.max_shared_bytes);
   return object;
 }
@@ -103,6 +105,16 @@ Napi::Value cuda_load_program(const Arguments& arguments) {
     object.Set("parameters", parameters);
   }
   return object;
+}
+
+Napi::Value cuda_unload_program(const Arguments& arguments) {
+  arguments.cuda_device(0).unload_program(arguments.handle(1, "program"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_ctas_per_sm(const Arguments& arguments) {
+  const int count = arguments.cuda_device(0).ctas_per_sm(arguments.handle(1, "program"), cta_overrides(arguments, 2));
+  return Napi::Number::New(arguments.env(), count);
 }
 
 Napi::Value cuda_allocate(const Arguments& arguments) {

@@ -63,6 +63,19 @@ ProgramInfo Device::load_program(Handle program, ProgramOptions options, const u
   return info;
 }
 
+// Behind what is enqueued: the driver must not take code away that still runs.
+void Device::unload_program(Handle program) {
+  if (closed_) return;
+  require_open();
+  memory_->release(std::shared_ptr<const void>(programs_.take(program)), pending_records());
+}
+
+int Device::ctas_per_sm(Handle program, const CtaOverrides& cta) {
+  require_open();
+  require_healthy();
+  return programs_.get(program)->ctas_per_sm(health_, cta);
+}
+
 // --- memory ---------------------------------------------------------------------------------------------------------
 
 void Device::allocate(Handle buffer, size_t num_bytes) {

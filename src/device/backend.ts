@@ -104,11 +104,13 @@ export interface ProgramInfo {
 export interface GraphNodeDescription {
   /** Position in the order of capture; also the handle for {@link Backend.updateNode}. */
   index: number;
-  kind: 'kernel' | 'copy' | 'fill' | 'empty';
+  kind: 'kernel' | 'copy' | 'fill' | 'empty' | 'graph';
   /** Program name for kernels; a few words for the others. */
   label: string;
   grid?: readonly [number, number, number];
   byteLength?: number;
+  /** Of a child graph: its own nodes, with indices and dependencies of their own. */
+  nodes?: readonly GraphNodeDescription[];
   /** Indices of the nodes that must finish first. */
   dependencies: readonly number[];
 }
@@ -128,6 +130,8 @@ export interface BackendDescription {
   driverVersion?: number;
   /** CUDA only: largest dynamic shared memory of a CTA, bytes. */
   maxSharedMemoryBytes?: number;
+  /** CUDA only: threads that an SM holds at the same time. */
+  maxThreadsPerSm?: number;
 }
 
 export interface Backend {
@@ -139,6 +143,11 @@ export interface Backend {
    * others any number, packed as a C struct would have them. Rejects with `UNSUPPORTED` where the device can't run it, and on devices whose programs are built in. Not allowed in capture.
    */
   loadProgram(name: string, image: Uint8Array, options: ProgramOptions): Promise<ProgramInfo>;
+
+  /** Forgets a program; launches and graphs that were made before keep it. */
+  unloadProgram(name: string): void;
+  /** CTAs that fit on a processor at the same time when they look as `cta` says. */
+  ctasPerSm(name: string, cta: CtaOverrides): Promise<number>;
 
   // --- memory -------------------------------------------------------------------------------------------------
   allocate(buffer: Handle, byteLength: number): void;
@@ -201,12 +210,25 @@ export interface Backend {
   endCapture(stream: Handle, graph: Handle): void;
   /** Ends the capture and drops what was recorded. */
   abortCapture(stream: Handle): void;
+  /** In a capture: one node that does all of `graph`, as it is now. */
+  addChildGraph(stream: Handle, graph: Handle): void;
   destroyGraph(graph: Handle): void;
   describeGraph(graph: Handle): Promise<readonly GraphNodeDescription[]>;
   instantiate(graph: Handle, exec: Handle): void;
   destroyExec(exec: Handle): void;
   /** Replaces grid and parameters of one kernel node; takes effect with the next replay that is enqueued. */
   updateNode(exec: Handle, nodeIndex: number, launch: LaunchDescription): void;
+  /**
+   * Replaces what every node does by what the nodes of `graph` do, from the next replay on; disabled nodes stay so.
+   * Answers with the reason where the device refuses, and has changed nothing then.
+   */
+  updateExec(exec: Handle, graph: Handle): Promise<string | undefined>;
+  /** A disabled node does nothing, from the next replay on. */
+  setNodeEnabled(exec: Handle, nodeIndex: number, enabled: boolean): void;
+  /** Bytes of the device that the exec takes for itself. */
+  execBytes(exec: Handle): Promise<number>;
+  /** Enqueues what a first replay would do besides its work. */
+  upload(exec: Handle, stream: Handle): void;
   replay(exec: Handle, stream: Handle): void;
 
   /** Finishes all work and releases everything. Idempotent. */

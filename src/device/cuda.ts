@@ -10,6 +10,7 @@ import { loadAddon } from '../native/load';
 import type {
   Backend,
   BackendDescription,
+  CtaOverrides,
   GraphNodeDescription,
   Handle,
   LaunchDescription,
@@ -17,6 +18,7 @@ import type {
   ProgramOptions,
 } from './backend';
 import { CtaWords } from './cta-words';
+import { describeNodes } from './graph-nodes';
 import { RelocationTriples } from './relocation-triples';
 
 export interface CudaBackendOptions {
@@ -53,6 +55,7 @@ export class CudaBackend implements Backend {
       architecture,
       driverVersion: facts.driver_version,
       maxSharedMemoryBytes: facts.max_shared_bytes,
+      maxThreadsPerSm: facts.max_threads_per_sm,
     };
   }
 
@@ -82,6 +85,15 @@ export class CudaBackend implements Backend {
     );
     this.programs.set(name, handle);
     return programInfo(info);
+  }
+
+  unloadProgram(name: string): void {
+    this.addon.cuda_unload_program(this.device, this.programHandle(name));
+    this.programs.delete(name);
+  }
+
+  async ctasPerSm(name: string, cta: CtaOverrides): Promise<number> {
+    return this.addon.cuda_ctas_per_sm(this.device, this.programHandle(name), this.ctaWords.pack(cta));
   }
 
   allocate(buffer: Handle, byteLength: number): void {
@@ -208,12 +220,12 @@ export class CudaBackend implements Backend {
     this.addon.cuda_destroy_graph(this.device, graph);
   }
 
+  addChildGraph(stream: Handle, graph: Handle): void {
+    this.addon.cuda_add_child_graph(this.device, stream, graph);
+  }
+
   async describeGraph(graph: Handle): Promise<readonly GraphNodeDescription[]> {
-    return this.addon
-      .cuda_describe_graph(this.device, graph)
-      .map(({ byte_length, ...node }, index) =>
-        byte_length === undefined ? { index, ...node } : { index, ...node, byteLength: byte_length },
-      );
+    return describeNodes(this.addon.cuda_describe_graph(this.device, graph));
   }
 
   instantiate(graph: Handle, exec: Handle): void {
@@ -240,6 +252,22 @@ export class CudaBackend implements Backend {
       triples,
       launch.relocations.length,
     );
+  }
+
+  async updateExec(exec: Handle, graph: Handle): Promise<string | undefined> {
+    return this.addon.cuda_update_exec(this.device, exec, graph) || undefined;
+  }
+
+  setNodeEnabled(exec: Handle, nodeIndex: number, enabled: boolean): void {
+    this.addon.cuda_set_enabled(this.device, exec, nodeIndex, enabled);
+  }
+
+  async execBytes(exec: Handle): Promise<number> {
+    return this.addon.cuda_exec_bytes(this.device, exec);
+  }
+
+  upload(exec: Handle, stream: Handle): void {
+    this.addon.cuda_upload(this.device, exec, stream);
   }
 
   replay(exec: Handle, stream: Handle): void {

@@ -9,6 +9,8 @@ import { Buffer } from './buffer';
 import { CpuBackend } from './cpu';
 import { CudaBackend } from './cuda';
 import { Event } from './event';
+import { type CompileOptions, compileKernel } from './kernel/compile-kernel';
+import type { Kernel } from './kernel/kernel';
 import type { AllocationRecord, MemoryReport } from './memory';
 import { onScope } from './scope';
 import { DeviceState } from './state';
@@ -78,6 +80,21 @@ export class Device {
     requireInteger('sharedMemoryBytes', options.sharedMemoryBytes, 0);
     if (options.clusterSize !== undefined) requireInteger('clusterSize', options.clusterSize, 1, MAX_CLUSTER_SIZE);
     return this.state.watch(this.state.backend.loadProgram(name, image, options));
+  }
+
+  /**
+   * Compiles kernel `options.name` of a CUDA C++ source for this device's GPU, off the main thread; what has been compiled
+   * before comes out of the cache. The kernel may be a template, lie in a namespace, launch kernels, and include CUDA's
+   * headers and warpbook's own (`native/kernels`).
+   *
+   * Throws `COMPILATION_FAILED` (a {@link CompilationError}: it shows the lines at fault), `UNSUPPORTED` on the CPU device,
+   * and, saying what is missing, where there is no NVRTC, or no nvJitLink for a kernel that launches kernels;
+   * `INVALID_ARGUMENT` for options that make no name; `CAPTURE_FORBIDDEN` while any stream is being captured.
+   */
+  async compile(source: string, options: CompileOptions): Promise<Kernel> {
+    this.state.requireUsable();
+    this.state.requireNoCapture('device.compile');
+    return compileKernel(this, source, options);
   }
 
   /**

@@ -3,7 +3,7 @@ import { WarpbookError } from '../errors';
 import type { CtaOverrides, Handle, LaunchDescription } from './backend';
 import type { Buffer } from './buffer';
 import { type GuardedCall, refuseInCapture } from './capture-guards';
-import { CaptureSession } from './capture-session';
+import { type CapturedGraph, CaptureSession } from './capture-session';
 import type { Device } from './device';
 import type { Event } from './event';
 import type { PackedParams } from './params';
@@ -68,6 +68,25 @@ export class Stream {
     this.checkLaunch(launch);
     this.state.backend.launch(this.handle, toDescription(launch));
     this.addWork(launch.buffers, launch.program);
+  }
+
+  /**
+   * In a capture: puts all of `graph`, as it is now, into the graph that is being captured, as one node. Throws
+   * `INVALID_ARGUMENT` outside of a capture, where a graph is instantiated and replayed.
+   */
+  launchGraph(graph: CapturedGraph): void {
+    this.requireWorkable('launchGraph', graph.device);
+    const { session } = this;
+    if (!session) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `Got launchGraph() on stream '${this.label}', which is not being captured; wanted a capture. Outside of one, ` +
+          'instantiate the graph and replay it.',
+      );
+    }
+    const { handle, captured, guards } = graph.contents('launchGraph');
+    this.state.backend.addChildGraph(this.handle, handle);
+    session.addChild(this, captured, guards);
   }
 
   /** Records `event` (or a new one) behind everything enqueued so far. In a capture it becomes an edge of the graph. */

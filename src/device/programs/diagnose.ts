@@ -2,6 +2,7 @@
 import type { WarpbookError } from '../../errors';
 import { loadAddon } from '../../native/load';
 import { architectureOf } from '../cuda';
+import { findLinker, type LinkerSearch } from './find-linker';
 import { findNvrtc, missingHeaders, type NvrtcSearch } from './find-nvrtc';
 import { ProgramCache } from './program-cache';
 
@@ -21,6 +22,8 @@ export interface CudaDiagnosis {
     /** Why there is none, and what to do. */
     | { readonly problem: string };
   readonly nvrtc: NvrtcSearch;
+  /** For kernels that launch kernels; undefined where there is no NVRTC to go with it. */
+  readonly linker: LinkerSearch | undefined;
   /** CUDA headers that the NVRTC found has not beside it. */
   readonly missingHeaders: readonly string[];
   readonly kernels: readonly { readonly folder: string; readonly architecture: string; readonly programs: number }[];
@@ -35,6 +38,7 @@ export function diagnoseCuda(): CudaDiagnosis {
   return {
     driver: diagnoseDriver(),
     nvrtc,
+    linker: nvrtc.nvrtc && findLinker(nvrtc.nvrtc.version),
     missingHeaders: nvrtc.nvrtc ? missingHeaders(nvrtc.nvrtc.includeFolders) : [],
     kernels: cache.count(),
     cacheFolders: cache.folders,

@@ -1,7 +1,7 @@
 /** Builds the fake CUDA driver and compiler with the system's C++ compiler, once for each version of its source. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type Device, type DeviceOptions, openDevice } from '../../../src/device/device';
@@ -18,6 +18,13 @@ export function buildFakeDriver(): string {
 /** A CUDA_HOME with a fake NVRTC; see the head of fake_nvrtc.cc. */
 export function buildFakeNvrtc(): string {
   return join(build(['fake_nvrtc.cc'], 'lib64/libnvrtc.so.13'), '../..');
+}
+
+/** A CUDA_HOME with a fake nvJitLink and an (empty) device runtime; see the head of fake_nvjitlink.cc. */
+export function buildFakeNvJitLink(): string {
+  const library = build(['fake_nvjitlink.cc'], 'lib64/libnvJitLink.so.13');
+  writeFileSync(join(dirname(library), 'libcudadevrt.a'), '');
+  return join(library, '../..');
 }
 
 /** Compiles sources into a folder that is their content's own. */

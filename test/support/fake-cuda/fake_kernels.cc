@@ -180,6 +180,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, voi
   const std::vector<uint8_t> copy = gather(*function, params);
   const std::string entry = function->entry;
   add_work(config->hStream, [=] { run_kernel(entry, shape, copy); }, function);
+  if (config->hStream->capture) config->hStream->frontier.front()->flags = shape.flags;
   return CUDA_SUCCESS;
 }
 

@@ -76,10 +76,14 @@ void add_work(CUstream stream, std::function<void()> work, CUfunction function =
 }  // namespace fake
 
 struct CUgraphNode_st {
+  CUgraphNode_st();
+  ~CUgraphNode_st();
   std::function<void()> work;
   CUfunction function = nullptr;
+  // As in LaunchShape.
+  unsigned flags = 0;
   // Of a child graph: a copy of its own.
-  CUgraph child = nullptr;
+  std::unique_ptr<CUgraph_st> child;
 };
 
 struct CUgraph_st {
@@ -87,10 +91,14 @@ struct CUgraph_st {
   std::vector<std::pair<CUgraphNode, CUgraphNode>> edges;
 };
 
+// Nodes are those of the graph that it was made from.
 struct CUgraphExec_st {
   std::vector<CUgraphNode> order;
+  std::vector<std::pair<CUgraphNode, CUgraphNode>> edges;
   std::map<CUgraphNode, std::function<void()>> work;
   std::map<CUgraphNode, CUfunction> functions;
+  std::map<CUgraphNode, unsigned> flags;
+  std::set<CUgraphNode> disabled;
 };
 
 namespace fake {
