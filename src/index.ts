@@ -14,7 +14,14 @@ export { type KvLayout, PagedKvCache, type PagedKvCacheOptions } from './attenti
 export { Plan, type PlanCost } from './attention/plan';
 export { type ReferenceInput, type ReferenceResult, reference, referenceAttention } from './attention/reference';
 export type { AttentionVariant, AttentionVariantOptions, KvDType, QueryDType } from './attention/variant';
-export type { BackendDescription, GraphNodeDescription, ProgramInfo, ProgramOptions } from './device/backend';
+export type {
+  BackendDescription,
+  CtaOverrides,
+  GraphNodeDescription,
+  ParameterPlace,
+  ProgramInfo,
+  ProgramOptions,
+} from './device/backend';
 export type { Buffer } from './device/buffer';
 // Devices, memory and ordering
 export { type Device, type DeviceOptions, defaultDevice } from './device/device';

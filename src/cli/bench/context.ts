@@ -52,8 +52,12 @@ export async function openBench(device: Device, flags: CommonFlags): Promise<Ben
   const rotatedBytes = (flags.rotateMb ?? ROTATE_MB[device.kind]) * 2 ** 20;
   const torch = flags.torch === undefined ? undefined : await startTorch(flags.torch);
   if (torch) say(`beside torch ${torch.versions.torch}, cuDNN ${torch.versions.cudnn}`);
-  const roofBytes = Math.min(rotatedBytes / 2, (device.kind === 'cuda' ? 512 : 128) * 2 ** 20);
-  const roof = await measureRoof({ device, bytes: roofBytes, maxSeconds: Math.min(1, maxSeconds) });
+  const roof = await measureRoof({
+    device,
+    bytes: Math.min(rotatedBytes / 2, (device.kind === 'cuda' ? 512 : 128) * 2 ** 20),
+    rotatedBytes: Math.min(rotatedBytes, 2 ** 30),
+    maxSeconds: Math.min(1, maxSeconds),
+  });
   say(`roof: reads ${roof.readGbps.toPrecision(4)} GB/s, computes ${roof.tflops.toPrecision(4)} TFLOP/s`);
   const floors = new Map<number, number>();
   return {

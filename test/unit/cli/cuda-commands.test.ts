@@ -23,6 +23,15 @@ const HEALTHY: CudaDiagnosis = {
     },
     missed: [],
   },
+  linker: {
+    linker: {
+      library: '/cuda/libnvJitLink.so.13',
+      version: [13, 0],
+      deviceRuntime: '/cuda/libcudadevrt.a',
+      origin: 'CUDA_HOME',
+    },
+    missed: [],
+  },
   missingHeaders: [],
   kernels: [],
   cacheFolders: ['/cache', '/shipped'],
@@ -39,6 +48,7 @@ describe('the report of doctor', () => {
         'ok       NVML: driver 580.1; measurements note clocks and power',
         'ok       NVRTC 13.0: /cuda/libnvrtc.so.13 (CUDA_HOME)',
         'ok       headers: /cuda/include',
+        'ok       nvJitLink 13.0: /cuda/libnvJitLink.so.13 (CUDA_HOME), with /cuda/libcudadevrt.a',
         'none     built kernels: /cache, /shipped',
       ],
     });
@@ -60,6 +70,18 @@ describe('the report of doctor', () => {
     const { lines, healthy } = examine({ ...HEALTHY, nvrtc: NO_NVRTC, kernels });
     expect(healthy).toBe(true);
     expect(lines.at(-1)).toBe('ok       built kernels: 60 for sm_90a in /shipped');
+  });
+
+  it('says what kernels that launch kernels lack, and that all else works', () => {
+    const linker = { linker: undefined, missed: [{ origin: 'CUDA_HOME=/cuda', problem: 'no libcudadevrt.a' }] };
+    const { lines, healthy } = examine({ ...HEALTHY, linker });
+    expect(healthy).toBe(true);
+    expect(lines.join('\n')).toContain(
+      'missing  nvJitLink with libcudadevrt.a, for kernels of your own that launch kernels',
+    );
+    expect(lines.join('\n')).toContain('pip install nvidia-nvjitlink nvidia-cuda-runtime');
+    expect(lines).toContain('           CUDA_HOME=/cuda: no libcudadevrt.a');
+    expect(examine({ ...HEALTHY, linker: undefined }).lines.join('\n')).not.toContain('nvJitLink');
   });
 
   it('names missing headers', () => {
