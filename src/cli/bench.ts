@@ -115,10 +115,12 @@ function deviceKind(wanted: Flags['device']): 'cpu' | 'cuda' {
   return 'gpus' in driver && driver.gpus.length > 0 ? 'cuda' : 'cpu';
 }
 
-type Rows = (context: BenchContext, flags: Flags) => AsyncGenerator<readonly ResultRow[]>;
+/** Reads the flags at once, so that a wrong one is told before anything is measured; measures when it is asked for rows. */
+type Rows = (flags: Flags) => (context: BenchContext) => AsyncGenerator<readonly ResultRow[]>;
 
 /** Opens the device, measures the rows, prints and writes them. What was measured is told even if a later row fails. */
 async function runBench(flags: Flags, command: Command, what: string, rowsOf: Rows): Promise<void> {
+  const measureRows = rowsOf(flags);
   const device = await openDevice(deviceKind(flags.device));
   const bar = measuringBar(process.stderr);
   const unsubscribe = onMeasuring((progress) => bar.show(progress));
@@ -127,7 +129,7 @@ async function runBench(flags: Flags, command: Command, what: string, rowsOf: Ro
   try {
     const python = (flags.torch as string | boolean | undefined) === true ? 'python3' : flags.torch;
     context = await openBench(device, { ...flags, torch: python });
-    for await (const some of rowsOf(context, flags)) rows.push(...some);
+    for await (const some of measureRows(context)) rows.push(...some);
   } finally {
     unsubscribe();
     bar.stop();
@@ -169,41 +171,47 @@ function lists(flags: Flags, rows: readonly string[] | undefined): Partial<CaseL
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
-async function* decodeRows(context: BenchContext, flags: Flags): AsyncGenerator<readonly ResultRow[]> {
+const decodeRows: Rows = (flags) => {
   const given = lists(flags, flags.quick ? QUICK_ROWS : undefined);
   const cases = flags.set === 'shapes' ? shapeCases(given) : tableCases(given);
   const options = { policy: policyByName(flags.policy), policyName: flags.policy, pauseMs: flags.pause };
-  for (const bench of cases) yield [await announced(context, bench, () => benchDecode(context, bench, options))];
-}
+  return async function* (context) {
+    for (const bench of cases) yield [await announced(context, bench, () => benchDecode(context, bench, options))];
+  };
+};
 
-async function* prefillRows(context: BenchContext, flags: Flags): AsyncGenerator<readonly ResultRow[]> {
+const prefillRows: Rows = (flags) => {
   const given = lists({ ...flags, heads: flags.heads ?? ['32/8'] }, flags.quick ? ['16x1k', '4x4k'] : PREFILL_ROWS);
-  const policy = { policy: policyByName(flags.policy), policyName: flags.policy, pauseMs: flags.pause };
-  for (const mask of flags.mask ?? []) {
-    for (const kv of flags.kv ?? []) {
-      for (const bench of tableCases(given)) {
-        const row = { ...bench, causal: mask === 'causal' };
-        yield [await announced(context, row, () => benchPrefill(context, row, { ...policy, kv }))];
-      }
-    }
-  }
-}
-
-async function* planRows(context: BenchContext, flags: Flags): AsyncGenerator<readonly ResultRow[]> {
-  const given = lists({ ...flags, heads: flags.heads ?? ['32/8'] }, flags.quick ? ['32x1'] : ['32x1', '128x1']);
-  for (const bench of tableCases(given)) yield await benchPlan(context, bench, flags.policy);
-}
-
-async function* traceRows(context: BenchContext, flags: Flags): AsyncGenerator<readonly ResultRow[]> {
-  const given = lists(
-    { ...flags, heads: flags.heads ?? ['32/8'] },
-    flags.quick ? ['8x4k'] : ['8x4k', '32x4k', '1x64k+31x512'],
+  const options = { policy: policyByName(flags.policy), policyName: flags.policy, pauseMs: flags.pause };
+  const cases = (flags.mask ?? []).flatMap((mask) =>
+    (flags.kv ?? []).flatMap((kv) => tableCases(given).map((bench) => ({ kv, ...bench, causal: mask === 'causal' }))),
   );
+  return async function* (context) {
+    for (const { kv, ...bench } of cases) {
+      yield [await announced(context, bench, () => benchPrefill(context, bench, { ...options, kv }))];
+    }
+  };
+};
+
+const planRows: Rows = (flags) => {
+  const given = lists({ ...flags, heads: flags.heads ?? ['32/8'] }, flags.quick ? ['32x1'] : ['32x1', '128x1']);
+  const cases = tableCases(given);
+  policyByName(flags.policy);
+  return async function* (context) {
+    for (const bench of cases) yield await benchPlan(context, bench, flags.policy);
+  };
+};
+
+const traceRows: Rows = (flags) => {
+  const rows = flags.quick ? ['8x4k'] : ['8x4k', '32x4k', '1x64k+31x512'];
+  const cases = tableCases(lists({ ...flags, heads: flags.heads ?? ['32/8'] }, rows));
   const policy = policyByName(flags.policy);
-  for (const bench of tableCases(given)) {
-    yield [await announced(context, bench, () => benchTrace(context, bench, policy, flags.policy))];
-  }
-}
+  return async function* (context) {
+    for (const bench of cases) {
+      yield [await announced(context, bench, () => benchTrace(context, bench, policy, flags.policy))];
+    }
+  };
+};
 
 /** One line a row for whoever reads a log. */
 async function announced(context: BenchContext, bench: BenchCase, run: () => Promise<ResultRow>): Promise<ResultRow> {
