@@ -95,6 +95,9 @@ function shared(name: string, summary: string): Command {
     .option('-q, --quick', 'fewer rows, less time for each')
     .option('--seconds <number>', 'time for a row at most', number)
     .option('--rotate-mb <number>', 'MiB to read before pages come round again', number)
+    .addOption(
+      new Option('--cold <what>', 'what no cache holds: kv, or all: schedule and page list too').choices(['kv', 'all']),
+    )
     .option('--pause <ms>', 'idle time before a row, for a GPU to cool', number, 0);
 }
 

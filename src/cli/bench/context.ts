@@ -17,6 +17,7 @@ export interface CommonFlags {
   /** MiB; undefined: by the device. */
   readonly rotateMb?: number;
   readonly seconds?: number;
+  readonly cold?: 'kv' | 'all';
 }
 
 export interface BenchContext {
@@ -38,8 +39,8 @@ export interface BenchContext {
 
 /** Bytes that calls read before they come round again, MiB: far beyond the L2 of a GPU, and beyond a CPU's last cache. */
 const ROTATE_MB = { cuda: 4096, cpu: 512 } as const;
-/** Pages are drawn from this many tokens: 4.3 GB of bf16 keys and values with 8 heads of 128. */
-const SPREAD_TOKENS = { cuda: 2 ** 20, cpu: 2 ** 12 } as const;
+/** Pages of all layers together, as a multiple of what is rotated: an engine's pool is far larger than a batch. */
+const SPREAD = { cuda: 4, cpu: 1 } as const;
 const MAX_SETS = { cuda: 128, cpu: 64 } as const;
 /** A floor is read from this many bytes, in at most this many parts. */
 const FLOOR_BYTES = 2 ** 30;
@@ -50,6 +51,7 @@ export async function openBench(device: Device, flags: CommonFlags): Promise<Ben
   const before = await device.telemetry();
   const maxSeconds = flags.seconds ?? (flags.quick ? 0.5 : 2);
   const rotatedBytes = (flags.rotateMb ?? ROTATE_MB[device.kind]) * 2 ** 20;
+  const spreadBytes = rotatedBytes * SPREAD[device.kind];
   const torch = flags.torch === undefined ? undefined : await startTorch(flags.torch);
   if (torch) say(`beside torch ${torch.versions.torch}, cuDNN ${torch.versions.cudnn}`);
   const roof = await measureRoof({
@@ -63,7 +65,7 @@ export async function openBench(device: Device, flags: CommonFlags): Promise<Ben
   return {
     device,
     roof,
-    rotation: { rotatedBytes, spreadTokens: SPREAD_TOKENS[device.kind], maxSets: MAX_SETS[device.kind] },
+    rotation: { rotatedBytes, spreadBytes, maxSets: MAX_SETS[device.kind], cold: flags.cold ?? 'kv' },
     peers: flags.peers === undefined ? knownPeers(resultFolder(device)) : readPeers(flags.peers),
     torch,
     before,

@@ -31,7 +31,7 @@ export async function benchDecode(
     measured = await measure(decodeCalls(operands), {
       device,
       what: bench.what,
-      rotate: operands.wrappers.length,
+      rotate: operands.sets.length,
       bytes: operands.bytes,
       roof,
       maxSeconds,
@@ -45,7 +45,8 @@ export async function benchDecode(
   return {
     ...shapeOf(bench),
     policy: options.policyName,
-    sets: operands.wrappers.length,
+    sets: operands.sets.length,
+    cold: context.rotation.cold,
     ...timesOf(measured),
     gbps: round(measured.gbps as number),
     floorUs: round(floorUs),
@@ -55,8 +56,8 @@ export async function benchDecode(
 }
 
 /** A call for each operand set. */
-export function decodeCalls({ wrappers, q, cache, out, lse }: DecodeOperands): Measured {
-  return (i) => void wrappers[i].run(q, cache, { out, lse });
+export function decodeCalls({ sets, q, out, lse }: DecodeOperands): Measured {
+  return (i) => void sets[i].wrapper.run(q, sets[i].cache, { out, lse });
 }
 
 /** What a row says of its shape. */

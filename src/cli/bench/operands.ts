@@ -1,6 +1,6 @@
 /**
- * Operands that leave nothing in a cache: one pool of pages with random contents, and as many decode wrappers as it takes to
- * read enough bytes before a page comes round again, each planned on random pages of its own.
+ * Operands that leave nothing in a cache: keys and values of as many layers as it takes to read enough bytes before one comes
+ * round again, random values on random pages. As in an engine, all layers follow one plan, unless told otherwise.
  */
 import { BatchDecode } from '../../attention/batch-decode';
 import { PageTable } from '../../attention/page-table';
@@ -17,12 +17,14 @@ import type { BenchCase } from './cases';
 
 /** How much is rotated; see {@link makeOperands}. */
 export interface RotationOptions {
-  /** Bytes that calls read before they come round again. */
+  /** Bytes of keys and values that calls read before they come round again. */
   readonly rotatedBytes: number;
-  /** Tokens that pages are drawn from, or as many as the rotation needs. */
-  readonly spreadTokens: number;
-  /** More sets cost memory and time to make. */
+  /** Bytes of all layers together, where the rotation needs less: pages are drawn from far more memory than is read. */
+  readonly spreadBytes: number;
+  /** More sets cost time to make. */
   readonly maxSets: number;
+  /** `kv`: one wrapper and plan for all sets; `all`: one for each, so that schedule and page list are cold too. */
+  readonly cold: 'kv' | 'all';
 }
 
 /** Everything that rows of a case read and write; dispose() frees it. */
@@ -30,11 +32,8 @@ export interface DecodeOperands {
   readonly q: Tensor;
   readonly out: Tensor;
   readonly lse: Tensor;
-  readonly cache: PagedKvCache;
-  /** One for each operand set. */
-  readonly wrappers: readonly BatchDecode[];
-  /** Page table of each, for further plans. */
-  readonly tables: readonly PageTable[];
+  /** Operand sets: keys and values of a layer, and the wrapper that reads them. */
+  readonly sets: readonly { readonly cache: PagedKvCache; readonly wrapper: BatchDecode }[];
   /** Keys and values that a call reads. */
   readonly bytes: number;
   dispose(): void;
@@ -42,8 +41,10 @@ export interface DecodeOperands {
 
 /** Elements of the random block that fills a pool: far more than a page, so that no two pages of a call are alike. */
 const RANDOM_BLOCK = 2 ** 24;
+/** Of the memory that is free, what the layers may take. */
+const USABLE_MEMORY = 0.9;
 
-/** @throws WarpbookError OUT_OF_MEMORY where the pool doesn't fit; as BatchDecode */
+/** @throws WarpbookError OUT_OF_MEMORY where one layer doesn't fit; as BatchDecode */
 export async function makeOperands(
   device: Device,
   bench: BenchCase,
@@ -53,20 +54,15 @@ export async function makeOperands(
 ): Promise<DecodeOperands> {
   const { kvLens, pageSize, numKvHeads, numQoHeads, headDim, dtype, kvDtype, layout, qoLen } = bench;
   const pagesOfCase = kvLens.reduce((sum, length) => sum + ceilDiv(length, pageSize), 0);
-  const tokens = kvLens.reduce((sum, length) => sum + length, 0);
-  const bytes = 2 * tokens * numKvHeads * headDim * itemSize(kvDtype);
-  const wanted = Math.max(1, Math.min(rotation.maxSets, ceilDiv(rotation.rotatedBytes, bytes)));
-  const cacheBytes = (pages: number): number => 2 * pages * pageSize * numKvHeads * headDim * itemSize(kvDtype);
-  // Where memory is short, sets share pages rather than not being there.
+  const tokenBytes = 2 * numKvHeads * headDim * itemSize(kvDtype);
+  const bytes = kvLens.reduce((sum, length) => sum + length, 0) * tokenBytes;
   const { limitBytes, usedBytes } = device.memory();
-  const room = Math.floor((limitBytes - usedBytes) * 0.9);
-  const numPages = Math.max(
-    pagesOfCase,
-    Math.min(
-      Math.max(wanted * pagesOfCase, ceilDiv(rotation.spreadTokens, pageSize)),
-      Math.floor(room / cacheBytes(1)),
-    ),
-  );
+  const layerBytes = pagesOfCase * pageSize * tokenBytes;
+  const room = (limitBytes - usedBytes) * USABLE_MEMORY;
+  const affordable = Math.floor(room / layerBytes);
+  const numSets = Math.max(1, Math.min(rotation.maxSets, ceilDiv(rotation.rotatedBytes, bytes), affordable));
+  const spreadPages = Math.floor(Math.min(rotation.spreadBytes, room) / numSets / (pageSize * tokenBytes));
+  const numPages = Math.max(pagesOfCase, spreadPages);
 
   const made: { dispose(): void }[] = [];
   const keep = <T extends { dispose(): void }>(resource: T): T => {
@@ -78,45 +74,35 @@ export async function makeOperands(
     made.length = 0;
   };
   try {
-    const cache = keep(new PagedKvCache({ numPages, pageSize, numKvHeads, headDim, dtype: kvDtype, layout, device }));
-    fillRandomly(cache.k, 2);
-    fillRandomly(cache.v, 3);
     const qoTokens = kvLens.length * qoLen;
     const shape = [qoTokens, numQoHeads, headDim];
     const q = keep(normal(shape, { seed: 1, dtype, device }));
     // What no kernel wrote shows.
     const out = keep(full(shape, Number.NaN, { dtype, device }));
     const lse = keep(full([qoTokens, numQoHeads], Number.NaN, { device }));
+    const caches = Array.from({ length: numSets }, (_, layer) => {
+      const cache = keep(new PagedKvCache({ numPages, pageSize, numKvHeads, headDim, dtype: kvDtype, layout, device }));
+      fillRandomly(cache.k, 2 * layer + 2);
+      fillRandomly(cache.v, 2 * layer + 3);
+      return cache;
+    });
 
     const draw = pageDrawer(numPages, 7);
-    const wrappers: BatchDecode[] = [];
-    const tables: PageTable[] = [];
+    const wrapperOptions = { numQoHeads, numKvHeads, headDim, dtype, kvDtype, causal: bench.causal, pageSize, device };
     let capacity = { maxBatch: kvLens.length, maxQoTokens: qoTokens, maxPages: pagesOfCase };
-    for (let set = 0; set < wanted; set++) {
+    const wrappers: BatchDecode[] = [];
+    for (let i = 0; i < (rotation.cold === 'all' ? numSets : 1); i++) {
+      const wrapper = keep(await BatchDecode.create({ ...wrapperOptions, capacity, trace: options.trace }));
       const table = tableOf(bench, draw(pagesOfCase), numPages);
-      const wrapper = keep(
-        await BatchDecode.create({
-          numQoHeads,
-          numKvHeads,
-          headDim,
-          dtype,
-          kvDtype,
-          causal: bench.causal,
-          pageSize,
-          capacity,
-          device,
-          trace: options.trace,
-        }),
-      );
       const plan = wrapper.plan(table, { policy, qoLens: kvLens.map(() => qoLen) });
-      wrapper.run(q, cache, { out, lse });
       // The first one had room for anything; the others need no more than this.
-      if (set === 0) capacity = { ...requiredCapacity(plan.schedule), ...capacity };
+      if (i === 0) capacity = { ...requiredCapacity(plan.schedule), ...capacity };
       wrappers.push(wrapper);
-      tables.push(table);
     }
+    const sets = caches.map((cache, i) => ({ cache, wrapper: wrappers[i % wrappers.length] }));
+    for (const { cache, wrapper } of sets) wrapper.run(q, cache, { out, lse });
     await device.synchronize();
-    return { q, out, lse, cache, wrappers, tables, bytes, dispose };
+    return { q, out, lse, sets, bytes, dispose };
   } catch (error) {
     dispose();
     throw error;
@@ -136,11 +122,11 @@ function fillRandomly(pool: Tensor, seed: number): void {
   block.dispose();
 }
 
-/** Deals pages of a shuffled pool, and shuffles again when it has run out; no page twice in one hand. */
+/** Deals pages of a shuffled pool, and shuffles again when too few are left; no page twice in one hand. */
 function pageDrawer(numPages: number, seed: number): (count: number) => Int32Array {
   const order = Int32Array.from({ length: numPages }, (_, page) => page);
   let state = seed;
-  let next = numPages;
+  let next: number = numPages;
   return (count) => {
     if (next + count > numPages) {
       for (let i = numPages - 1; i > 0; i--) {

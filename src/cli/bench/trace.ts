@@ -19,7 +19,7 @@ export async function benchTrace(
   const half = {
     ...rotation,
     rotatedBytes: Math.ceil(rotation.rotatedBytes / 2),
-    spreadTokens: rotation.spreadTokens / 2,
+    spreadBytes: rotation.spreadBytes / 2,
   };
   const plain = await makeOperands(device, bench, policy, half);
   try {
@@ -28,7 +28,7 @@ export async function benchTrace(
       const verdict = await compare(decodeCalls(traced), decodeCalls(plain), {
         device,
         names: ['traced', 'untraced'],
-        rotate: plain.wrappers.length,
+        rotate: plain.sets.length,
         marginPct: 1,
       });
       context.say(`${bench.what}: ${verdict}`);
