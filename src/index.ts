@@ -26,7 +26,13 @@ export type { Buffer } from './device/buffer';
 // Devices, memory and ordering
 export { type Device, type DeviceOptions, defaultDevice } from './device/device';
 export type { Event } from './device/event';
+export type { CompileOptions } from './device/kernel/compile-kernel';
+export { Kernel, type KernelLaunch, type Occupancy } from './device/kernel/kernel';
+export type { CtaShape, Extent } from './device/kernel/launch-shape';
+export type { BufferPlace, KernelArgument, TensorLike } from './device/kernel/pack-arguments';
+export type { KernelParameter } from './device/kernel/signature';
 export type { MemoryOwner, MemoryReport } from './device/memory';
+export { CompilationError, type CompilerProblem } from './device/programs/compilation-error';
 export { loadPrograms } from './device/programs/load-programs';
 export type { ProgramSource } from './device/programs/program-source';
 export { scope } from './device/scope';
@@ -41,7 +47,7 @@ export { type Table, type TableOptions, table } from './display/table';
 export { type ErrorCode, WarpbookError } from './errors';
 export { capture } from './graph/capture';
 export type { Graph } from './graph/graph';
-export type { GraphExec } from './graph/graph-exec';
+export type { GraphExec, GraphMemory } from './graph/graph-exec';
 // Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';

@@ -4,6 +4,8 @@ import { PageTable } from '../attention/page-table';
 import { PagedKvCache } from '../attention/paged-kv';
 import { Plan } from '../attention/plan';
 import { Device } from '../device/device';
+import { Kernel } from '../device/kernel/kernel';
+import { CompilationError } from '../device/programs/compilation-error';
 import { Graph } from '../graph/graph';
 import { GraphExec } from '../graph/graph-exec';
 import { Verdict } from '../measure/compare';
@@ -15,9 +17,11 @@ import { Timeline } from '../timeline/timeline';
 import { RequestTrace } from '../workload/request-trace';
 import { cacheBundle, pageTableBundle, planBundle, wrapperBundle } from './attention-display';
 import { Chart } from './chart';
+import { showCompilations } from './compile-progress';
 import { deviceBundle, isMemoryReport, memoryBundle } from './device-display';
 import { gantt } from './gantt';
 import { graphBundle, graphExecBundle } from './graph-display';
+import { compilationErrorBundle, kernelBundle } from './kernel-display';
 import { measurementBundle, showMeasuring, verdictBundle } from './measure-display';
 import { isArqueroLike, Table, table } from './table';
 import { tensorBundle } from './tensor-display';
@@ -36,6 +40,8 @@ export function registerDisplays(): void {
   registerRenderer(RequestTrace, traceBundle);
   registerRenderer(Tensor, tensorBundle);
   registerRenderer(Device, deviceBundle);
+  registerRenderer(Kernel, kernelBundle);
+  registerRenderer(CompilationError, compilationErrorBundle);
   registerRenderer(Measurement, measurementBundle);
   registerRenderer(Verdict, verdictBundle);
   showMeasuring();
@@ -43,4 +49,5 @@ export function registerDisplays(): void {
   registerRenderer(GraphExec, graphExecBundle);
   registerRecognizer(isArqueroLike, (rows, options) => table(rows).bundle(options));
   registerRecognizer(isMemoryReport, memoryBundle);
+  showCompilations();
 }

@@ -15,7 +15,8 @@ const SHAPE: Record<GraphNodeDescription['kind'], string> = {
  * around its own nodes (`n2_0`, `n2_1`, …), and edges to and from it end at the cluster's border.
  */
 export function toDot(nodes: readonly GraphNodeDescription[]): string {
-  const head = ['digraph graph_of_work {', '  rankdir=TB;', '  compound=true;'];
+  const compound = nodes.some((node) => node.nodes) ? ['  compound=true;'] : [];
+  const head = ['digraph graph_of_work {', '  rankdir=TB;', ...compound];
   const lines = [...head, '  node [fontname="sans-serif", fontsize=11];', ...graphLines(nodes, 'n', '  '), '}'];
   return `${lines.join('\n')}\n`;
 }

@@ -27,19 +27,18 @@ const TAB = '    ';
 /** What the compiler calls the lines that it makes of name expressions. */
 const NAME_EXPRESSIONS_FILE = '__nv_name_map';
 
-/** `COMPILATION_FAILED`: the message holds the first errors, each with its line; `details.log` all that the compiler said. */
+/** `COMPILATION_FAILED`: the message holds the first errors, each with its line; `log` all that the compiler said. */
 export class CompilationError extends WarpbookError {
   /** Errors first, then warnings, in the compiler's order. */
-  readonly problems: readonly CompilerProblem[];
-  readonly source: CompiledSource;
-  readonly log: string;
+  declare readonly problems: readonly CompilerProblem[];
+  declare readonly source: CompiledSource;
+  declare readonly log: string;
 
   constructor(source: CompiledSource, log: string) {
     const problems = relevantProblems(parseProblems(log), source);
-    super('COMPILATION_FAILED', describe(source, problems, log), { file: source.file, problems, log });
-    this.problems = problems;
-    this.source = source;
-    this.log = log;
+    super('COMPILATION_FAILED', describe(source, problems, log), { file: source.file });
+    // Not enumerable, or every uncaught error would be printed with its whole source.
+    for (const [name, value] of Object.entries({ problems, source, log })) Object.defineProperty(this, name, { value });
   }
 }
 

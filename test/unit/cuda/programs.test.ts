@@ -136,7 +136,7 @@ describe('Compiler', () => {
       message:
         "Program 'tensor_arange' (arange.cu) does not compile:\n" +
         '  arange.cu(2): error: this is wrong\n  2 | #error this is wrong\n    |        ^',
-      details: { log: expect.stringContaining('ptxas info') },
+      log: expect.stringContaining('ptxas info'),
     });
   });
 
