@@ -16,6 +16,7 @@ struct DeviceFacts {
   std::string name;
   size_t total_bytes = 0;
   int num_sms = 0;
+  int max_threads_per_sm = 0;
   int major = 0;
   int minor = 0;
   // Largest dynamic shared memory of a CTA.

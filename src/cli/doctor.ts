@@ -1,6 +1,7 @@
 /** `warpbook doctor`: what this machine has for CUDA, what is missing, and what to do about it. */
 import { Command } from 'commander';
 import { type CudaDiagnosis, diagnoseCuda } from '../device/programs/diagnose';
+import { LINKER_REMEDY } from '../device/programs/find-linker';
 import { formatBytes } from '../units';
 
 const HELP = `
@@ -26,11 +27,12 @@ export function examine(diagnosis: CudaDiagnosis): { lines: string[]; healthy: b
   const driver = driverLines(diagnosis.driver);
   const nvml = nvmlLines(diagnosis.nvml);
   const compiler = compilerLines(diagnosis);
+  const linker = linkerLines(diagnosis);
   const kernels = kernelLines(diagnosis);
   const hasKernels = diagnosis.kernels.some(({ programs }) => programs > 0);
   const hasGpu = !('problem' in diagnosis.driver) && diagnosis.driver.gpus.length > 0;
   const healthy = hasGpu && (diagnosis.nvrtc.nvrtc !== undefined || hasKernels);
-  return { lines: [...driver, ...nvml, ...compiler, ...kernels], healthy };
+  return { lines: [...driver, ...nvml, ...compiler, ...linker, ...kernels], healthy };
 }
 
 function driverLines(driver: CudaDiagnosis['driver']): string[] {
@@ -64,6 +66,20 @@ function compilerLines({ nvrtc: { nvrtc, missed }, missingHeaders }: CudaDiagnos
     );
   }
   return lines;
+}
+
+function linkerLines({ linker: search }: CudaDiagnosis): string[] {
+  if (!search) return [];
+  const { linker, missed } = search;
+  if (linker) {
+    const { version, library, deviceRuntime, origin } = linker;
+    return [`ok       nvJitLink ${version.join('.')}: ${library} (${origin}), with ${deviceRuntime}`];
+  }
+  return [
+    'missing  nvJitLink with libcudadevrt.a, for kernels of your own that launch kernels; everything else works without.',
+    `         ${LINKER_REMEDY}. Looked in`,
+    ...missed.map(({ origin, problem }) => `           ${origin}: ${problem}`),
+  ];
 }
 
 function kernelLines({ kernels, cacheFolders }: CudaDiagnosis): string[] {

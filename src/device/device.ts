@@ -9,6 +9,8 @@ import { Buffer } from './buffer';
 import { CpuBackend } from './cpu';
 import { CudaBackend } from './cuda';
 import { Event } from './event';
+import { type CompileOptions, compileKernel } from './kernel/compile-kernel';
+import type { Kernel } from './kernel/kernel';
 import type { AllocationRecord, MemoryReport } from './memory';
 import { onScope } from './scope';
 import { DeviceState } from './state';
@@ -31,6 +33,7 @@ const DEFAULT_MEMORY_FRACTION = 0.8;
 const DEFAULT_GPU_MEMORY_FRACTION = 0.9;
 const MAX_THREADS = 1024;
 const MAX_ORDINAL = 1023;
+const MAX_CLUSTER_SIZE = 16;
 
 /** Bytes, streams and events of one device. Made by {@link openDevice} or {@link defaultDevice}. */
 export class Device {
@@ -74,9 +77,25 @@ export class Device {
   async loadProgram(name: string, image: Uint8Array, options: ProgramOptions): Promise<ProgramInfo> {
     this.state.requireUsable();
     this.state.requireNoCapture('device.loadProgram');
-    requireInteger('threads', options.threads, 1, MAX_THREADS);
+    requireInteger('threads', options.threads, 0, MAX_THREADS);
     requireInteger('sharedMemoryBytes', options.sharedMemoryBytes, 0);
+    if (options.clusterSize !== undefined) requireInteger('clusterSize', options.clusterSize, 1, MAX_CLUSTER_SIZE);
     return this.state.watch(this.state.backend.loadProgram(name, image, options));
+  }
+
+  /**
+   * Compiles kernel `options.name` of a CUDA C++ source for this device's GPU, off the main thread; what has been compiled
+   * before comes out of the cache. The kernel may be a template, lie in a namespace, launch kernels, and include CUDA's
+   * headers and warpbook's own (`native/kernels`).
+   *
+   * Throws `COMPILATION_FAILED` (a {@link CompilationError}: it shows the lines at fault), `UNSUPPORTED` on the CPU device,
+   * and, saying what is missing, where there is no NVRTC, or no nvJitLink for a kernel that launches kernels;
+   * `INVALID_ARGUMENT` for options that make no name; `CAPTURE_FORBIDDEN` while any stream is being captured.
+   */
+  async compile(source: string, options: CompileOptions): Promise<Kernel> {
+    this.state.requireUsable();
+    this.state.requireNoCapture('device.compile');
+    return compileKernel(this, source, options);
   }
 
   /**

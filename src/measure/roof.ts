@@ -11,6 +11,8 @@ export interface RoofOptions {
   readonly device?: Device;
   /** Bytes of a read; default 512 MiB on a GPU, 128 MiB on the CPU device. */
   readonly bytes?: number;
+  /** Bytes to read before they are read again: more than any cache holds; default 1 GiB, 512 MiB on the CPU device. */
+  readonly rotatedBytes?: number;
   /** Seconds for each of the two at most; default 1. */
   readonly maxSeconds?: number;
 }
@@ -24,7 +26,6 @@ export interface MeasuredRoof extends Roof {
 /** Bytes of a CTA: on a GPU a flat grid of small ones, on the CPU device enough for a thread to run on. */
 const BYTES_PER_CTA = { cuda: 32 * 1024, cpu: 1024 * 1024 } as const;
 const DEFAULT_BYTES = { cuda: 512 * 2 ** 20, cpu: 128 * 2 ** 20 } as const;
-/** Buffers that a read rotates over are at least this many bytes together: more than any cache. */
 const ROTATED_BYTES = { cuda: 1024 * 2 ** 20, cpu: 512 * 2 ** 20 } as const;
 const GPU_ITERATIONS = 2000;
 const CPU_ITERATIONS = 20_000;
@@ -63,7 +64,7 @@ export function streamRead(
 export async function measureRoof(options: RoofOptions = {}): Promise<MeasuredRoof> {
   const { device = defaultDevice(), maxSeconds = 1 } = options;
   const bytes = Math.ceil((options.bytes ?? DEFAULT_BYTES[device.kind]) / 256) * 256;
-  const rotate = Math.max(2, Math.ceil(ROTATED_BYTES[device.kind] / bytes));
+  const rotate = Math.max(2, Math.ceil((options.rotatedBytes ?? ROTATED_BYTES[device.kind]) / bytes));
   await loadRoofPrograms(device);
   const sink = device.allocate(16, { label: 'roof' });
   let source: Buffer | undefined;
@@ -99,7 +100,7 @@ function measureArithmetic(device: Device, sink: Buffer, maxSeconds: number): Pr
 }
 
 /** Bytes of many values: memory full of one value may be stored, and read, for less. */
-function fillUnevenly(buffer: Buffer): void {
+export function fillUnevenly(buffer: Buffer): void {
   const chunk = new Uint32Array(2 ** 18);
   let state = 0x9e3779b9;
   for (let i = 0; i < chunk.length; i++) {

@@ -25,20 +25,23 @@ template <typename Vec>
 inline __attribute__((always_inline)) float multiply_add(int64_t num_iterations) {
   constexpr int kLanes = sizeof(Vec) / sizeof(float);
   constexpr int kPasses = ROOF_CPU_FLOPS_PER_ITERATION / (2 * kChains * kLanes);
-  Vec chains[kChains];
-  for (int i = 0; i < kChains; ++i) chains[i] = Vec{} + 0.5f + 0.1f * static_cast<float>(i);
+  // Variables of their own: elements of an array would live in memory.
+  Vec a = Vec{} + 0.1f, b = Vec{} + 0.2f, c = Vec{} + 0.3f, d = Vec{} + 0.4f;
+  Vec e = Vec{} + 0.5f, f = Vec{} + 0.6f, g = Vec{} + 0.7f, h = Vec{} + 0.8f;
   const Vec factor = Vec{} + 0.9999f;
   const Vec addend = Vec{} + 0.0001f;
+  const auto step = [&](Vec& chain) {
+    chain = chain * factor + addend;
+    WARPBOOK_KEEP(chain);
+  };
   for (int64_t n = 0; n < num_iterations * kPasses; ++n) {
-    for (int i = 0; i < kChains; ++i) {
-      chains[i] = chains[i] * factor + addend;
-      WARPBOOK_KEEP(chains[i]);
-    }
+    step(a), step(b), step(c), step(d), step(e), step(f), step(g), step(h);
   }
+  const Vec total = (a + b) + (c + d) + (e + f) + (g + h);
+  float lanes[kLanes];
+  std::memcpy(lanes, &total, sizeof total);
   float sum = 0;
-  for (int i = 0; i < kChains; ++i) {
-    for (int lane = 0; lane < kLanes; ++lane) sum += chains[i][lane];
-  }
+  for (const float lane : lanes) sum += lane;
   return sum;
 }
 
