@@ -4,6 +4,7 @@
 
 #include "cpu/attention/append_kv.h"
 #include "cpu/attention/attention.h"
+#include "cpu/attention/merge_states.h"
 #include "cpu/ops/ops.h"
 #include "cpu/program.h"
 #include "cpu/programs.h"
@@ -24,6 +25,7 @@ const Program* const kPrograms[] = {
     &attention_program,
     &multiply_add_program,
     &stream_read_program,
+    &merge_states_program,
     &tensor_arange_program,
     &tensor_compare_program,
     &tensor_copy_program,
