@@ -7,19 +7,19 @@ import assert from 'node:assert/strict';
 import { BatchDecode } from '../../src/attention/batch-decode';
 import { BatchPrefill } from '../../src/attention/batch-prefill';
 import { openDevice } from '../../src/attention/open-device';
-import { PagedKvCache } from '../../src/attention/paged-kv';
 import type { KvDType } from '../../src/attention/variant';
 import type { Device } from '../../src/device/device';
 import { capture } from '../../src/graph/capture';
+import { measureRoof } from '../../src/measure/roof';
 import { policies } from '../../src/schedule/policies/known';
-import { relativeError } from '../../src/tensor/compare';
-import { arange, full, zeros } from '../../src/tensor/create';
-import { normal, uniform } from '../../src/tensor/random';
+import { zeros } from '../../src/tensor/create';
+import { normal } from '../../src/tensor/random';
 import { LSE_BOUND } from '../support/accuracy-grid';
 import { type AttentionCase, lseError, outputError, randomCache, randomQueries, runCase } from '../support/attention';
 import { gathered, queued, segmented } from '../support/attention-features';
 import { registerBadPages } from '../support/bad-pages';
 import type { Register } from '../support/cases';
+import { OP_CASES, requireSame } from '../support/op-cases';
 
 interface SanitizeCase {
   readonly name: string;
@@ -136,7 +136,7 @@ function* prefillWays(): Generator<SanitizeCase> {
   };
 }
 
-/** Traced kernels, plans that are rewritten between replays, appends, and what a loop of decode steps needs. */
+/** Traced kernels, and plans that are rewritten between replays. */
 const LOOPS: readonly SanitizeCase[] = [
   {
     name: 'traced decode in a graph, replanned',
@@ -159,56 +159,28 @@ const LOOPS: readonly SanitizeCase[] = [
       for (const thing of [exec, graph, decode, q, out, lse, cache]) thing.dispose();
     },
   },
-  {
-    name: 'append, then read back',
-    async run(device) {
-      for (const layout of ['NHD', 'HND'] as const) {
-        for (const dtype of ['bfloat16', 'float8_e4m3fn'] as const) {
-          const cache = new PagedKvCache({
-            device,
-            numPages: 9,
-            pageSize: 4,
-            numKvHeads: 2,
-            headDim: 64,
-            dtype,
-            layout,
-          });
-          const requests = [cache.allocate(), cache.allocate()];
-          const [k, v] = [1, 2].map((seed) => normal([11, 2, 64], { seed, dtype: 'bfloat16', device }));
-          for (const pool of [cache.k, cache.v]) pool.fill(0);
-          cache.append(requests, k, v, [4, 7]);
-          assert.deepEqual(
-            requests.map((request) => cache.kvLen(request)),
-            [4, 7],
-          );
-          assert.ok(((await cache.k.data()) as Float32Array).every(Number.isFinite));
-          for (const thing of [cache, k, v]) thing.dispose();
-        }
-      }
-    },
-  },
 ];
 
-const TENSORS: readonly SanitizeCase[] = [
+/** Tensor, append and merge operations, with the CPU device's results beside. */
+const OPERATIONS: readonly SanitizeCase[] = OP_CASES.map((op) => ({
+  name: op.name,
+  async run(device) {
+    const cpu = await openDevice('cpu', { threads: 1 });
+    try {
+      requireSame(op, await op.run(device), await op.run(cpu));
+    } finally {
+      cpu.dispose();
+    }
+  },
+}));
+
+/** What measures the machine. */
+const ROOFS: readonly SanitizeCase[] = [
   {
-    name: 'tensors: draw, copy, convert, fill, compare',
+    name: 'roof: a streaming read and multiply-adds',
     async run(device) {
-      const x = normal([13, 37], { seed: 3, device });
-      const made: { dispose(): void }[] = [x];
-      for (const dtype of ['float16', 'bfloat16', 'float8_e4m3fn', 'float8_e5m2'] as const) {
-        const there = x.to(dtype);
-        const back = there.transpose(0, 1).contiguous().to('float32').transpose(0, 1);
-        const error = await relativeError(back, x);
-        assert.ok(error > 0 && error < 0.1, `${dtype}: ${error}`);
-        made.push(there, back);
-      }
-      const some = full([4, 6], 2.5, { device });
-      some.slice(1, 2, 4).fill(-1);
-      assert.deepEqual([...((await some.data()) as Float32Array)].slice(0, 6), [2.5, 2.5, -1, -1, 2.5, 2.5]);
-      const counted = arange(1000, { device });
-      assert.equal(((await counted.data()) as Int32Array)[999], 999);
-      made.push(some, counted, uniform([7], { seed: 1, device }));
-      for (const tensor of made) tensor.dispose();
+      const roof = await measureRoof({ device, bytes: 1 << 20, rotatedBytes: 2 << 20, maxSeconds: 0.05 });
+      assert.ok(roof.readGbps > 0 && roof.tflops > 0);
     },
   },
 ];
@@ -232,7 +204,8 @@ function shared(register: (test: Register, of: () => Device) => void): SanitizeC
 
 /** All cases; a new kernel is a new line here. */
 const CASES: readonly SanitizeCase[] = [
-  ...TENSORS,
+  ...OPERATIONS,
+  ...ROOFS,
   ...LOOPS,
   ...DECODE_WAYS,
   ...shared(registerBadPages),
