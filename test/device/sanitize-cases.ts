@@ -20,6 +20,7 @@ import { gathered, queued, segmented } from '../support/attention-features';
 import { registerBadPages } from '../support/bad-pages';
 import type { Register } from '../support/cases';
 import { OP_CASES, requireSame } from '../support/op-cases';
+import { registerSharedPrefix } from '../support/shared-prefix';
 
 interface SanitizeCase {
   readonly name: string;
@@ -209,6 +210,7 @@ const CASES: readonly SanitizeCase[] = [
   ...LOOPS,
   ...DECODE_WAYS,
   ...shared(registerBadPages),
+  ...shared(registerSharedPrefix),
   ...decodeBuilds(),
   ...prefillWays(),
 ];
