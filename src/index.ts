@@ -5,8 +5,16 @@ export { alibiSlopes } from './attention/alibi';
 export type { AppendPlaces } from './attention/append-kv';
 export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './attention/batch-attention';
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
-export { BatchPrefill, type BatchPrefillOptions, type RaggedKv } from './attention/batch-prefill';
+export { BatchPrefill, type BatchPrefillOptions } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
+export type { RaggedKv } from './attention/kv-operand';
+export {
+  type InPlaceMergeOptions,
+  type MergeOptions,
+  mergeState,
+  mergeStateInPlace,
+  mergeStates,
+} from './attention/merge-states';
 export { type DeviceKind, openDevice, useDevice } from './attention/open-device';
 export { PageTable, type PageTableOptions } from './attention/page-table';
 // Attention

@@ -4,6 +4,7 @@
 
 #include "cpu/attention/append_kv.h"
 #include "cpu/attention/attention.h"
+#include "cpu/attention/merge_states.h"
 #include "cpu/ops/ops.h"
 #include "cpu/program.h"
 #include "cpu/programs.h"
@@ -22,6 +23,7 @@ const Program* const kPrograms[] = {
     &noop_program,
     &append_kv_program,
     &attention_program,
+    &merge_states_program,
     &multiply_add_program,
     &stream_read_program,
     &tensor_arange_program,

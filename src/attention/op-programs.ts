@@ -12,4 +12,4 @@ const opProgram = (name: string): ProgramSource => ({
   options: { pdl: true },
 });
 
-export const opPrograms: readonly ProgramSource[] = [opProgram('append_kv')];
+export const opPrograms: readonly ProgramSource[] = [opProgram('append_kv'), opProgram('merge_states')];

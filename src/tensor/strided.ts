@@ -45,15 +45,16 @@ function byteRange(block: StridedBlock): readonly [begin: number, end: number] {
   return [block.byteOffset, block.byteOffset + extent(block.shape, block.strides) * itemSize(block.dtype)];
 }
 
-function requireApart(target: StridedBlock, source: StridedBlock): void {
+/** @throws WarpbookError INVALID_ARGUMENT unless two blocks certainly share no element; `what` is being done with them */
+export function requireApart(target: StridedBlock, source: StridedBlock, what = 'a copy'): void {
   if (target.buffer !== source.buffer) return;
   const [targetBegin, targetEnd] = byteRange(target);
   const [sourceBegin, sourceEnd] = byteRange(source);
   if (targetEnd <= sourceBegin || sourceEnd <= targetBegin || interleaved(target, source)) return;
   throw new WarpbookError(
     'INVALID_ARGUMENT',
-    `Got a copy within buffer '${target.buffer.label}' from bytes [${sourceBegin}, ${sourceEnd}) to bytes ` +
-      `[${targetBegin}, ${targetEnd}), which overlap; wanted ranges apart. Copy from source.contiguous() instead.`,
+    `Got ${what} within buffer '${target.buffer.label}' from bytes [${sourceBegin}, ${sourceEnd}) to bytes ` +
+      `[${targetBegin}, ${targetEnd}), which overlap; wanted ranges apart. Read from source.contiguous() instead.`,
   );
 }
 

@@ -1,9 +1,10 @@
-// One task a token: each head's row is widened to float32, divided by the pool's scale and rounded to the pool's type.
-// What has no slot is skipped, so padding may hold -1.
+// One task a token: each head's row is widened to float32, divided by the pool's scale and rounded to the pool's type, or
+// copied bit by bit where both are of one type and the scale is 1. What has no slot is skipped, so padding may hold -1.
 #include "cpu/attention/append_kv.h"
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "attention_params.h"
 #include "cpu/ops/elements.h"
@@ -22,6 +23,11 @@ void append_row(const AppendKvParams& params, const Rows& rows, int64_t source_a
   float values[kMaxRun];
   const int64_t source_size = static_cast<int64_t>(item_size(params.dtype));
   const int64_t target_size = static_cast<int64_t>(item_size(params.page_dtype));
+  if (params.dtype == params.page_dtype && params.k_scale == 1.0f && params.v_scale == 1.0f) {
+    std::memcpy(rows.target + target_at * target_size, rows.source + source_at * source_size,
+                static_cast<size_t>(params.head_dim * source_size));
+    return;
+  }
   for (int64_t d = 0; d < params.head_dim; d += kMaxRun) {
     const int64_t count = std::min<int64_t>(kMaxRun, params.head_dim - d);
     load_floats(params.dtype, rows.source + (source_at + d) * source_size, 1, count, values);

@@ -1,5 +1,6 @@
 /** `warpbook bench prefill`: 16k tokens in all, paged or ragged, causal or not, as TFLOP/s beside the peers. */
-import { BatchPrefill, type RaggedKv } from '../../attention/batch-prefill';
+import { BatchPrefill } from '../../attention/batch-prefill';
+import type { RaggedKv } from '../../attention/kv-operand';
 import { PageTable } from '../../attention/page-table';
 import { PagedKvCache } from '../../attention/paged-kv';
 import { measure } from '../../measure/measure';

@@ -64,6 +64,14 @@ describe('append', () => {
     expect([k[0], v[0]]).toEqual([3, 3]);
   });
 
+  test('copies the pool’s own type bit by bit', async () => {
+    const cache = makeCache({ dtype: 'bfloat16' });
+    const bits = Uint16Array.from({ length: 16 }, (_, i) => 0x7f80 + i); // infinity, and NaNs with payloads
+    const k = fromHost(bits, { shape: [1, 2, 8], dtype: 'bfloat16', device });
+    cache.append([cache.allocate()], k, k);
+    for (const pool of [cache.k, cache.v]) expect(await pool.select(0, 0).slice(0, 0, 1).raw()).toEqual(bits);
+  });
+
   test('refuses counts that do not add up, other shapes and dtypes, and changes nothing', () => {
     const cache = makeCache();
     const [a, b] = [cache.allocate(3), cache.allocate(1)];
