@@ -61,19 +61,19 @@ function paramStruct(layout: ParamLayout<never>): string {
 
 /** Parameter layouts by the header that declares their structs. */
 export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[]>> = {
+  'roof_params.h': roofParamLayouts as readonly ParamLayout<never>[],
   'attention_params.h': [
     attentionParams,
     appendParams,
     mergeStatesParams,
   ] as readonly unknown[] as readonly ParamLayout<never>[],
-  'roof_params.h': roofParamLayouts as readonly ParamLayout<never>[],
   'tensor_params.h': tensorParamLayouts as readonly ParamLayout<never>[],
 };
 
 /** Constants that precede the structs of a header. */
 const PARAM_ENUMS: Readonly<Record<string, string>> = {
-  'attention_params.h': enumOf('MERGE', { rowsPerCta: MERGE_ROWS_PER_CTA }),
   'roof_params.h': enumOf('ROOF', ROOF),
+  'attention_params.h': enumOf('MERGE', { rowsPerCta: MERGE_ROWS_PER_CTA }),
   'tensor_params.h': [
     enumOf('TENSOR', TENSOR_LIMITS),
     enumOf('COMPARE', COMPARE_FIELD),
