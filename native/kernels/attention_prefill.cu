@@ -34,7 +34,7 @@ class Prefill {
  public:
   __device__ Prefill(const AttentionParams& params, SharedMemory& shared)
       : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5), view_(params),
-        loader_(params, view_), groups_(params, view_, shared.pending, warp_, lane_),
+        loader_(params, view_),
         rows_(params, queries(), shared.rows + warp_ * kWarpRows, shared.scale, lane_) {}
 
   __device__ __forceinline__ void run() {
@@ -49,7 +49,8 @@ class Prefill {
       if (begin < end) drain(begin, end);
     }
     const int num_groups = view_.header(HEADER_NUM_MERGE_GROUPS);
-    groups_.write_empty_groups(groups_.request_slot_count(num_groups), num_groups);
+    const MergeGroups groups = merge_groups();
+    groups.write_empty_groups(groups.request_slot_count(num_groups), num_groups);
     if (unlikely(queue_)) close_queue();
   }
 
@@ -92,7 +93,6 @@ class Prefill {
       const bool draws = queue_ && !repeats;
       more = repeats || (!draws && tile.index + 1 < shared_.end);
       if (more) request_tile(repeats ? tile.index : tile.index + 1, repeats ? tile.first_row + kTileRows : 0);
-      if (draws && threadIdx.x == 0) drawn_ = gridDim.x + atomicAdd(queue_head(), 1u);
       prepare_rows(tile);
       rows_.reset();
       const int num_steps = count_steps(view_, tile);
@@ -113,7 +113,7 @@ class Prefill {
         const int stage = stage_;
         loaded = load_ahead(tile, step, num_steps, more);
         if (step >= 0) attend(stage);
-        if (unlikely(draws && step == 0) && threadIdx.x == 0) shared_.queued = drawn_;
+        if (unlikely(draws && step == 0) && threadIdx.x == 0) shared_.queued = gridDim.x + atomicAdd(queue_head(), 1u);
       }
       if (unlikely(draws && num_steps <= 2)) {
         __syncthreads();
@@ -217,7 +217,7 @@ class Prefill {
       }
     }
     __syncwarp();
-    rows_.load_queries();
+    rows_.keep_queries();
   }
 
   // float8: every warp widens the tokens that it has copied, once nobody reads the step before any more.
@@ -336,12 +336,16 @@ class Prefill {
     const int lane = thread_again() & 31;
     const TileRecord record{lane < WB_TILE_STRIDE ? tile.words[lane] : 0};
     const int num_groups = tile.get(TILE_MERGE_GROUP_COUNT);
+    MergeGroups groups = merge_groups();
 #pragma unroll 1
     for (int i = 0; i < num_groups; ++i) {
-      groups_.prefetch(record);
-      groups_.announce(record, i);
-      groups_.flush(true);
+      groups.prefetch(record);
+      groups.announce(record, i);
+      groups.flush(true);
     }
+  }
+  __device__ MergeGroups merge_groups() const {
+    return {params_, view_, shared_.pending, thread_again() >> 5, thread_again() & 31};
   }
 
   // The last CTA leaves the queue as the next launch wants to find it.
@@ -359,7 +363,6 @@ class Prefill {
   const int warp_;
   const ScheduleView view_;
   PrefillLoader loader_;
-  MergeGroups groups_;
   PrefillRows rows_;
   // Which of the tiles in shared memory is computed.
   int current_ = 0;
@@ -369,7 +372,6 @@ class Prefill {
   int page_ = 0;
   bool page_known_ = false;
   bool queue_ = false;
-  int drawn_ = 0;
 };
 
 }  // namespace warpbook

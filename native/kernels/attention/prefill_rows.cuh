@@ -54,12 +54,12 @@ class PrefillRows {
     }
   }
 
-  __device__ __forceinline__ void load_queries() {
+  __device__ __forceinline__ void keep_queries() {
     if constexpr (kQueriesInRegisters) {
 #pragma unroll
       for (int k = 0; k < kKeySteps; ++k) {
 #pragma unroll
-        for (int i = 0; i < kRowGroups; ++i) load_query(query_[k][i], queries_, k, i);
+        for (int i = 0; i < kRowGroups; ++i) load_matrices(query_[k][i], query_address(k, i));
       }
     }
   }
@@ -73,9 +73,8 @@ class PrefillRows {
       float scores[kRowGroups][kPartTokens / 8][4];
       multiply_keys<kGroups>(keys + column_operand_offset(lane_), scores);
       const float multiplier = prepare<kGroups>(scores, info, range, part * kPartTokens);
-      uint32 weights[kRowGroups][kPartTokens / 16][4];
-      update<kGroups>(scores, multiplier, weights);
-      multiply_values<kGroups>(keys + kKvTileBytes + row_operand_offset(lane_), weights);
+      raise_references<kGroups>(scores, multiplier);
+      multiply_values<kGroups>(keys + kKvTileBytes + row_operand_offset(lane_), scores, multiplier);
     }
   }
 
@@ -92,8 +91,14 @@ class PrefillRows {
   }
 
  private:
-  __device__ __forceinline__ static void load_query(uint32 (&a)[4], uint32 queries, int k, int i) {
-    load_matrices(a, (queries ^ (k << 5)) + i * 16 * kTileRowBytes);
+  __device__ uint32 query_address(int k, int i) const { return (queries_ ^ (k << 5)) + i * 16 * kTileRowBytes; }
+
+  template <int kGroups>
+  __device__ __forceinline__ void load_queries(uint32 (&a)[kRowGroups][4], int k) const {
+    if constexpr (!kQueriesInRegisters) {
+#pragma unroll
+      for (int i = 0; i < kGroups; ++i) load_matrices(a[i], query_address(k, i));
+    }
   }
 
   template <int kGroups>
@@ -103,26 +108,27 @@ class PrefillRows {
 #pragma unroll
       for (int n = 0; n < kPartTokens / 8; ++n) scores[i][n][0] = scores[i][n][1] = scores[i][n][2] = scores[i][n][3] = 0;
     }
+    // Operands are read one instruction's worth ahead of their use.
+    constexpr int kPairs = kPartTokens / 16;
+    uint32 a[2][kRowGroups][4];
+    uint32 b[2][4];
+    load_queries<kGroups>(a[0], 0);
+    load_matrices(b[0], keys);
 #pragma unroll
     for (int k = 0; k < kKeySteps; ++k) {
-      uint32 a[kRowGroups][4];
+      if (k + 1 < kKeySteps) load_queries<kGroups>(a[(k + 1) & 1], k + 1);
 #pragma unroll
-      for (int i = 0; i < kGroups; ++i) {
-        if constexpr (kQueriesInRegisters) {
-#pragma unroll
-          for (int j = 0; j < 4; ++j) a[i][j] = query_[k][i][j];
-        } else {
-          load_query(a[i], queries_, k, i);
+      for (int n = 0; n < kPairs; ++n) {
+        const int next = k * kPairs + n + 1;
+        if (next < kKeySteps * kPairs) {
+          load_matrices(b[next & 1], (keys ^ (next / kPairs << 5)) + next % kPairs * 16 * kTileRowBytes);
         }
-      }
-#pragma unroll
-      for (int n = 0; n < kPartTokens / 16; ++n) {
-        uint32 b[4];
-        load_matrices(b, (keys ^ (k << 5)) + n * 16 * kTileRowBytes);
+        const uint32(&y)[4] = b[(next - 1) & 1];
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
-          mma(scores[i][2 * n], a[i][0], a[i][1], a[i][2], a[i][3], b[0], b[1]);
-          mma(scores[i][2 * n + 1], a[i][0], a[i][1], a[i][2], a[i][3], b[2], b[3]);
+          const uint32(&x)[4] = kQueriesInRegisters ? query_[k][i] : a[k & 1][i];
+          mma(scores[i][2 * n], x[0], x[1], x[2], x[3], y[0], y[1]);
+          mma(scores[i][2 * n + 1], x[0], x[1], x[2], x[3], y[2], y[3]);
         }
       }
     }
@@ -205,10 +211,9 @@ class PrefillRows {
     return last < 0 ? 0 : 0xffffffffu >> (31 - min(last, 31));
   }
 
-  // Scores to weights, packed as the first operand of the product with the values.
+  // Sees to it that no weight is above 2^kLazyRescale.
   template <int kGroups>
-  __device__ __forceinline__ void update(
-      float (&scores)[kRowGroups][kPartTokens / 8][4], float multiplier, uint32 (&weights)[kRowGroups][kPartTokens / 16][4]) {
+  __device__ __forceinline__ void raise_references(const float (&scores)[kRowGroups][kPartTokens / 8][4], float multiplier) {
     float top[kRowGroups][2];
     bool exceeds = false;
 #pragma unroll
@@ -225,17 +230,24 @@ class PrefillRows {
       }
     }
     if (__any_sync(kAllLanes, exceeds)) rescale<kGroups>(top);
+  }
+
+  // The weights of 16 tokens, packed as the first operand of the product with the values.
+  template <int kGroups>
+  __device__ __forceinline__ void weigh(
+      const float (&scores)[kRowGroups][kPartTokens / 8][4], float multiplier, int k, uint32 (&weights)[kRowGroups][4]) {
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
 #pragma unroll
-      for (int n = 0; n < kPartTokens / 8; ++n) {
+      for (int h = 0; h < 2; ++h) {
+        float x[4];
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
-          scores[i][n][j] = exp2_approx(__fmaf_rn(scores[i][n][j], multiplier, -max[i][j >> 1]));
-          sum[i][j >> 1] += scores[i][n][j];
+          x[j] = exp2_approx(__fmaf_rn(scores[i][2 * k + h][j], multiplier, -max[i][j >> 1]));
+          sum[i][j >> 1] += x[j];
         }
-        weights[i][n >> 1][(n & 1) * 2] = pack_compute(scores[i][n][0], scores[i][n][1]);
-        weights[i][n >> 1][(n & 1) * 2 + 1] = pack_compute(scores[i][n][2], scores[i][n][3]);
+        weights[i][2 * h] = pack_compute(x[0], x[1]);
+        weights[i][2 * h + 1] = pack_compute(x[2], x[3]);
       }
     }
   }
@@ -263,19 +275,29 @@ class PrefillRows {
     }
   }
 
+  // 16 tokens at a time, so that their exponentials overlap with the products of those before.
   template <int kGroups>
-  __device__ __forceinline__ void multiply_values(uint32 values, const uint32 (&weights)[kRowGroups][kPartTokens / 16][4]) {
+  __device__ __forceinline__ void multiply_values(
+      uint32 values, const float (&scores)[kRowGroups][kPartTokens / 8][4], float multiplier) {
+    constexpr int kChunks = kPartTokens / 16;
+    uint32 b[2][4];
+    load_matrices_transposed(b[0], values);
 #pragma unroll
-    for (int k = 0; k < kPartTokens / 16; ++k) {
+    for (int k = 0; k < kChunks; ++k) {
+      uint32 weights[kRowGroups][4];
+      weigh<kGroups>(scores, multiplier, k, weights);
 #pragma unroll
       for (int n = 0; n < kOutputPairs; ++n) {
-        uint32 b[4];
-        load_matrices_transposed(b, (values ^ (n << 5)) + k * 16 * kTileRowBytes);
+        const int next = k * kOutputPairs + n + 1;
+        if (next < kChunks * kOutputPairs) {
+          load_matrices_transposed(b[next & 1], (values ^ (next % kOutputPairs << 5)) + next / kOutputPairs * 16 * kTileRowBytes);
+        }
+        const uint32(&y)[4] = b[(next - 1) & 1];
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
-          const uint32(&a)[4] = weights[i][k];
-          mma(output[i][2 * n], a[0], a[1], a[2], a[3], b[0], b[1]);
-          mma(output[i][2 * n + 1], a[0], a[1], a[2], a[3], b[2], b[3]);
+          const uint32(&x)[4] = weights[i];
+          mma(output[i][2 * n], x[0], x[1], x[2], x[3], y[0], y[1]);
+          mma(output[i][2 * n + 1], x[0], x[1], x[2], x[3], y[2], y[3]);
         }
       }
     }
