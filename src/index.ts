@@ -1,6 +1,7 @@
 /** Every public name of warpbook, and nothing else. */
 import { registerDisplays } from './display/register';
 
+export { alibiSlopes } from './attention/alibi';
 export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './attention/batch-attention';
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
 export { BatchPrefill, type BatchPrefillOptions, type RaggedKv } from './attention/batch-prefill';

@@ -23,6 +23,7 @@ interface Wanted extends AttentionVariantOptions {
   readonly pageSize?: number;
   readonly capacity: CapacityOptions;
   readonly machine?: Machine;
+  readonly trace?: boolean;
 }
 
 /**
@@ -42,6 +43,7 @@ export async function prepareKernel(
   const kernel = selectKernel(variant, {
     rows: (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch)),
     pageSize: defaults.paged ? (options.pageSize ?? 16) : 1,
+    traced: options.trace ?? false,
     maxSegments,
     maxRows,
   });
