@@ -258,15 +258,12 @@ class Prefill {
         const int row = (i * kWarps + warp) * 16 + g + 8 * c;
         const bool there = row < num_rows;
         const RowInfo info = shared_.rows[warp * kWarpRows + i * 16 + g + 8 * c];
-        const float sum = rows_.sum[i][c];
-        const float reference = rows_.max[i][c];
-        const bool empty = !(sum > 0) && !(sum != sum);
-        const float scale = empty ? 0 : params_.v_scale * reciprocal(sum);
-        const float lse = empty ? minus_infinity() : (reference + log2_approx(sum)) * kLn2;
+        RowSoftmax softmax{rows_.max[i][c], rows_.sum[i][c]};
         if (slot < 0) {
-          write_final(info, there, i, c, scale, lse);
+          const float factor = softmax.add_sink(params_, info.head);
+          write_final(info, there, i, c, factor * params_.v_scale * softmax.inverse(), softmax.lse());
         } else if (there) {
-          write_partial(static_cast<int64>(slot) + tile.first_row + row, i, c, scale, lse);
+          write_partial(static_cast<int64>(slot) + tile.first_row + row, i, c, params_.v_scale * softmax.inverse(), softmax.lse());
         }
       }
     }
@@ -278,7 +275,6 @@ class Prefill {
     const int lane = thread_again() & 31;
     const int t = lane & 3;
     const RowRef row{info.token, info.head, 0};
-    if (params_.sinks != nullptr) add_sink(info.head, scale, lse);
     char* target = static_cast<char*>(params_.o) +
                    2 * (row.token * params_.o_stride_token + row.head * params_.o_stride_head + 8 * t);
 #pragma unroll
@@ -307,16 +303,6 @@ class Prefill {
         (upper ? x[j] : x[j + bit]) = other;
       }
     }
-  }
-
-  // A sink is one more key of its head, with this logit and a zero value.
-  __device__ __forceinline__ void add_sink(int head, float& scale, float& lse) const {
-    const float sink = static_cast<const float*>(params_.sinks)[head];
-    const float largest = fmaxf(sink, lse);
-    const float rows = exp2_approx((lse - largest) * kLog2e);
-    const float total = rows + exp2_approx((sink - largest) * kLog2e);
-    scale *= rows * reciprocal(total);
-    lse = largest + log2_approx(total) * kLn2;
   }
 
   __device__ __forceinline__ void write_partial(int64 partial, int i, int c, float scale, float lse) {

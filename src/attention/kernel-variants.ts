@@ -1,11 +1,13 @@
 /**
- * The one table of CUDA attention kernels: which builds of attention_decode.cu there are, which of them serves a wrapper,
- * and how each is tuned. Knows the kernel's macros and its shared memory, no device.
+ * The one table of CUDA attention kernels: which builds of attention_decode.cu there are (those of attention_prefill.cu are in
+ * prefill-variants.ts), which of them serves a wrapper, and how each is tuned. Knows the kernel's macros and its shared memory,
+ * no device.
  */
 import type { ProgramSource } from '../device/programs/program-source';
 import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
 import { DTYPE_CODE } from '../tensor/dtype';
+import { prefillPrograms } from './prefill-variants';
 import type { AttentionVariant, KvDType } from './variant';
 
 /** A build of the kernel; see native/kernels/attention/config.cuh. */
@@ -43,8 +45,8 @@ const BLOCK_TOKENS = 16;
 /** Keys and values in flight on an SM: less leaves memory bandwidth unused, more gains nothing (docs/kernels.md). */
 const BYTES_IN_FLIGHT = 128 * 1024;
 
-/** Rows of the build for many rows: what a warp's accumulators have registers for. */
-function manyRows(headDim: number): 16 | 32 {
+/** Rows of the build for many rows: what a warp's accumulators have registers for. Above, the prefill kernel is for. */
+export function mostDecodeRows(headDim: number): 16 | 32 {
   return headDim === 256 ? 16 : 32;
 }
 
@@ -60,7 +62,7 @@ export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16']
       return [
         ...(kv === 'float8_e5m2' ? [] : [{ ...few, general: false }]),
         { ...few, general: true },
-        { ...kernel, rows: manyRows(headDim), general: true },
+        { ...kernel, rows: mostDecodeRows(headDim), general: true },
       ];
     }),
   ),
@@ -80,7 +82,7 @@ export function selectKernel(variant: AttentionVariant, needs: KernelNeeds): Ker
         'float16 and bfloat16 queries, keys of the same type or float8, and headDim 64, 128 and 256. The CPU device takes this one.',
     );
   }
-  const rows = needs.rows <= 8 ? 8 : manyRows(headDim);
+  const rows = needs.rows <= 8 ? 8 : mostDecodeRows(headDim);
   const general =
     needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0 || variant.sinks || variant.alibi;
   const wanted: KernelVariant = { ...known, rows, general, traced: needs.traced };
@@ -210,5 +212,6 @@ export const appendProgram: ProgramSource = {
 
 /** Every program of this folder for an architecture: what is compiled ahead of time. */
 export function kernelPrograms(architecture: string): readonly ProgramSource[] {
-  return [...kernelVariants.map((kernel) => attentionProgram(kernel, architecture)), appendProgram];
+  const decode = kernelVariants.map((kernel) => attentionProgram(kernel, architecture));
+  return [...decode, ...prefillPrograms(architecture), appendProgram];
 }

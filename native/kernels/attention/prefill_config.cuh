@@ -20,7 +20,6 @@ constexpr int kStepTokens = WB_STEP_TOKENS;
 constexpr int kPartTokens = WB_PART_TOKENS;
 // Queries stay in registers through a tile; otherwise they are read from shared memory in every step.
 constexpr bool kQueriesInRegisters = WB_QUERIES_IN_REGISTERS;
-constexpr bool kTraced = WB_TRACE;
 // Shared memory of the launch.
 constexpr int kSharedBytes = WB_SHARED_BYTES;
 

@@ -5,10 +5,30 @@
 // the output), columns 2 t and 2 t + 1.
 #pragma once
 
+#include "attention/output.cuh"
 #include "attention/prefill_stage.cuh"
-#include "attention/row_state.cuh"
 
 namespace warpbook {
+
+// The running maximum moves only when a score exceeds it by this much (log2): weights stay below 2^8.
+constexpr float kLazyRescale = 8.0f;
+
+// From dot products to log2 of the weights; `to_cap` and `from_cap` do it in two steps around the soft cap.
+struct ScoreScale {
+  float log2;
+  float to_cap;
+  float from_cap;
+
+  __device__ explicit ScoreScale(const AttentionParams& params) {
+    const float scale = params.sm_scale * params.k_scale;
+    const float cap = params.logits_soft_cap;
+    log2 = scale * kLog2e;
+    to_cap = cap > 0 ? 2 * kLog2e * scale / cap : 0;
+    from_cap = cap * kLog2e;
+  }
+  // cap * tanh(x / cap): tanh(y) = 1 - 2 / (e^2y + 1). Not tanh.approx: its error, times the cap, is 2 %.
+  __device__ float cap(float dot) const { return from_cap - from_cap * __fdividef(2.0f, exp2_approx(dot * to_cap) + 1); }
+};
 
 // A query row of the tile, for whoever needs more of it than its elements.
 struct __align__(16) RowInfo {
