@@ -8,6 +8,7 @@ import { appendParams } from '../src/attention/append-params';
 import { attentionParams } from '../src/attention/launch-params';
 import { MERGE_ROWS_PER_CTA, mergeStatesParams } from '../src/attention/merge-params';
 import type { ParamLayout } from '../src/device/params';
+import { ROOF, roofParamLayouts } from '../src/measure/programs';
 import { HEADER, HEADER_WORDS } from '../src/schedule/layout';
 import * as tile from '../src/schedule/work-tile';
 import { DTYPE_CODE } from '../src/tensor/dtype';
@@ -60,6 +61,7 @@ function paramStruct(layout: ParamLayout<never>): string {
 
 /** Parameter layouts by the header that declares their structs. */
 export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[]>> = {
+  'roof_params.h': roofParamLayouts as readonly ParamLayout<never>[],
   'attention_params.h': [
     attentionParams,
     appendParams,
@@ -70,6 +72,7 @@ export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[
 
 /** Constants that precede the structs of a header. */
 const PARAM_ENUMS: Readonly<Record<string, string>> = {
+  'roof_params.h': enumOf('ROOF', ROOF),
   'attention_params.h': enumOf('MERGE', { rowsPerCta: MERGE_ROWS_PER_CTA }),
   'tensor_params.h': [
     enumOf('TENSOR', TENSOR_LIMITS),
