@@ -72,6 +72,13 @@ void run_kernel(const std::string& entry, const LaunchShape& shape, const std::v
     for (int64_t i = 0; i < fields[1] && dtype == kInt32Code; ++i) {
       reinterpret_cast<int32_t*>(address)[i] = static_cast<int32_t>(fields[2] + i * fields[3]);
     }
+  } else if (entry == "scale_f32") {
+    // (float* x, float factor, int count)
+    float factor = 0;
+    int count = 0;
+    std::memcpy(&factor, params.data() + 8, sizeof factor);
+    std::memcpy(&count, params.data() + 12, sizeof count);
+    for (int i = 0; i < count; ++i) reinterpret_cast<float*>(address)[i] *= factor;
   } else if (entry == "report") {
     std::memcpy(reinterpret_cast<void*>(address), &shape, sizeof shape);
   } else if (entry == "wait_word") {
