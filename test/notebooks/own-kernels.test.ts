@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
-import { signatureExpression } from '../../src/device/kernel/signature';
 import { packageRoot } from '../../src/notebook/kernel/package-paths';
 import { failureText, outputText } from '../../src/notebook/run/report';
 import { runNotebook } from '../../src/notebook/run/run-notebook';
 import { buildFakeDriver, buildFakeNvrtc } from '../support/fake-cuda/build';
+import { fakeLines } from '../support/fake-cuda/sources';
 import { requireBuilt, temporaryFolder, writeFixture } from '../support/notebooks';
 
 /** What the fake compiler makes of every source: the programs that a device opens with, and the page's kernel. */
@@ -14,9 +14,7 @@ const FAKE_LINES = [
   ...['noop', 'tensor_arange', 'tensor_compare', 'tensor_copy', 'tensor_random', 'append_kv'].map(
     (entry) => `// fake: ${entry} 48 32 0 0 1024`,
   ),
-  '// fake: scale_f32 8+4+4 24 0 0 1024',
-  '// fake-name: scale<float> => scale_f32',
-  `// fake-name: ${signatureExpression('scale<float>')} => _Z18warpbook_signatureIPFvPffiEEvv`,
+  ...fakeLines('scale<float>', 'scale_f32', '8+4+4', 'Pffi'),
 ];
 
 const folder = temporaryFolder();
@@ -38,7 +36,7 @@ it("the page's cells run, and show kernel and values", async () => {
   const text = outputText(report.notebook);
   expect(text).toContain('Compiling a kernel');
   expect(text).toMatch(/signature +scale<float>\(float\* x, float factor, int count\)/);
-  expect(text).toMatch(/registers +24 a thread/);
+  expect(text).toMatch(/registers +40 a thread/);
   expect(JSON.stringify(report.notebook.cells[1])).toMatch(/5, *5, *5/);
   expect(JSON.stringify(report.notebook.cells[2])).toMatch(/25, *25, *25/);
 }, 60_000);

@@ -129,7 +129,9 @@ CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const char* 
   *function = it->second.get();
   return CUDA_SUCCESS;
 }
+#ifndef FAKE_CUDA_12_0
 CUresult cuFuncLoad(CUfunction) { return CUDA_SUCCESS; }
+#endif
 CUresult cuFuncGetAttribute(int* value, CUfunction_attribute which, CUfunction function) {
   switch (which) {
     case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = function->max_threads; break;
@@ -146,12 +148,14 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute which, int
   function->max_dynamic_shared = value;
   return CUDA_SUCCESS;
 }
+#ifndef FAKE_CUDA_12_0
 CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t* offset, size_t* size) {
   if (index >= function->params.size()) return CUDA_ERROR_INVALID_VALUE;
   *offset = function->params[index].offset;
   *size = function->params[index].size;
   return CUDA_SUCCESS;
 }
+#endif
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* num_ctas, CUfunction function, int threads, size_t shared) {
   const int by_threads = 2048 / threads;
   const int by_shared = static_cast<int>(233472 / std::max<size_t>(1, shared + function->shared_bytes + 1024));
