@@ -107,6 +107,8 @@ const Export kExports[] = {
     {"nvrtc_compile", 5, nvrtc_compile},
     {"nvjitlink_version", 1, nvjitlink_version},
     {"nvjitlink_link", 5, nvjitlink_link},
+    {"nvml_driver_version", 1, nvml_driver_version},
+    {"nvml_read", 2, nvml_read},
 };
 
 // Every call from JavaScript comes through here: no C++ exception leaves, each becomes a WarpbookError.

@@ -29,6 +29,7 @@ Napi::Object facts_object(Napi::Env env, const cuda::DeviceFacts& facts) {
   object.Set("compute_capability_minor", facts.minor);
   object.Set("max_threads_per_sm", facts.max_threads_per_sm);
   object.Set("max_shared_bytes", facts.max_shared_bytes);
+  object.Set("pci_bus_id", facts.pci_bus_id);
   return object;
 }
 

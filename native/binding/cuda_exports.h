@@ -1,4 +1,4 @@
-// The exports of the CUDA device, of NVRTC and of nvJitLink; each is documented in src/native/addon.ts, in the same order.
+// The exports of the CUDA device, of NVRTC, nvJitLink and NVML; each is documented in src/native/addon.ts, in the same order.
 #pragma once
 
 #include <napi.h>
@@ -57,5 +57,8 @@ Napi::Value nvrtc_version(const Arguments& arguments);
 Napi::Value nvrtc_compile(const Arguments& arguments);
 Napi::Value nvjitlink_version(const Arguments& arguments);
 Napi::Value nvjitlink_link(const Arguments& arguments);
+
+Napi::Value nvml_driver_version(const Arguments& arguments);
+Napi::Value nvml_read(const Arguments& arguments);
 
 }  // namespace warpbook::binding

@@ -22,6 +22,8 @@ struct DeviceFacts {
   // Largest dynamic shared memory of a CTA.
   int max_shared_bytes = 0;
   bool has_pools = false;
+  // Where it is plugged in, as the driver's other libraries know it: "00000000:1b:00.0".
+  std::string pci_bus_id;
 };
 
 // Every GPU that the driver offers.

@@ -11,6 +11,8 @@
  * rejects the next wait.
  */
 
+import type { Telemetry } from './telemetry';
+
 /** Chosen by the caller, unique among live handles of its kind for the backend's lifetime. */
 export type Handle = number;
 
@@ -136,6 +138,8 @@ export interface BackendDescription {
 
 export interface Backend {
   describe(): BackendDescription;
+  /** Clocks, power and temperature of now; never rejects for what the device doesn't tell. */
+  telemetry(): Promise<Telemetry>;
 
   /**
    * Makes the kernel `options.entry` of a compiled image (a cubin) launchable as program `name`; loading the same name

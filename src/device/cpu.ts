@@ -17,6 +17,7 @@ import type {
 } from './backend';
 import { describeNodes } from './graph-nodes';
 import { RelocationTriples } from './relocation-triples';
+import type { Telemetry } from './telemetry';
 
 export interface CpuBackendOptions {
   /** Threads that play CTAs; default: the processors that this process may use. */
@@ -51,6 +52,10 @@ export class CpuBackend implements Backend {
 
   describe(): BackendDescription {
     return this.description;
+  }
+
+  async telemetry(): Promise<Telemetry> {
+    return { problem: 'The CPU device tells no clocks and no power.' };
   }
 
   /** Objects alive behind the seam, for leak tests. */

@@ -20,6 +20,7 @@ import type {
 import { CtaWords } from './cta-words';
 import { describeNodes } from './graph-nodes';
 import { RelocationTriples } from './relocation-triples';
+import { readGpuTelemetry, type Telemetry } from './telemetry';
 
 export interface CudaBackendOptions {
   /** Which GPU, counted from 0 in the driver's order; default 0. */
@@ -33,6 +34,7 @@ export class CudaBackend implements Backend {
   private readonly addon: Addon;
   private readonly device: NativeCudaDevice;
   private readonly description: BackendDescription;
+  private readonly pciBusId: string;
   private readonly programs = new Map<string, Handle>();
   private readonly stagingBytes = new Map<Handle, ArrayBuffer>();
   private readonly triples = new RelocationTriples();
@@ -46,6 +48,7 @@ export class CudaBackend implements Backend {
     const facts = this.addon.cuda_describe(this.device);
     const architecture = architectureOf(facts.compute_capability_major, facts.compute_capability_minor);
     this.freeBytes = facts.free_bytes;
+    this.pciBusId = facts.pci_bus_id;
     this.description = {
       kind: 'cuda',
       name: facts.name,
@@ -61,6 +64,10 @@ export class CudaBackend implements Backend {
 
   describe(): BackendDescription {
     return this.description;
+  }
+
+  async telemetry(): Promise<Telemetry> {
+    return readGpuTelemetry(this.addon, this.pciBusId);
   }
 
   /** Objects alive behind the seam, for leak tests. */

@@ -29,6 +29,20 @@ export interface NativeCudaFacts {
   max_threads_per_sm: number;
   /** Largest dynamic shared memory of a CTA. */
   max_shared_bytes: number;
+  /** Such as `00000000:1b:00.0`: what {@link Addon.nvml_read} knows it by. */
+  pci_bus_id: string;
+}
+
+/** Readings of {@link Addon.nvml_read}; what a GPU doesn't tell is missing. */
+export interface NativeGpuReadings {
+  sm_mhz?: number;
+  max_sm_mhz?: number;
+  memory_mhz?: number;
+  power_mw?: number;
+  power_limit_mw?: number;
+  temperature_c?: number;
+  /** Bits of nvmlClocksThrottleReason. */
+  throttle_reasons?: number;
 }
 
 /** What a loaded kernel takes; the numbers of {@link Addon.cuda_load_program}. */
@@ -363,4 +377,9 @@ export interface Addon {
     image: Uint8Array,
     archives: readonly string[],
   ): Promise<{ image?: ArrayBuffer; log: string }>;
+
+  /** The driver's own version, such as `580.159.04`, by an NVML library. Throws `UNSUPPORTED` where it doesn't load. */
+  nvml_driver_version(library: string): string;
+  /** What a GPU's clocks and power are now; takes about a millisecond. Throws `UNSUPPORTED` as above. */
+  nvml_read(library: string, pci_bus_id: string): NativeGpuReadings;
 }

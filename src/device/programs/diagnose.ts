@@ -2,6 +2,7 @@
 import type { WarpbookError } from '../../errors';
 import { loadAddon } from '../../native/load';
 import { architectureOf } from '../cuda';
+import { diagnoseNvml } from '../telemetry';
 import { findLinker, type LinkerSearch } from './find-linker';
 import { findNvrtc, missingHeaders, type NvrtcSearch } from './find-nvrtc';
 import { ProgramCache } from './program-cache';
@@ -21,6 +22,8 @@ export interface CudaDiagnosis {
     | { readonly library: string; readonly version: number; readonly gpus: readonly GpuFacts[] }
     /** Why there is none, and what to do. */
     | { readonly problem: string };
+  /** Clocks and power: what the driver's NVML says, or why it says nothing. Nothing needs it but measurements. */
+  readonly nvml: { readonly driver: string } | { readonly problem: string };
   readonly nvrtc: NvrtcSearch;
   /** For kernels that launch kernels; undefined where there is no NVRTC to go with it. */
   readonly linker: LinkerSearch | undefined;
@@ -37,6 +40,7 @@ export function diagnoseCuda(): CudaDiagnosis {
   const cache = new ProgramCache();
   return {
     driver: diagnoseDriver(),
+    nvml: diagnoseNvml(),
     nvrtc,
     linker: nvrtc.nvrtc && findLinker(nvrtc.nvrtc.version),
     missingHeaders: nvrtc.nvrtc ? missingHeaders(nvrtc.nvrtc.includeFolders) : [],

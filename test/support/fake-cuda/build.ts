@@ -32,6 +32,11 @@ export function buildFakeNvJitLink(): string {
   return join(library, '../..');
 }
 
+/** Path of the fake libnvidia-ml; see the head of fake_nvml.cc. */
+export function buildFakeNvml(): string {
+  return build(['fake_nvml.cc'], 'libnvidia-ml.so.1');
+}
+
 /** Compiles sources into a folder that is their content's own. */
 function build(sources: readonly string[], name: string, flags: readonly string[] = []): string {
   const paths = sources.map((source) => join(__dirname, source));

@@ -13,6 +13,7 @@ const HEALTHY: CudaDiagnosis = {
     version: 13_000,
     gpus: [{ ordinal: 0, name: 'H100', architecture: 'sm_90a', numSms: 132, memoryBytes: 80 * 2 ** 30 }],
   },
+  nvml: { driver: '580.1' },
   nvrtc: {
     nvrtc: {
       library: '/cuda/libnvrtc.so.13',
@@ -44,6 +45,7 @@ describe('the report of doctor', () => {
       lines: [
         'ok       driver: libcuda.so.1, for CUDA 13.0',
         'ok       GPU 0: H100, sm_90a, 132 SMs, 80.0 GiB',
+        'ok       NVML: driver 580.1; measurements note clocks and power',
         'ok       NVRTC 13.0: /cuda/libnvrtc.so.13 (CUDA_HOME)',
         'ok       headers: /cuda/include',
         'ok       nvJitLink 13.0: /cuda/libnvJitLink.so.13 (CUDA_HOME), with /cuda/libcudadevrt.a',
@@ -55,8 +57,9 @@ describe('the report of doctor', () => {
   it('says what is missing, where it looked and what to do', () => {
     const { lines, healthy } = examine({ ...HEALTHY, driver: { problem: 'Got no CUDA driver …' }, nvrtc: NO_NVRTC });
     expect(healthy).toBe(false);
-    expect(lines.slice(0, 2)).toEqual([
+    expect(lines.slice(0, 3)).toEqual([
       'missing  driver: Got no CUDA driver …',
+      'ok       NVML: driver 580.1; measurements note clocks and power',
       expect.stringContaining('missing  NVRTC: install it (pip install nvidia-cuda-nvrtc'),
     ]);
     expect(lines).toContain('           /usr/local/cuda: no libnvrtc.so.13 or .12');
