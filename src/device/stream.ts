@@ -22,10 +22,9 @@ export interface Launch extends CtaOverrides {
 
 /** @internal A launch as it goes through the seam. */
 export function toDescription(launch: Launch): LaunchDescription {
-  // Field by field: a spread costs a tenth of a launch.
   const { program, grid, params, threads, sharedMemoryBytes, cooperative, pdl, clusterSize } = launch;
   const cta = { threads, sharedMemoryBytes, cooperative, pdl, clusterSize };
-  return Object.assign(cta, { program, grid, params: params.params, relocations: params.relocations });
+  return { program, grid, params: params.params, relocations: params.relocations, ...cta };
 }
 
 /** Made by `device.createStream()`; `device.stream` is the default one. */
