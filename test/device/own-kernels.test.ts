@@ -93,6 +93,8 @@ describe('kernels of one’s own', { skip }, () => {
     if (Number(device.description.architecture?.slice(3, 5)) >= 90) {
       kernel.launch({ grid: 8, threads: 64, clusterSize: 4, pdl: true }, seen);
       assert.deepEqual(await words(seen), [8, 1, 1, 64, 1, 1, 0, 4]);
+      kernel.launch({ grid: 32, threads: 64, clusterSize: 16 }, seen);
+      assert.equal((await words(seen))[7], 16);
     }
     kernel.dispose();
     seen.dispose();

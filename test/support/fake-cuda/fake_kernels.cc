@@ -143,7 +143,10 @@ CUresult cuFuncGetAttribute(int* value, CUfunction_attribute which, CUfunction f
   return CUDA_SUCCESS;
 }
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute which, int value) {
-  if (which == CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED) return CUDA_SUCCESS;
+  if (which == CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED) {
+    function->max_cluster_size = 16;
+    return CUDA_SUCCESS;
+  }
   if (which != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) return CUDA_ERROR_INVALID_VALUE;
   function->max_dynamic_shared = value;
   return CUDA_SUCCESS;
@@ -188,6 +191,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, voi
     }
     if (attribute.id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) shape.cluster_size = attribute.value.clusterDim.x;
   }
+  if (shape.cluster_size > function->max_cluster_size) return CUDA_ERROR_INVALID_VALUE;
   const std::vector<uint8_t> copy = gather(*function, params);
   const std::string entry = function->entry;
   add_work(config->hStream, [=] { run_kernel(entry, shape, copy); }, function);

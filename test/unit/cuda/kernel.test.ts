@@ -200,6 +200,8 @@ describe('kernel.launch', () => {
     expect((await words(seen)).slice(0, 9)).toEqual([8, 2, 3, 4, 5, 6, 70_000, 3, 1]);
     report.launch({ grid: 8, threads: 1, clusterSize: 4 }, seen);
     expect((await words(seen)).slice(0, 9)).toEqual([8, 1, 1, 1, 1, 1, 0, 0, 4]);
+    report.launch({ grid: 32, threads: 1, clusterSize: 16 }, seen);
+    expect((await words(seen))[8]).toBe(16);
     seen.dispose();
   });
 

@@ -93,6 +93,14 @@ describe.skipIf(!nvrtc)('the real compiler (needs NVRTC)', () => {
     );
   });
 
+  it('says what the assembler refuses', async () => {
+    const source =
+      '__global__ void big(float* x) { __shared__ float tile[100000]; tile[threadIdx.x] = *x; __syncthreads(); *x = tile[0]; }';
+    await expect(compile(source, { name: 'big' })).rejects.toThrow(
+      /Kernel 'big' \(kernel\.cu\) does not compile:\n {2}error: the assembler refused it; kernel _Z3bigPf declares 400000 bytes of shared memory/,
+    );
+  });
+
   it.each([
     [
       'nothing',
