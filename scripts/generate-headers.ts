@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendParams } from '../src/attention/append-params';
 import { attentionParams } from '../src/attention/launch-params';
+import { PLAN_POLICY, PLAN_RULES, planTilesParams, scatterWordsParams } from '../src/attention/plan-params';
 import type { ParamLayout } from '../src/device/params';
 import { HEADER, HEADER_WORDS } from '../src/schedule/layout';
 import * as tile from '../src/schedule/work-tile';
@@ -60,11 +61,13 @@ function paramStruct(layout: ParamLayout<never>): string {
 /** Parameter layouts by the header that declares their structs. */
 export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[]>> = {
   'attention_params.h': [attentionParams as ParamLayout<never>, appendParams as ParamLayout<never>],
+  'plan_params.h': [planTilesParams as ParamLayout<never>, scatterWordsParams as ParamLayout<never>],
   'tensor_params.h': tensorParamLayouts as readonly ParamLayout<never>[],
 };
 
 /** Constants that precede the structs of a header. */
 const PARAM_ENUMS: Readonly<Record<string, string>> = {
+  'plan_params.h': [enumOf('PLAN', PLAN_RULES), enumOf('PLAN_POLICY', PLAN_POLICY)].join('\n'),
   'tensor_params.h': [
     enumOf('TENSOR', TENSOR_LIMITS),
     enumOf('COMPARE', COMPARE_FIELD),

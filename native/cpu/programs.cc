@@ -4,6 +4,7 @@
 
 #include "cpu/attention/append_kv.h"
 #include "cpu/attention/attention.h"
+#include "cpu/attention/plan_tiles.h"
 #include "cpu/ops/ops.h"
 #include "cpu/program.h"
 #include "cpu/programs.h"
@@ -21,6 +22,8 @@ const Program* const kPrograms[] = {
     &noop_program,
     &append_kv_program,
     &attention_program,
+    &plan_tiles_program,
+    &scatter_words_program,
     &tensor_arange_program,
     &tensor_compare_program,
     &tensor_copy_program,

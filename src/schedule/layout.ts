@@ -26,6 +26,10 @@ export const HEADER = {
   status: 10,
   /** Increments with each plan: ties a trace to its plan. */
   planId: 11,
+  /** Written by a planner on the device: lengths that were negative or beyond their request's pages, and cut to fit. */
+  badLengths: 12,
+  /** Written by a planner on the device: plans that did not fit the capacity and were replaced by one that splits nothing. */
+  unsplitPlans: 13,
 } as const;
 export const HEADER_WORDS = 16;
 
