@@ -129,8 +129,12 @@ function writeTimed(name: string, kvLens: number[], policy: DevicePolicy, index:
   const capacity = wrapperCapacity({ maxBatch: kvLens.length }, variant, machine);
   const layout = workspaceLayout(capacity);
   const image = new Int32Array(layout.totalWords);
-  const pages = Math.max(...kvLens.map((length) => ceilDiv(length, pageSize)));
-  const pageIndptr = Int32Array.from({ length: kvLens.length + 1 }, (_, r) => r * pages);
+  // Ragged batches change their lengths while they are checked: room for the longest everywhere.
+  const longest = Math.max(...kvLens);
+  const pageIndptr = new Int32Array(kvLens.length + 1);
+  kvLens.forEach((length, r) => {
+    pageIndptr[r + 1] = pageIndptr[r] + ceilDiv(name.startsWith('ragged') ? longest : length, pageSize);
+  });
   packSchedule(policies[policy](problem, machine), layout, image, pageIndptr, 1);
   const file = `plan-time-${index}.bin`;
   writeFileSync(join(folder, file), image);
@@ -152,7 +156,7 @@ function writeTimed(name: string, kvLens: number[], policy: DevicePolicy, index:
     softCap: 0,
     trace: false,
     file,
-    pages: pages * kvLens.length,
+    pages: pageIndptr[kvLens.length],
     pageIndptr: [...pageIndptr],
     capacity,
     offsets: layout.offsets,
