@@ -1,10 +1,19 @@
 /** Every public name of warpbook, and nothing else. */
 import { registerDisplays } from './display/register';
 
+export { alibiSlopes } from './attention/alibi';
+export type { AppendPlaces } from './attention/append-kv';
 export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './attention/batch-attention';
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
 export { BatchPrefill, type BatchPrefillOptions, type RaggedKv } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
+export {
+  type InPlaceMergeOptions,
+  type MergeOptions,
+  mergeState,
+  mergeStateInPlace,
+  mergeStates,
+} from './attention/merge-states';
 export { openDevice } from './attention/open-device';
 export { PageTable, type PageTableOptions } from './attention/page-table';
 // Attention

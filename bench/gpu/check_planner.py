@@ -33,8 +33,8 @@ def read_cases(folder):
         params = raw[at:at + meta["params"]["byteLength"]]
         at += len(params)
         batch = int(ints(1))
-        kv_lens, page_indptr = ints(batch), ints(batch + 1)
-        yield meta["params"], case, params, kv_lens, page_indptr, ints(int(ints(1)))
+        kv_lens, page_ranges = ints(batch), ints(2 * batch)
+        yield meta["params"], case, params, kv_lens, page_ranges, ints(int(ints(1)))
 
 
 def with_addresses(layout, params, addresses):
@@ -49,14 +49,14 @@ def main():
     folder, cubins = sys.argv[1:3]
     kernel = Kernel(os.path.join(cubins, "plan_tiles.cubin"), "plan_tiles", 1024, 0)
     wrong = total = 0
-    for layout, case, params, kv_lens, page_indptr, wanted in read_cases(folder):
-        lens, indptr = kv_lens.cuda(), page_indptr.cuda()
+    for layout, case, params, kv_lens, page_ranges, wanted in read_cases(folder):
+        lens, ranges = kv_lens.cuda(), page_ranges.cuda()
         wanted = wanted.clone()
         wanted[HEADER_UNSPLIT_PLANS] = case["unsplitPlans"]
         for _ in range(3):
             image = torch.full_like(wanted, -7).cuda()
             image[:16] = 0
-            addresses = dict(kv_lens=lens.data_ptr(), page_indptr=indptr.data_ptr(), workspace=image.data_ptr(), num_requests=0)
+            addresses = dict(kv_lens=lens.data_ptr(), page_ranges=ranges.data_ptr(), workspace=image.data_ptr(), num_requests=0)
             kernel.launch(PLANNER_CTAS, with_addresses(layout, params, addresses))
             torch.cuda.synchronize()
             different = (image.cpu() != wanted).nonzero().flatten()

@@ -83,7 +83,16 @@ for (const policy of names) {
   cases.push({ name: 'too many slots', policy, kvLens: uniform(2, 60000), maxMergeSlots: 40 });
 }
 
-/** Appends a case to `parts`: parameters, batch, lengths, page indptr, words, image. */
+/** {first page, pages} of each request. */
+function rangesOf(pageIndptr: Int32Array): Int32Array {
+  const ranges = new Int32Array(2 * (pageIndptr.length - 1));
+  for (let r = 0; r + 1 < pageIndptr.length; r++) {
+    ranges.set([pageIndptr[r], pageIndptr[r + 1] - pageIndptr[r]], 2 * r);
+  }
+  return ranges;
+}
+
+/** Appends a case to `parts`: parameters, batch, lengths, page ranges, words, image. */
 function write(entry: PlanCase, parts: Uint8Array[]): object {
   const { name, policy, kvLens, heads = [32, 8], qoLen = 1, causal = false, windowLeft = -1, machine = h100 } = entry;
   const [numQoHeads, numKvHeads] = heads;
@@ -109,10 +118,10 @@ function write(entry: PlanCase, parts: Uint8Array[]): object {
   const image = new Int32Array(layout.totalWords).fill(-7);
   packSchedule(fits ? wanted : whole, layout, image, pageIndptr, 9);
   const values = devicePlanValues({ policy, maxRequests: kvLens.length, qoLen }, problem, machine, layout, 9);
-  const addresses = { kv_lens: null, num_requests: null, page_indptr: null, workspace: null };
+  const addresses = { kv_lens: null, num_requests: null, page_ranges: null, workspace: null };
   const bytes = (words: Int32Array): Uint8Array => new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
   parts.push(planTilesParams.pack({ ...values, ...addresses }).params);
-  parts.push(bytes(Int32Array.of(kvLens.length)), bytes(Int32Array.from(kvLens)), bytes(pageIndptr));
+  parts.push(bytes(Int32Array.of(kvLens.length)), bytes(Int32Array.from(kvLens)), bytes(rangesOf(pageIndptr)));
   parts.push(bytes(Int32Array.of(layout.totalWords)), bytes(image));
   return { name, policy, batch: kvLens.length, unsplitPlans: fits ? 0 : 1, kvSequencesOffset: layout.offsets.kvSequences };
 }
@@ -157,7 +166,7 @@ function writeTimed(name: string, kvLens: number[], policy: DevicePolicy, index:
     trace: false,
     file,
     pages: pageIndptr[kvLens.length],
-    pageIndptr: [...pageIndptr],
+    pageRanges: [...rangesOf(pageIndptr)],
     capacity,
     offsets: layout.offsets,
     program: { name: program.name, threads: program.threads, sharedMemoryBytes: program.sharedMemoryBytes },

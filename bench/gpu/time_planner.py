@@ -30,10 +30,10 @@ class PlannedCase(DecodeCase):
         super().__init__(folder, cubins, case, k, v, page_lists)
         self.plan_layout, self.planner = plan_layout, planner
         self.kv_lens = torch.tensor(case["kvLens"], dtype=torch.int32, device="cuda")
-        self.page_indptr = torch.tensor(case["pageIndptr"], dtype=torch.int32, device="cuda")
+        self.page_ranges = torch.tensor(case["pageRanges"], dtype=torch.int32, device="cuda")
 
     def plan(self, pdl=True, ctas=PLANNER_CTAS):
-        addresses = dict(kv_lens=self.kv_lens.data_ptr(), num_requests=0, page_indptr=self.page_indptr.data_ptr(),
+        addresses = dict(kv_lens=self.kv_lens.data_ptr(), num_requests=0, page_ranges=self.page_ranges.data_ptr(),
                          workspace=self.image.data_ptr())
         self.planner.launch(ctas, pack_params(self.plan_layout, {**self.case["plan"], **addresses}), pdl)
 

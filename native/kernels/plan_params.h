@@ -22,7 +22,7 @@ enum : int {
 struct alignas(16) PlanTilesParams {
   void* kv_lens;  // int32 [max_requests]: KV tokens of each request
   void* num_requests;  // int32 [1]: requests of this step, at most max_requests; 0: max_requests
-  void* page_indptr;  // int32 [max_requests + 1]: page ranges of the requests
+  void* page_ranges;  // int32 [max_requests, 2]: {first page, pages} of each request, in the page list
   void* workspace;  // packed Schedule, see schedule_layout.h
   int max_requests;
   int qo_len;  // query tokens of each request

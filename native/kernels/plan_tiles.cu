@@ -66,21 +66,20 @@ class Planner {
 
   __device__ __forceinline__ void load_lengths() {
     const auto* lengths = static_cast<const int*>(params_.kv_lens);
-    const auto* indptr = static_cast<const int*>(params_.page_indptr);
+    const auto* ranges = static_cast<const int2*>(params_.page_ranges);
     const auto* wanted = static_cast<const int*>(params_.num_requests);
     // All loads before the first use.
     const bool mine = tid_ < params_.max_requests;
     const int asked = wanted != nullptr ? *wanted : params_.max_requests;
-    const int first_page = mine ? indptr[tid_] : 0;
-    const int last_page = mine ? indptr[tid_ + 1] : 0;
+    const int2 range = mine ? ranges[tid_] : make_int2(0, 0);
     const int given = mine ? lengths[tid_] : 0;
     num_requests_ = min(max(asked, 0), params_.max_requests);
-    const int64 room = static_cast<int64>(last_page - first_page) * params_.page_size;
+    const int64 room = static_cast<int64>(range.y) * params_.page_size;
     const int kv_len = static_cast<int>(min(static_cast<int64>(max(given, 0)), room));
     const bool bad = mine && tid_ < num_requests_ && kv_len != given;
     if (unlikely((bad || (tid_ == 0 && asked != num_requests_)) && blockIdx.x == 0)) atomicAdd(image_ + HEADER_BAD_LENGTHS, 1);
     shared_.kv_len[tid_] = kv_len;
-    shared_.page_start[tid_] = first_page;
+    shared_.page_start[tid_] = range.x;
     tiles_per_request_ = plan_tiles_per_request(params_);
     num_tiles_ = num_requests_ * tiles_per_request_;
     if (tiles_per_request_ > 1) __syncthreads();

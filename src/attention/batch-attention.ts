@@ -18,7 +18,7 @@ import { DTYPE_CODE, itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import type { Timeline } from '../timeline/timeline';
 import { type CapacityOptions, type WrapperCapacity, wrapperCapacity } from './capacity';
-import { checkOperands, resolveOutputs } from './check-run';
+import { checkHeadVectors, checkOperands, resolveOutputs } from './check-run';
 import type { KvOperand } from './kv-operand';
 import { attentionParams } from './launch-params';
 import { samePages } from './page-table';
@@ -57,6 +57,17 @@ export interface RunOptions {
   out?: Tensor;
   /** LSE, float32 [numQoTokens, numQoHeads]; default: a new tensor. Needed in a capture. */
   lse?: Tensor;
+  /**
+   * Attention sinks, contiguous float32 [numQoHeads]: logits of one more key of each head, neither scaled nor capped, whose
+   * value is zero. They count in the LSE; a row that sees no key gives 0 and its head's sink. Wanted exactly where the
+   * variant has `sinks`.
+   */
+  sinks?: Tensor;
+  /**
+   * Contiguous float32 [numQoHeads]: slope · (key position − query position) is added to each logit, after scale and soft
+   * cap; see `alibiSlopes()`. Wanted exactly where the variant has `alibi`.
+   */
+  alibiSlopes?: Tensor;
   stream?: Stream;
 }
 
@@ -189,6 +200,7 @@ export class BatchAttention {
     const stream = options.stream ?? this.device.stream;
     const owner = { name: this.name, device: this.device, variant: this.variant };
     checkOperands(owner, q, kv, plan.schedule.problem, this.plannedMaxPage);
+    const { sinks, alibiSlopes } = checkHeadVectors(owner, options);
     const { output, lse } = resolveOutputs(owner, q, options, stream);
     const { workspace, variant } = this;
     const { capacity, offsets } = workspace.layout;
@@ -208,8 +220,8 @@ export class BatchAttention {
         o: output.address(),
         lse: lse.address(),
         trace: workspace.trace?.address() ?? null,
-        sinks: null,
-        alibi_slopes: null,
+        sinks: sinks?.address() ?? null,
+        alibi_slopes: alibiSlopes?.address() ?? null,
         q_stride_token: q.strides[0],
         q_stride_head: q.strides[1],
         o_stride_token: output.strides[0],
@@ -242,7 +254,10 @@ export class BatchAttention {
         merge_groups_offset: offsets.mergeGroups,
         merge_slots_offset: offsets.mergeSlots,
       }),
-      buffers: [q.buffer, kv.k.buffer, kv.v.buffer, output.buffer, lse.buffer, ...workspace.buffers],
+      buffers: [
+        ...[q, kv.k, kv.v, output, lse, sinks, alibiSlopes].flatMap((tensor) => (tensor ? [tensor.buffer] : [])),
+        ...workspace.buffers,
+      ],
     });
     if (stream.capturing) {
       onCapture(stream, {

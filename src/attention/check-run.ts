@@ -68,6 +68,40 @@ function requireDevice(owner: RunOwner, tensors: Readonly<Record<string, Tensor>
   }
 }
 
+/** What `run` may be given for each query head, beside the option of the variant that says whether it is wanted. */
+const HEAD_VECTORS = { sinks: 'sinks', alibiSlopes: 'alibi' } as const;
+
+type HeadVectors = { readonly [name in keyof typeof HEAD_VECTORS]?: Tensor };
+
+/**
+ * Attention sinks and ALiBi slopes, as they were given.
+ * @throws WarpbookError INVALID_ARGUMENT where one is missing, or given to a wrapper that was made without; DEVICE_MISMATCH,
+ * SHAPE_MISMATCH
+ */
+export function checkHeadVectors(owner: RunOwner, given: HeadVectors): HeadVectors {
+  const { variant, device } = owner;
+  for (const [name, option] of Object.entries(HEAD_VECTORS) as [keyof HeadVectors, 'sinks' | 'alibi'][]) {
+    const tensor = given[name];
+    if (variant[option] !== (tensor !== undefined)) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        tensor
+          ? `run got ${name}, but this ${owner.name} was made without; create it with { ${option}: true }.`
+          : `run got no ${name}, but this ${owner.name} was made with { ${option}: true }; pass { ${name} }.`,
+      );
+    }
+    if (!tensor) continue;
+    requireDevice(owner, { [name]: tensor });
+    if (!(fits(tensor, device, 'float32', [variant.numQoHeads]) && tensor.isContiguous)) {
+      throw new WarpbookError(
+        'SHAPE_MISMATCH',
+        `${name} is ${tensor}; wanted contiguous float32 [${variant.numQoHeads}], one for each query head.`,
+      );
+    }
+  }
+  return given;
+}
+
 /**
  * The outputs that were given, checked, or new ones.
  * @throws WarpbookError CAPTURE_FORBIDDEN where a capture would have to allocate; SHAPE_MISMATCH

@@ -6,6 +6,7 @@ import type { ProgramSource } from '../device/programs/program-source';
 import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
 import { DTYPE_CODE } from '../tensor/dtype';
+import { opPrograms } from './op-programs';
 import type { AttentionVariant, KvDType } from './variant';
 
 /** A build of the kernel; see native/kernels/attention/config.cuh. */
@@ -15,7 +16,10 @@ export interface KernelVariant {
   readonly headDim: 64 | 128 | 256;
   /** Query rows that share one pass over the keys. Tiles may have more; they take several passes. */
   readonly rows: 8 | 16;
-  /** Any page size, segments and gathered rows; without, pages are multiples of 16 tokens and there is neither. */
+  /**
+   * Any page size, segments, gathered rows, attention sinks and ALiBi; without, pages are multiples of 16 tokens and there
+   * is none of these.
+   */
   readonly general: boolean;
 }
 
@@ -55,7 +59,8 @@ export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16']
  */
 export function selectKernel(variant: AttentionVariant, needs: KernelNeeds): KernelVariant {
   const rows = needs.rows <= 8 ? 8 : 16;
-  const general = needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0;
+  const general =
+    needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0 || variant.sinks || variant.alibi;
   const fits = (kernel: KernelVariant): boolean =>
     kernel.dtype === variant.dtype && kernel.kvDtype === variant.kvDtype && kernel.headDim === variant.headDim;
   const candidates = kernelVariants.filter(
@@ -177,17 +182,7 @@ export function tileClassOf(kernel: KernelVariant, architecture: string): TileCl
   };
 }
 
-/** `append_kv`: one CTA a token. */
-export const appendProgram: ProgramSource = {
-  name: 'append_kv',
-  file: 'append_kv.cu',
-  entry: 'append_kv',
-  defines: {},
-  threads: 256,
-  sharedMemoryBytes: 0,
-};
-
 /** Every program of this folder for an architecture: what is compiled ahead of time. */
 export function kernelPrograms(architecture: string): readonly ProgramSource[] {
-  return [...kernelVariants.map((kernel) => attentionProgram(kernel, architecture)), appendProgram];
+  return [...kernelVariants.map((kernel) => attentionProgram(kernel, architecture)), ...opPrograms];
 }

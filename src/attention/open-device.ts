@@ -3,7 +3,7 @@ import { type Device, type DeviceOptions, openDevice as openBareDevice } from '.
 import { builtInPrograms } from '../device/programs/built-in';
 import { loadPrograms } from '../device/programs/load-programs';
 import { tensorPrograms } from '../tensor/kernel-programs';
-import { appendProgram } from './kernel-variants';
+import { opPrograms } from './op-programs';
 
 /**
  * Opens a device: `cpu`, which is always there, or `cuda`, which needs NVIDIA's driver and, for each kernel, a build of it
@@ -16,7 +16,7 @@ export async function openDevice(kind: 'cpu' | 'cuda', options: DeviceOptions = 
   const { architecture } = device.description;
   if (architecture === undefined) return device;
   try {
-    await loadPrograms(device, [...builtInPrograms(), ...tensorPrograms(architecture), appendProgram]);
+    await loadPrograms(device, [...builtInPrograms(), ...tensorPrograms(architecture), ...opPrograms]);
     return device;
   } catch (error) {
     device.dispose();

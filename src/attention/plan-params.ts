@@ -27,7 +27,7 @@ export const PLAN_RULES = {
 const planSpec = {
   kv_lens: ['address', 'int32 [max_requests]: KV tokens of each request'],
   num_requests: ['address', 'int32 [1]: requests of this step, at most max_requests; 0: max_requests'],
-  page_indptr: ['address', 'int32 [max_requests + 1]: page ranges of the requests'],
+  page_ranges: ['address', 'int32 [max_requests, 2]: {first page, pages} of each request, in the page list'],
   workspace: ['address', 'packed Schedule, see schedule_layout.h'],
   max_requests: ['i32', ''],
   qo_len: ['i32', 'query tokens of each request'],

@@ -2,24 +2,18 @@
 import type { ProgramSource } from '../device/programs/program-source';
 import { PLAN_RULES } from './plan-params';
 
-/** Every program that rewrites plan data; the same for all architectures. */
+/** Each waits for the kernel before it first of all, and lets the next one begin when it has ended: see pdl.cuh. */
+const planProgram = (name: string, threads: number): ProgramSource => ({
+  name,
+  file: `${name}.cu`,
+  entry: name,
+  defines: {},
+  threads,
+  sharedMemoryBytes: 0,
+  options: { pdl: true },
+});
+
 export const planPrograms: readonly ProgramSource[] = [
-  {
-    name: 'plan_tiles',
-    file: 'plan_tiles.cu',
-    entry: 'plan_tiles',
-    defines: {},
-    threads: PLAN_RULES.maxItems,
-    sharedMemoryBytes: 0,
-    // It starts while the kernel before ends, and waits for it first of all.
-    options: { pdl: true },
-  },
-  {
-    name: 'scatter_words',
-    file: 'scatter_words.cu',
-    entry: 'scatter_words',
-    defines: {},
-    threads: 256,
-    sharedMemoryBytes: 0,
-  },
+  planProgram('plan_tiles', PLAN_RULES.maxItems),
+  planProgram('scatter_words', 256),
 ];

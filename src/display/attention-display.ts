@@ -47,6 +47,8 @@ export function wrapperBundle(wrapper: BatchAttention, options: RenderOptions): 
     ...(variant.causal ? ['causal'] : []),
     ...(variant.windowLeft >= 0 ? [`window ${formatCount(variant.windowLeft)} tokens`] : []),
     ...(variant.logitsSoftCap > 0 ? [`soft cap ${variant.logitsSoftCap}`] : []),
+    ...(variant.alibi ? ['ALiBi'] : []),
+    ...(variant.sinks ? ['attention sinks'] : []),
   ];
   return factsBundle(
     `${wrapper.constructor.name} on device ${wrapper.device.name}`,

@@ -7,7 +7,7 @@ import type { AttentionVariantOptions } from '../../src/attention/variant';
 import type { Device } from '../../src/device/device';
 import type { Policy } from '../../src/schedule/schedule';
 import { full } from '../../src/tensor/create';
-import { normal } from '../../src/tensor/random';
+import { normal, uniform } from '../../src/tensor/random';
 import type { Tensor } from '../../src/tensor/tensor';
 import { ceilDiv } from '../../src/units';
 
@@ -79,6 +79,14 @@ export function randomQueries(device: Device, c: AttentionCase): Tensor {
   return normal([tokens, c.numQoHeads, c.headDim], { seed: c.seed + 2, dtype: c.dtype ?? 'bfloat16', device });
 }
 
+/** Attention sinks and ALiBi slopes, where the case has them. */
+function randomPerHead(device: Device, c: AttentionCase): { sinks?: Tensor; alibiSlopes?: Tensor } {
+  return {
+    ...(c.sinks && { sinks: normal([c.numQoHeads], { seed: c.seed + 3, std: 3, device }) }),
+    ...(c.alibi && { alibiSlopes: uniform([c.numQoHeads], { seed: c.seed + 4, device }) }),
+  };
+}
+
 /** Runs a case through the wrapper that fits it, into outputs poisoned with NaN, and computes the reference. */
 export async function runCase(device: Device, c: AttentionCase): Promise<AttentionOutcome> {
   const { cache, requests } = randomCache(device, c);
@@ -96,6 +104,7 @@ export async function runCase(device: Device, c: AttentionCase): Promise<Attenti
   };
   const out = full([q.shape[0], c.numQoHeads, c.headDim], Number.NaN, { dtype: c.dtype ?? 'bfloat16', device });
   const lse = full([q.shape[0], c.numQoHeads], Number.NaN, { dtype: 'float32', device });
+  const perHead = randomPerHead(device, c);
   const table = cache.pageTable(requests);
   const { kvLens: _k, qoLens: _q, layout: _l, kScale: _ks, vScale: _vs, policy, seed: _s, padding: _p, ...variant } = c;
   const wrapper = c.qoLens
@@ -103,14 +112,14 @@ export async function runCase(device: Device, c: AttentionCase): Promise<Attenti
     : await BatchDecode.create({ ...variant, device, capacity });
   if (wrapper instanceof BatchPrefill) {
     wrapper.plan(qoLens, table, { policy });
-    wrapper.run(q, cache, { out, lse });
+    wrapper.run(q, cache, { out, lse, ...perHead });
   } else {
     wrapper.plan(table, { policy });
-    wrapper.run(q, cache, { out, lse });
+    wrapper.run(q, cache, { out, lse, ...perHead });
   }
-  const expected = await reference(q, cache, table, wrapper.variant, qoLens);
+  const expected = await reference(q, cache, table, wrapper.variant, qoLens, perHead);
   const outcome = { output: (await out.data()) as Float32Array, lse: (await lse.data()) as Float32Array, expected };
-  for (const resource of [wrapper, out, lse, q, cache]) resource.dispose();
+  for (const resource of [wrapper, out, lse, q, cache, ...Object.values(perHead)]) resource.dispose();
   return outcome;
 }
 

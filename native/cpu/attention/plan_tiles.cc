@@ -41,13 +41,13 @@ class Planner {
   void read_lengths() {
     const auto* lengths = static_cast<const int32_t*>(params_.kv_lens);
     const auto* asked = static_cast<const int32_t*>(params_.num_requests);
-    page_indptr_ = static_cast<const int32_t*>(params_.page_indptr);
+    page_ranges_ = static_cast<const int32_t*>(params_.page_ranges);
     const int wanted = asked != nullptr ? *asked : params_.max_requests;
     const int num_requests = std::clamp(wanted, 0, params_.max_requests);
     if (wanted != num_requests) ++image_[HEADER_BAD_LENGTHS];
     const int per_request = plan_tiles_per_request(params_);
     for (int r = 0; r < num_requests; ++r) {
-      const int64_t room = static_cast<int64_t>(page_indptr_[r + 1] - page_indptr_[r]) * params_.page_size;
+      const int64_t room = static_cast<int64_t>(page_ranges_[2 * r + 1]) * params_.page_size;
       const int kv_len = static_cast<int>(std::min<int64_t>(std::max(lengths[r], 0), room));
       if (kv_len != lengths[r]) ++image_[HEADER_BAD_LENGTHS];
       kv_lens_.push_back(kv_len);
@@ -198,7 +198,7 @@ class Planner {
   void write_sequences() {
     int32_t* out = image_ + params_.kv_sequences_offset;
     for (size_t r = 0; r < kv_lens_.size(); ++r, out += WB_KV_SEQUENCE_STRIDE) {
-      out[KV_SEQUENCE_PAGE_START] = page_indptr_[r];
+      out[KV_SEQUENCE_PAGE_START] = page_ranges_[2 * r];
       out[KV_SEQUENCE_KV_LEN] = kv_lens_[r];
       out[KV_SEQUENCE_POSITION_OFFSET] = 0;
       out[KV_SEQUENCE_REQUEST] = static_cast<int>(r);
@@ -266,7 +266,7 @@ class Planner {
             row += tile.row_count;
           }
           int words[WB_TILE_STRIDE];
-          plan_tile_record(params_, tile, out, kv_len, page_indptr_[tile.request], words);
+          plan_tile_record(params_, tile, out, kv_len, page_ranges_[2 * tile.request], words);
           const int64_t at = params_.tiles_offset + static_cast<int64_t>(place(q, head, i)) * WB_TILE_STRIDE;
           std::memcpy(image_ + at, words, sizeof words);
         }
@@ -278,7 +278,8 @@ class Planner {
   const PlanTilesParams& params_;
   const int heads_;
   int32_t* const image_;
-  const int32_t* page_indptr_ = nullptr;
+  // {first page, pages} of each request.
+  const int32_t* page_ranges_ = nullptr;
   std::vector<int> kv_lens_;
   // Query tiles of one KV head, their pieces, and the group that each item goes to; no groups: tile t to CTA t.
   std::vector<PlanQueryTile> tiles_;
