@@ -12,7 +12,7 @@ import torch
 from decode_case import pack_params
 from driver import Kernel
 
-PLANNER_CTAS = 8
+PLANNER_CTAS, PLANNER_THREADS = 8, 256
 HEADER_BAD_LENGTHS, HEADER_UNSPLIT_PLANS = 12, 13
 
 
@@ -47,7 +47,7 @@ def with_addresses(layout, params, addresses):
 
 def main():
     folder, cubins = sys.argv[1:3]
-    kernel = Kernel(os.path.join(cubins, "plan_tiles.cubin"), "plan_tiles", 1024, 0)
+    kernel = Kernel(os.path.join(cubins, "plan_tiles.cubin"), "plan_tiles", PLANNER_THREADS, 0)
     wrong = total = 0
     for layout, case, params, kv_lens, page_ranges, wanted in read_cases(folder):
         lens, ranges = kv_lens.cuda(), page_ranges.cuda()

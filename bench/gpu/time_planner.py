@@ -144,7 +144,7 @@ def main():
     torch.manual_seed(2)
     with open(os.path.join(folder, "plan-cases.json")) as file:
         meta = json.load(file)
-    planner = Kernel(os.path.join(cubins, "plan_tiles.cubin"), "plan_tiles", 1024, 0)
+    planner = Kernel(os.path.join(cubins, "plan_tiles.cubin"), "plan_tiles", 256, 0)
     pools = [torch.empty(3 << 28, device="cuda", dtype=torch.bfloat16).normal_() for _ in range(2)]
     before, rows, checks = gpu_facts(), [], []
     for case in meta["timed"]:

@@ -7,7 +7,7 @@ import { groupWidth } from '../schedule/deal';
 import type { WorkspaceLayout } from '../schedule/layout';
 import { type Machine, numCtaSlots } from '../schedule/machine';
 import { ceilDiv } from '../units';
-import { PLAN_POLICY, PLAN_RULES } from './plan-params';
+import { PLAN_POLICY, PLAN_RULES, type planTilesParams } from './plan-params';
 
 /** Policies that the planner on the device knows; `policies` has those of the same names for the host. */
 export type DevicePolicy = keyof typeof PLAN_POLICY;
@@ -32,8 +32,9 @@ export interface DevicePlanProblem {
   readonly windowLeft: number;
 }
 
+type Addresses = 'kv_lens' | 'num_requests' | 'page_ranges' | 'workspace';
 /** Every field of `PlanTilesParams` but the addresses. */
-export type DevicePlanValues = ReturnType<typeof devicePlanValues>;
+export type DevicePlanValues = Readonly<Record<Exclude<keyof Parameters<typeof planTilesParams.pack>[0], Addresses>, number>>;
 
 /**
  * The parameters of a plan on the device.
@@ -46,7 +47,7 @@ export function devicePlanValues(
   machine: Machine,
   layout: WorkspaceLayout,
   planId: number,
-) {
+): DevicePlanValues {
   const { capacity, offsets } = layout;
   const { policy, maxRequests, qoLen } = shape;
   const { numKvHeads, groupSize } = problem;
@@ -60,12 +61,13 @@ export function devicePlanValues(
   const rowsPerTile = queryRows >= groupSize ? queryRows - (queryRows % groupSize) : queryRows;
   const queryTiles = maxRequests * ceilDiv(qoLen * groupSize, rowsPerTile);
   const items = queryTiles * (numKvHeads / width);
-  if (items > PLAN_RULES.maxItems || numCtas > PLAN_RULES.maxCtas) {
+  if (items > PLAN_RULES.maxItems || numCtas > PLAN_RULES.maxCtas || rowsPerTile > PLAN_RULES.maxRowsPerTile) {
     throw new WarpbookError(
       'UNSUPPORTED',
-      `planOnDevice got ${maxRequests} requests of ${qoLen} query tokens, which make ${items} items for ${numCtas} CTAs; ` +
-        `wanted at most ${PLAN_RULES.maxItems} items and ${PLAN_RULES.maxCtas} CTAs. Plan on the host with plan().`,
-      { items, numCtas },
+      `planOnDevice got ${maxRequests} requests of ${qoLen} query tokens, which make ${items} items of up to ${rowsPerTile} rows ` +
+        `for ${numCtas} CTAs; wanted at most ${PLAN_RULES.maxItems} items of ${PLAN_RULES.maxRowsPerTile} rows and ` +
+        `${PLAN_RULES.maxCtas} CTAs. Plan on the host with plan().`,
+      { items, rowsPerTile, numCtas },
     );
   }
   requireRoom('maxTiles', queryTiles * numKvHeads, capacity.maxTiles);

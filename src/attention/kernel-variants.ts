@@ -7,6 +7,7 @@ import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
 import { DTYPE_CODE } from '../tensor/dtype';
 import { opPrograms } from './op-programs';
+import { planPrograms } from './plan-programs';
 import type { AttentionVariant, KvDType } from './variant';
 
 /** A build of the kernel; see native/kernels/attention/config.cuh. */
@@ -184,5 +185,5 @@ export function tileClassOf(kernel: KernelVariant, architecture: string): TileCl
 
 /** Every program of this folder for an architecture: what is compiled ahead of time. */
 export function kernelPrograms(architecture: string): readonly ProgramSource[] {
-  return [...kernelVariants.map((kernel) => attentionProgram(kernel, architecture)), ...opPrograms];
+  return [...kernelVariants.map((kernel) => attentionProgram(kernel, architecture)), ...opPrograms, ...planPrograms];
 }

@@ -4,6 +4,7 @@ import { builtInPrograms } from '../device/programs/built-in';
 import { loadPrograms } from '../device/programs/load-programs';
 import { tensorPrograms } from '../tensor/kernel-programs';
 import { opPrograms } from './op-programs';
+import { planPrograms } from './plan-programs';
 
 /**
  * Opens a device: `cpu`, which is always there, or `cuda`, which needs NVIDIA's driver and, for each kernel, a build of it
@@ -16,7 +17,7 @@ export async function openDevice(kind: 'cpu' | 'cuda', options: DeviceOptions = 
   const { architecture } = device.description;
   if (architecture === undefined) return device;
   try {
-    await loadPrograms(device, [...builtInPrograms(), ...tensorPrograms(architecture), ...opPrograms]);
+    await loadPrograms(device, [...builtInPrograms(), ...tensorPrograms(architecture), ...opPrograms, ...planPrograms]);
     return device;
   } catch (error) {
     device.dispose();

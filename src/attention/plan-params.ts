@@ -11,18 +11,31 @@ import { TILE_UNITS } from '../schedule/policies/head-groups';
 export const PLAN_POLICY = { noSplit: 0, binarySearch: 1, headGroups: 2 } as const;
 
 /** Constants that native code shares, as `PLAN_…` in plan_params.h: those of the policies, and what the planner can hold. */
-export const PLAN_RULES = {
+export const PLAN_RULES: {
+  readonly minChunkTokens: number;
+  readonly tileUnits: number;
+  readonly fixedTokens: number;
+  readonly maxGroupLoad: number;
+  /** Query tiles of one KV head, and items that are dealt to groups of CTAs. */
+  readonly maxItems: number;
+  /** Query rows of a tile. */
+  readonly maxRowsPerTile: number;
+  /** CTA slots of the machine. */
+  readonly maxCtas: number;
+  /** CTAs of `plan_tiles` and their threads: each CTA computes the whole plan and writes its share of it. */
+  readonly plannerCtas: number;
+  readonly plannerThreads: number;
+} = {
   minChunkTokens: MIN_CHUNK_TOKENS,
   tileUnits: TILE_UNITS,
   fixedTokens: FIXED_TOKENS,
   maxGroupLoad: MAX_GROUP_LOAD,
-  /** Query tiles of one KV head, and items that are dealt to groups of CTAs. */
   maxItems: 1024,
-  /** CTA slots of the machine. */
+  maxRowsPerTile: 256,
   maxCtas: 1024,
-  /** CTAs of `plan_tiles`: each computes the whole plan and writes its share of it. */
   plannerCtas: 8,
-} as const;
+  plannerThreads: 256,
+};
 
 const planSpec = {
   kv_lens: ['address', 'int32 [max_requests]: KV tokens of each request'],

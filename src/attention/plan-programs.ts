@@ -14,6 +14,6 @@ const planProgram = (name: string, threads: number): ProgramSource => ({
 });
 
 export const planPrograms: readonly ProgramSource[] = [
-  planProgram('plan_tiles', PLAN_RULES.maxItems),
+  planProgram('plan_tiles', PLAN_RULES.plannerThreads),
   planProgram('scatter_words', 256),
 ];

@@ -2,7 +2,7 @@
 import type { BatchAttention } from '../attention/batch-attention';
 import type { PageTable } from '../attention/page-table';
 import type { PagedKvCache } from '../attention/paged-kv';
-import type { Plan } from '../attention/plan';
+import { type DevicePlan, Plan } from '../attention/plan';
 import type { MimeBundle, RenderOptions } from '../renderers';
 import { formatBytes, formatCount, formatDuration } from '../units';
 import { factsBundle, shareBar } from './facts';
@@ -63,11 +63,16 @@ export function wrapperBundle(wrapper: BatchAttention, options: RenderOptions): 
           `${formatCount(capacity.maxPages)} pages, ${formatCount(capacity.maxTiles)} tiles`,
       ],
       ['trace', wrapper.traced ? 'recorded' : 'off'],
-      ['plan', currentPlan ? currentPlan.schedule.toString() : 'none yet: call plan()'],
+      ['plan', planText(currentPlan)],
     ],
     [],
     options,
   );
+}
+
+function planText(plan: Plan | DevicePlan | undefined): string {
+  if (!plan) return 'none yet: call plan()';
+  return plan instanceof Plan ? plan.schedule.toString() : plan.toString();
 }
 
 export function pageTableBundle(pages: PageTable, options: RenderOptions): MimeBundle {

@@ -25,9 +25,8 @@ export class Schedule implements ScheduleTables {
   readonly machine: Machine;
   /** What the policy decided, for people: `{ kvChunkSizeTokens: 512 }`. */
   readonly decisions: Readonly<Record<string, number | string>>;
-  /** @internal What packing reads. */
-  readonly source: TableSource;
   private made: ScheduleTables | undefined;
+  private from: TableSource;
 
   /**
    * @param tables the tables themselves, such as `{ ...schedule.tables, dispatch: 'queue' }`
@@ -45,18 +44,26 @@ export class Schedule implements ScheduleTables {
     this.machine = machine;
     this.decisions = decisions;
     if ('write' in tables) {
-      this.source = tables;
+      this.from = tables;
     } else {
       requireTables(tables);
       this.made = tables;
-      this.source = new MadeTables(tables);
+      this.from = new MadeTables(tables);
     }
   }
 
   /** All tables as one plain object, to be spread into another schedule's. */
   get tables(): ScheduleTables {
-    this.made ??= makeTables(this.source);
+    if (!this.made) {
+      this.made = makeTables(this.from);
+      // Whoever has the tables may write into them, and packs what was written.
+      this.from = new MadeTables(this.made);
+    }
     return this.made;
+  }
+  /** @internal What packing reads. */
+  get source(): TableSource {
+    return this.from;
   }
   get tiles(): Int32Array {
     return this.tables.tiles;
