@@ -77,7 +77,14 @@ for (const policy of names) {
     cases.push({ name: `heads ${heads.join('/')} few`, policy, kvLens: ragged(2, 5000), heads });
   }
   cases.push({ name: '4 tokens causal', policy, kvLens: ragged(24, 3000), qoLen: 4, causal: true });
-  cases.push({ name: '4 tokens causal window', policy, kvLens: ragged(11, 3000), qoLen: 4, causal: true, windowLeft: 700 });
+  cases.push({
+    name: '4 tokens causal window',
+    policy,
+    kvLens: ragged(11, 3000),
+    qoLen: 4,
+    causal: true,
+    windowLeft: 700,
+  });
   cases.push({ name: 'window', policy, kvLens: ragged(130, 3000), windowLeft: 1000, causal: true });
   cases.push({ name: 'few CTAs', policy, kvLens: ragged(9, 3000), machine: { ...h100, numSms: 5 } });
   cases.push({ name: 'too many slots', policy, kvLens: uniform(2, 60000), maxMergeSlots: 40 });
@@ -123,7 +130,13 @@ function write(entry: PlanCase, parts: Uint8Array[]): object {
   parts.push(planTilesParams.pack({ ...values, ...addresses }).params);
   parts.push(bytes(Int32Array.of(kvLens.length)), bytes(Int32Array.from(kvLens)), bytes(rangesOf(pageIndptr)));
   parts.push(bytes(Int32Array.of(layout.totalWords)), bytes(image));
-  return { name, policy, batch: kvLens.length, unsplitPlans: fits ? 0 : 1, kvSequencesOffset: layout.offsets.kvSequences };
+  return {
+    name,
+    policy,
+    batch: kvLens.length,
+    unsplitPlans: fits ? 0 : 1,
+    kvSequencesOffset: layout.offsets.kvSequences,
+  };
 }
 
 /** A batch to time, with the capacity that a wrapper would have by default: decode's side of it as make-cases.ts has it. */
@@ -194,6 +207,9 @@ const timed = batches.flatMap(([name, kvLens], i) =>
 );
 const { byteLength, fields } = planTilesParams;
 const { byteLength: decodeBytes, fields: decodeFields } = attentionParams;
-writeFileSync(join(folder, 'plan-cases.json'), JSON.stringify({ params: { byteLength, fields }, cases: described, timed }));
+writeFileSync(
+  join(folder, 'plan-cases.json'),
+  JSON.stringify({ params: { byteLength, fields }, cases: described, timed }),
+);
 writeFileSync(join(folder, 'params.json'), JSON.stringify({ byteLength: decodeBytes, fields: decodeFields }));
 process.stdout.write(`${cases.length} plan cases, ${timed.length} to time\n`);

@@ -222,7 +222,10 @@ export class BatchAttention {
     const { workspace, variant } = this;
     const { pageList } = workspace;
     if (!pageList) {
-      throw new WarpbookError('UNSUPPORTED', `${this.name}.planOnDevice: keys are ragged; plan on the host with plan().`);
+      throw new WarpbookError(
+        'UNSUPPORTED',
+        `${this.name}.planOnDevice: keys are ragged; plan on the host with plan().`,
+      );
     }
     const maxRequests = checkLengths(this.device, kvLens, batchSize);
     requireInteger('planOnDevice: qoLen', qoLen, 1);

@@ -22,13 +22,7 @@ export interface RunOwner {
  * @param maxPage largest page id of the plan
  * @throws WarpbookError DEVICE_MISMATCH, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_PAGE_TABLE
  */
-export function checkOperands(
-  owner: RunOwner,
-  q: Tensor,
-  kv: KvOperand,
-  tokens: number,
-  maxPage: number,
-): void {
+export function checkOperands(owner: RunOwner, q: Tensor, kv: KvOperand, tokens: number, maxPage: number): void {
   const { variant } = owner;
   requireDevice(owner, { q, k: kv.k, v: kv.v });
   if (q.ndim !== 3 || q.shape[1] !== variant.numQoHeads || q.shape[2] !== variant.headDim) {

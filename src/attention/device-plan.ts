@@ -34,7 +34,9 @@ export interface DevicePlanProblem {
 
 type Addresses = 'kv_lens' | 'num_requests' | 'page_ranges' | 'workspace';
 /** Every field of `PlanTilesParams` but the addresses. */
-export type DevicePlanValues = Readonly<Record<Exclude<keyof Parameters<typeof planTilesParams.pack>[0], Addresses>, number>>;
+export type DevicePlanValues = Readonly<
+  Record<Exclude<keyof Parameters<typeof planTilesParams.pack>[0], Addresses>, number>
+>;
 
 /**
  * The parameters of a plan on the device.
@@ -53,7 +55,10 @@ export function devicePlanValues(
   const { numKvHeads, groupSize } = problem;
   if (!Object.hasOwn(PLAN_POLICY, policy)) {
     const known = Object.keys(PLAN_POLICY).join(', ');
-    throw new WarpbookError('INVALID_ARGUMENT', `planOnDevice got the policy '${String(policy)}'; wanted one of ${known}.`);
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `planOnDevice got the policy '${String(policy)}'; wanted one of ${known}.`,
+    );
   }
   const numCtas = numCtaSlots(machine);
   const width = groupWidth(numKvHeads, numCtas);

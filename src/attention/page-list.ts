@@ -136,7 +136,10 @@ export class PageList {
       const count = indptr[r + 1] - indptr[r];
       if (r < this.numPlaced && count <= this.rooms[r]) continue;
       const room = count + ROOM_PAGES;
-      if (r > this.numPlaced || this.end + room > this.maxPages) return this.placeAll(indptr);
+      if (r > this.numPlaced || this.end + room > this.maxPages) {
+        this.placeAll(indptr);
+        return;
+      }
       this.starts[r] = this.end;
       this.rooms[r] = room;
       this.end += room;

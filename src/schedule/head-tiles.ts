@@ -9,7 +9,15 @@ import type { SectionName } from './layout';
 import type { AttentionProblem } from './problem';
 import { QUERY_TILE, QUERY_TILE_STRIDE } from './query-tiles';
 import type { TableCounts, TableSource } from './table-source';
-import { KV_SEQUENCE, KV_SEQUENCE_STRIDE, MERGE_GROUP, MERGE_GROUP_STRIDE, TILE, TILE_FLAG, TILE_STRIDE } from './work-tile';
+import {
+  KV_SEQUENCE,
+  KV_SEQUENCE_STRIDE,
+  MERGE_GROUP,
+  MERGE_GROUP_STRIDE,
+  TILE,
+  TILE_FLAG,
+  TILE_STRIDE,
+} from './work-tile';
 
 /** The pieces of one KV head, in the order of the query tiles. */
 export interface HeadPieces {

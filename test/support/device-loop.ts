@@ -50,11 +50,14 @@ export async function deviceLoop(device: Device, options: LoopOptions): Promise<
     values.dispose();
   }
   const requests = kvLens.map((length) => cache.allocate(length));
-  requests.forEach((request, r) => cache.reserve(request, kvLens[r] + steps));
+  for (const [r, request] of requests.entries()) cache.reserve(request, kvLens[r] + steps);
   const table = cache.pageTable(requests);
   const { pagedKvIndptr, pagedKvIndices, pagedKvLastPageLen } = table.toTensors(device);
   const lengths = fromHost(Int32Array.from(kvLens), { dtype: 'int32', device });
-  const batchIndices = fromHost(Int32Array.from(kvLens, (_, r) => r), { dtype: 'int32', device });
+  const batchIndices = fromHost(
+    Int32Array.from(kvLens, (_, r) => r),
+    { dtype: 'int32', device },
+  );
 
   const wrapper = { numQoHeads, numKvHeads, headDim, dtype, device, capacity: { maxBatch: batch, maxPages: numPages } };
   const decode = await BatchDecode.create({ ...wrapper, trace: true });

@@ -8,12 +8,12 @@
  */
 import { ceilDiv } from '../../units';
 import { ScheduleBuilder } from '../builder';
-import { type HeadPieces, HeadTiles } from '../head-tiles';
+import { HeadTiles } from '../head-tiles';
 import { type Machine, numCtaSlots } from '../machine';
 import type { AttentionProblem } from '../problem';
 import { collectQueryTiles, QUERY_TILE, QUERY_TILE_STRIDE } from '../query-tiles';
 import { Schedule } from '../schedule';
-import { wholeTiles } from './no-split';
+import { countChunks, cutAtChunks, dealPieces, wholePieces } from './pieces';
 
 /** Chunks below this many tokens aren't worth their merge. */
 export const MIN_CHUNK_TOKENS = 128;
@@ -24,7 +24,13 @@ export function binarySearch(problem: AttentionProblem, machine: Machine): Sched
   const slots = numCtaSlots(machine);
   if (!splits(problem, queryTiles, slots)) {
     const decisions = { split: 'no: the batch fills the machine' };
-    return new Schedule('binarySearch', problem, machine, wholeTiles(problem, machine, queryTiles), decisions);
+    return new Schedule(
+      'binarySearch',
+      problem,
+      machine,
+      dealPieces(problem, machine, wholePieces(queryTiles)),
+      decisions,
+    );
   }
   const chunkPages = smallestChunkPages(problem, queryTiles, slots);
   const chunk = chunkPages * problem.pageSize;
@@ -57,18 +63,13 @@ function splits(problem: AttentionProblem, queryTiles: Int32Array, slots: number
   return (queryTiles.length / QUERY_TILE_STRIDE) * problem.numKvHeads < slots;
 }
 
-/** Pieces of a KV range that is cut at multiples of `chunk`; an empty one is a piece. */
-function countPieces(kvStart: number, kvEnd: number, chunk: number): number {
-  return Math.max(1, Math.ceil(kvEnd / chunk) - Math.floor(kvStart / chunk));
-}
-
 function smallestChunkPages(problem: AttentionProblem, queryTiles: Int32Array, slots: number): number {
   const { numKvHeads, pageSize } = problem;
   const items = (chunkPages: number): number => {
     const chunk = chunkPages * pageSize;
     let sum = 0;
     for (let at = 0; at < queryTiles.length; at += QUERY_TILE_STRIDE) {
-      sum += countPieces(queryTiles[at + QUERY_TILE.kvStart], queryTiles[at + QUERY_TILE.kvEnd], chunk);
+      sum += countChunks(queryTiles[at + QUERY_TILE.kvStart], queryTiles[at + QUERY_TILE.kvEnd], chunk);
     }
     return sum * numKvHeads;
   };
@@ -84,24 +85,4 @@ function smallestChunkPages(problem: AttentionProblem, queryTiles: Int32Array, s
     else low = middle + 1;
   }
   return low;
-}
-
-function cutAtChunks(queryTiles: Int32Array, chunk: number): HeadPieces {
-  const numQueryTiles = queryTiles.length / QUERY_TILE_STRIDE;
-  const pieceIndptr = new Int32Array(numQueryTiles + 1);
-  for (let q = 0, at = 0; q < numQueryTiles; q++, at += QUERY_TILE_STRIDE) {
-    const count = countPieces(queryTiles[at + QUERY_TILE.kvStart], queryTiles[at + QUERY_TILE.kvEnd], chunk);
-    pieceIndptr[q + 1] = pieceIndptr[q] + count;
-  }
-  const pieceStarts = new Int32Array(pieceIndptr[numQueryTiles]);
-  for (let q = 0, at = 0; q < numQueryTiles; q++, at += QUERY_TILE_STRIDE) {
-    const kvStart = queryTiles[at + QUERY_TILE.kvStart];
-    const firstChunk = Math.floor(kvStart / chunk);
-    const first = pieceIndptr[q];
-    pieceStarts[first] = kvStart;
-    for (let piece = first + 1; piece < pieceIndptr[q + 1]; piece++) {
-      pieceStarts[piece] = (firstChunk + piece - first) * chunk;
-    }
-  }
-  return { queryTiles, pieceIndptr, pieceStarts };
 }

@@ -10,7 +10,7 @@ import { type Machine, numCtaSlots } from '../machine';
 import type { AttentionProblem } from '../problem';
 import { collectQueryTiles, QUERY_TILE, QUERY_TILE_STRIDE } from '../query-tiles';
 import { Schedule } from '../schedule';
-import { wholeTiles } from './no-split';
+import { dealPieces, wholePieces } from './pieces';
 
 /**
  * What a query tile costs beyond its keys, in units: putting the warps' states together and writing the result takes
@@ -29,12 +29,14 @@ export function headGroups(problem: AttentionProblem, machine: Machine): Schedul
   const numGroups = Math.floor(numCtas / numKvHeads);
   if (numGroups === 0) {
     const decisions = { split: 'no: fewer CTAs than KV heads' };
-    return new Schedule('headGroups', problem, machine, wholeTiles(problem, machine, queryTiles), decisions);
+    const tiles = dealPieces(problem, machine, wholePieces(queryTiles));
+    return new Schedule('headGroups', problem, machine, tiles, decisions);
   }
 
   let totalUnits = 0;
   for (let at = 0; at < queryTiles.length; at += QUERY_TILE_STRIDE) {
-    totalUnits += units(queryTiles[at + QUERY_TILE.kvStart], queryTiles[at + QUERY_TILE.kvEnd], unitTokens) + TILE_UNITS;
+    totalUnits +=
+      units(queryTiles[at + QUERY_TILE.kvStart], queryTiles[at + QUERY_TILE.kvEnd], unitTokens) + TILE_UNITS;
   }
   // Group g has the units [shareEnd(g - 1), shareEnd(g)). A share that ends among a tile's TILE_UNITS, which come last,
   // ends with the tile's keys. Boundaries within a tile's keys are cuts, so there are fewer cuts than groups.

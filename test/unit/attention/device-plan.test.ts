@@ -32,7 +32,10 @@ interface Batch {
 const bytes = (words: Int32Array): Uint8Array => new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 
 /** Images of the host's policy and of the device's planner, poisoned before, and their layout. */
-async function bothImages(batch: Batch, change: { maxMergeSlots?: number; lengths?: number[]; requests?: number } = {}) {
+async function bothImages(
+  batch: Batch,
+  change: { maxMergeSlots?: number; lengths?: number[]; requests?: number } = {},
+) {
   const { kvLens, policy, qoLen = 1, numKvHeads = 8, causal = false, windowLeft = -1, pageSize = 16 } = batch;
   const machine = batch.machine ?? machines.h100;
   const problem = makeProblem({
@@ -49,7 +52,9 @@ async function bothImages(batch: Batch, change: { maxMergeSlots?: number; length
   const capacity = largestCapacity(
     requiredCapacity(schedule),
     requiredCapacity(policies.noSplit(problem, machine)),
-    ...(change.lengths ? [{ ...requiredCapacity(schedule), maxKvSequences: change.lengths.length, maxTiles: 4096 }] : []),
+    ...(change.lengths
+      ? [{ ...requiredCapacity(schedule), maxKvSequences: change.lengths.length, maxTiles: 4096 }]
+      : []),
   );
   const layout = workspaceLayout({ ...capacity, maxMergeSlots: change.maxMergeSlots ?? capacity.maxMergeSlots });
   const lengths = change.lengths ?? kvLens;
@@ -149,7 +154,10 @@ describe('on the device', () => {
 
   test('a length beyond its pages is cut to fit, and counted', async () => {
     // 100 tokens have 7 pages: 112 tokens. The others have what they need.
-    const { planned, layout } = await bothImages({ kvLens: [100, 500, 30], policy: 'headGroups' }, { lengths: [4000, 500, -3] });
+    const { planned, layout } = await bothImages(
+      { kvLens: [100, 500, 30], policy: 'headGroups' },
+      { lengths: [4000, 500, -3] },
+    );
     expect(planned[HEADER.badLengths]).toBe(2);
     const at = layout.offsets.kvSequences;
     expect([planned[at + 1], planned[at + 5], planned[at + 9]]).toEqual([112, 500, 0]);
@@ -157,7 +165,10 @@ describe('on the device', () => {
 
   test('the number of requests is read from device memory', async () => {
     const kvLens = [100, 5000];
-    const { host, planned } = await bothImages({ kvLens, policy: 'headGroups' }, { lengths: [100, 5000, 77], requests: 2 });
+    const { host, planned } = await bothImages(
+      { kvLens, policy: 'headGroups' },
+      { lengths: [100, 5000, 77], requests: 2 },
+    );
     expect(planned).toEqual(host);
     const beyond = await bothImages({ kvLens, policy: 'headGroups' }, { lengths: [100, 5000], requests: 9 });
     expect(beyond.planned[HEADER.badLengths]).toBe(1);
@@ -165,7 +176,10 @@ describe('on the device', () => {
   });
 
   test('its image is read back as the schedule of the host', async () => {
-    const { planned, layout, schedule, problem } = await bothImages({ kvLens: [9000, 3, 0, 700], policy: 'headGroups' });
+    const { planned, layout, schedule, problem } = await bothImages({
+      kvLens: [9000, 3, 0, 700],
+      policy: 'headGroups',
+    });
     const read = unpackSchedule(planned, layout, {
       policy: 'headGroups',
       machine: schedule.machine,
@@ -197,8 +211,12 @@ describe('devicePlanValues refuses', () => {
 
   test('a policy that it does not know, a batch beyond the planner or beyond the workspace', () => {
     expect(values(8).max_requests).toBe(8);
-    expect(() => values(8, 'lpt')).toThrow("planOnDevice got the policy 'lpt'; wanted one of noSplit, binarySearch, headGroups.");
-    expect(() => values(2000)).toThrow('wanted at most 1024 items of 256 rows and 1024 CTAs. Plan on the host with plan().');
+    expect(() => values(8, 'lpt')).toThrow(
+      "planOnDevice got the policy 'lpt'; wanted one of noSplit, binarySearch, headGroups.",
+    );
+    expect(() => values(2000)).toThrow(
+      'wanted at most 1024 items of 256 rows and 1024 CTAs. Plan on the host with plan().',
+    );
     expect(() => values(9)).toThrow(
       'planOnDevice needs maxTiles = 72 even if it splits nothing, the workspace was made for 64; raise the option capacity.maxTiles.',
     );

@@ -54,7 +54,8 @@ const makeDecode = async (options: object = {}): Promise<BatchDecode> =>
       ...options,
     }),
   );
-const queries = (tokens: number): Tensor => keep(normal([tokens, heads.numQoHeads, heads.headDim], { seed: 3, device }));
+const queries = (tokens: number): Tensor =>
+  keep(normal([tokens, heads.numQoHeads, heads.headDim], { seed: 3, device }));
 const lengthsOf = (values: readonly number[]): Tensor =>
   keep(fromHost(Int32Array.from(values), { dtype: 'int32', device }));
 const raw = async (...tensors: Tensor[]) => Promise.all(tensors.map((tensor) => tensor.raw()));
@@ -131,14 +132,18 @@ describe('planOnDevice', () => {
     decode.plan(table.withLengths([9, 9]));
     exec.replay();
     decode.plan(cache.pageTable([0]));
-    expect(() => exec.replay()).toThrow(
-      'lengths of 2 requests, but the page table that was planned last has 1',
-    );
+    expect(() => exec.replay()).toThrow('lengths of 2 requests, but the page table that was planned last has 1');
   });
 
   test('several query tokens a request, causal, in a prefill wrapper', async () => {
     const cache = filledCache(200);
-    const options = { ...heads, device, dtype: 'float32', capacity: { maxBatch: 2, maxQoTokens: 80 }, causal: true } as const;
+    const options = {
+      ...heads,
+      device,
+      dtype: 'float32',
+      capacity: { maxBatch: 2, maxQoTokens: 80 },
+      causal: true,
+    } as const;
     const [host, prefill] = [keep(await BatchPrefill.create(options)), keep(await BatchPrefill.create(options))];
     const table = cache.pageTable([900, 300].map((length) => cache.allocate(length)));
     const q = queries(80);
