@@ -22,6 +22,20 @@ export function planBundle(plan: Plan, options: RenderOptions): Promise<MimeBund
   return gantt(schedule, { title: `Plan ${plan.id}: ${schedule.policy}`, note }).bundle(options);
 }
 
+/** A plan on the device: what is known of it without reading it back. */
+export function devicePlanBundle(plan: DevicePlan, options: RenderOptions): MimeBundle {
+  return factsBundle(
+    `Plan ${plan.id}: ${plan.policy}, on the device`,
+    [
+      ['requests', `up to ${formatCount(plan.maxRequests)}`],
+      ['query tokens', `${formatCount(plan.qoLen)} each`],
+      ['schedule', 'in device memory: await plan.readSchedule()'],
+    ],
+    [],
+    options,
+  );
+}
+
 export function cacheBundle(cache: PagedKvCache, options: RenderOptions): MimeBundle {
   const { numUsedPages: used, numFreePages: free } = cache;
   const tokens = cache.numPages * cache.pageSize;

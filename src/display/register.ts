@@ -2,7 +2,7 @@
 import { BatchAttention } from '../attention/batch-attention';
 import { PageTable } from '../attention/page-table';
 import { PagedKvCache } from '../attention/paged-kv';
-import { Plan } from '../attention/plan';
+import { DevicePlan, Plan } from '../attention/plan';
 import { Device } from '../device/device';
 import { Graph } from '../graph/graph';
 import { GraphExec } from '../graph/graph-exec';
@@ -11,7 +11,7 @@ import { Schedule } from '../schedule/schedule';
 import { Tensor } from '../tensor/tensor';
 import { Timeline } from '../timeline/timeline';
 import { RequestTrace } from '../workload/request-trace';
-import { cacheBundle, pageTableBundle, planBundle, wrapperBundle } from './attention-display';
+import { cacheBundle, devicePlanBundle, pageTableBundle, planBundle, wrapperBundle } from './attention-display';
 import { Chart } from './chart';
 import { deviceBundle, isMemoryReport, memoryBundle } from './device-display';
 import { gantt } from './gantt';
@@ -27,6 +27,7 @@ export function registerDisplays(): void {
   registerRenderer(Schedule, (schedule, options) => gantt(schedule).bundle(options));
   registerRenderer(Timeline, (timeline, options) => gantt(timeline).bundle(options));
   registerRenderer(Plan, planBundle);
+  registerRenderer(DevicePlan, devicePlanBundle);
   registerRenderer(BatchAttention, wrapperBundle);
   registerRenderer(PagedKvCache, cacheBundle);
   registerRenderer(PageTable, pageTableBundle);
