@@ -1,13 +1,26 @@
 /**
  * What a plan costs on the host: `plan()` of a wrapper with new lengths and its upload enqueued, for batches drawn from a
- * request trace; the same with a page more for every request; and validation, which built-in policies don't pay for.
+ * request trace; the same with a page more for every request; and validation, which built-in policies don't pay for. Also
+ * how even `noSplit` deals the batches.
  *
  *   npm run bench:plan            writes bench/results/cpu/<date>-plan.json
  *
  * Runs on the compiled library, as users do. WARPBOOK_TRACES names another trace, WARPBOOK_DEVICE=cuda a GPU (then the
  * results go to the folder WARPBOOK_RESULTS, default h100).
  */
-import { BatchDecode, loadTrace, openDevice, PagedKvCache, policies, snapshots, validate } from '../dist/index.js';
+import {
+  BatchDecode,
+  loadTrace,
+  machines,
+  makeProblem,
+  openDevice,
+  PagedKvCache,
+  policies,
+  type Schedule,
+  ScheduleBuilder,
+  snapshots,
+  validate,
+} from '../dist/index.js';
 import { describeHost, summarize, writeResults } from './support.mjs';
 
 const BATCH = 128;
@@ -74,15 +87,37 @@ await time('plan(page table, a page more or less for each request), headGroups',
   return decode.plan(longer ? longerTable : table, { policy });
 });
 for (const [name, each] of Object.entries(everyPolicy)) {
-  const us = batches.map((kvLens) => {
+  const us: number[] = [];
+  for (const kvLens of batches) {
+    await decode.ready();
     const { schedule } = decode.plan(kvLens, { policy: each });
     const started = performance.now();
     validate(schedule);
-    return (performance.now() - started) * 1e3;
-  });
-  await device.synchronize();
+    us.push((performance.now() - started) * 1e3);
+  }
   rows.push({ what: `validate, ${name}`, batch: BATCH, ...summarize(us) });
 }
+/** Keys of the busiest CTA where heads are dealt together, over those where every tile is dealt for itself. */
+function busiest(batchSize: number, numKvHeads: number): object {
+  const ratios = snapshots(trace, { concurrency: batchSize, count: SNAPSHOTS, seed: 1 }).map(({ kvLens }) => {
+    const problem = makeProblem({ kvLens, numQoHeads: Math.max(32, numKvHeads), numKvHeads, headDim: 128 });
+    const builder = new ScheduleBuilder('one by one', problem, machines.h100);
+    builder.forEachQueryTile((tile) => builder.add(tile));
+    const most = (schedule: Schedule): number => Math.max(...schedule.tokensPerCta());
+    return most(policies.noSplit(problem, machines.h100)) / most(builder.build('longestFirst'));
+  });
+  const mean = ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length;
+  const what = 'busiest CTA, heads together / one by one';
+  return {
+    what,
+    batch: batchSize,
+    numKvHeads,
+    meanRatio: Number(mean.toFixed(4)),
+    worstRatio: Number(Math.max(...ratios).toFixed(4)),
+  };
+}
+for (const batchSize of [32, BATCH]) for (const heads of [1, 4, 8, 32, 40]) rows.push(busiest(batchSize, heads));
+
 const { name: deviceName, driverVersion } = device.description;
 await writeResults(kind === 'cuda' ? (process.env.WARPBOOK_RESULTS ?? 'h100') : 'cpu', 'plan', 'npm run bench:plan', {
   ...describeHost(),
