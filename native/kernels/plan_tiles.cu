@@ -1,7 +1,7 @@
 // The planner on the device: reads KV lengths and writes the same work list into the workspace image as the policy of
 // that name on the host, word for word. Every CTA computes the whole plan (places are prefix sums over query tiles) and
 // writes the tiles of its share of the KV heads, so nothing is exchanged between CTAs. Few threads on purpose: what a plan
-// costs is instructions that all warps issue, and their latency.
+// costs is instructions that all warps issue, and fetching them: loops stay loops.
 //
 // Never calls griddepcontrol.launch_dependents: attention reads its list before griddepcontrol.wait, so a launch behind
 // this one must not start before the list is written.
@@ -21,10 +21,11 @@ struct PlanShared {
   int group[PLAN_MAX_ITEMS];
   // First piece (or item) of each group.
   int group_start[PLAN_MAX_CTAS + 1];
-  // Whole tiles: loads and items, longest first; number of each item within its group.
+  // headGroups: units of each query tile. Whole tiles: number of each item within its group.
+  int number[PLAN_MAX_ITEMS];
+  // Whole tiles: loads and items, longest first.
   int sorted_load[PLAN_MAX_ITEMS];
   int sorted_item[PLAN_MAX_ITEMS];
-  int number[PLAN_MAX_ITEMS];
   BlockShared block;
 };
 
@@ -37,13 +38,13 @@ class Planner {
   __device__ __forceinline__ void run() {
     wait_for_predecessor();
     load_lengths();
+    bool planned = false;
     if (params_.policy == PLAN_POLICY_HEAD_GROUPS && heads_ <= params_.num_ctas) {
-      cut_in_shares();
+      planned = cut_in_shares();
     } else if (params_.policy == PLAN_POLICY_BINARY_SEARCH && num_tiles_ * heads_ < params_.num_ctas) {
-      cut_at_chunks();
-    } else {
-      keep_whole();
+      planned = cut_at_chunks();
     }
+    if (!planned) keep_whole();
     if (blockIdx.x == gridDim.x - 1) write_sequences();
     if (blockIdx.x == 0 && tid_ == 0) write_header();
   }
@@ -58,6 +59,7 @@ class Planner {
     const int asked = wanted != nullptr ? *wanted : params_.max_requests;
     num_requests_ = min(max(asked, 0), params_.max_requests);
     int bad = tid_ == 0 && asked != num_requests_;
+#pragma unroll 1
     for (int r = tid_; r < params_.max_requests; r += kPlanThreads) {
       const int given = lengths[r];
       const int2 range = ranges[r];
@@ -92,13 +94,15 @@ class Planner {
 
   // --- headGroups: equal shares for groups of CTAs --------------------------------------------------------------------
 
-  __device__ __forceinline__ void cut_in_shares() {
+  // False where the workspace can't hold it.
+  __device__ __forceinline__ bool cut_in_shares() {
     const auto step = static_cast<uint32>(params_.kv_step);
     const auto units = [&](int q) {
       const int2 range = keys(q);
-      return static_cast<int>(max(1u, (range.y + step - 1) / step - (masked_ ? range.x / step : 0)));
+      shared_.number[q] = static_cast<int>(max(1u, (range.y + step - 1) / step - (masked_ ? range.x / step : 0)));
+      return shared_.number[q] + PLAN_TILE_UNITS;
     };
-    total_units_ = block_sums(shared_.block, 0, num_tiles_, [&](int q) { return units(q) + PLAN_TILE_UNITS; },
+    total_units_ = block_sums(shared_.block, 0, num_tiles_, units,
                               [&](int q, int before) { shared_.unit_start[q] = before; });
     if (tid_ == 0) shared_.unit_start[num_tiles_] = total_units_;
     // Shares of less than a unit are empty, and skipped: as many groups as units do as well.
@@ -110,12 +114,13 @@ class Planner {
       const int start = shared_.unit_start[q];
       const int first = share_above(start);
       shared_.group[q] = first - 1;
-      return max(share_above(start + units(q) - 1) - first, 0) + 1;
+      return max(share_above(start + shared_.number[q] - 1) - first, 0) + 1;
     });
-    if (!fits) return keep_whole();
+    if (!fits) return false;
     __syncthreads();
 
     bool some_empty = false;
+#pragma unroll 1
     for (int share = tid_; share < num_shares_; share += kPlanThreads) {
       const int unit = share_start(share);
       const int q = last_at_most(shared_.unit_start, num_tiles_, unit);
@@ -128,6 +133,7 @@ class Planner {
     some_empty = __syncthreads_or(some_empty);
     if (blockIdx.x == gridDim.x - 1) write_share_indptr(some_empty);
     emit_pieces<false>(0);
+    return true;
   }
 
   // First unit of a share; share s has the units [share_start(s), share_start(s + 1)).
@@ -135,7 +141,7 @@ class Planner {
     if (fits_32_bits_) {
       return static_cast<uint32>(share) * static_cast<uint32>(total_units_) / static_cast<uint32>(num_shares_);
     }
-    return static_cast<int>(static_cast<int64>(share) * total_units_ / num_shares_);
+    return divide_rarely(static_cast<uint64>(share) * total_units_, num_shares_);
   }
   // The first share that starts above a unit: ceil((unit + 1) * shares / units).
   __device__ __forceinline__ int share_above(int unit) const {
@@ -143,8 +149,9 @@ class Planner {
     const auto units = static_cast<uint32>(total_units_);
     const auto shares = static_cast<uint32>(num_shares_);
     if (fits_32_bits_) return (above * shares + units - 1) / units;
-    return static_cast<int>((static_cast<uint64>(above) * shares + units - 1) / units);
+    return divide_rarely(static_cast<uint64>(above) * shares + units - 1, units);
   }
+  __device__ __noinline__ static int divide_rarely(uint64 a, uint64 b) { return static_cast<int>(a / b); }
 
   // Empty groups own no CTAs: those with pieces are on the first ones.
   __device__ __forceinline__ void write_share_indptr(bool some_empty) {
@@ -153,6 +160,7 @@ class Planner {
       const int first = shared_.group_start[share];
       const int count = shared_.group_start[share + 1] - first;
       if (count == 0) return;
+#pragma unroll 1
       for (int head = 0; head < heads_; ++head) indptr[used * heads_ + head] = first * heads_ + head * count;
     };
     int num_used = num_shares_;
@@ -160,24 +168,27 @@ class Planner {
       const auto count = [&](int share) { return shared_.group_start[share + 1] > shared_.group_start[share] ? 1 : 0; };
       num_used = block_sums(shared_.block, 2, num_shares_, count, write);
     } else {
+#pragma unroll 1
       for (int share = tid_; share < num_shares_; share += kPlanThreads) write(share, share);
     }
     const int total = sums_.pieces() * heads_;
+#pragma unroll 1
     for (int cta = num_used * heads_ + tid_; cta <= params_.num_ctas; cta += kPlanThreads) indptr[cta] = total;
   }
 
   // --- binarySearch: the smallest chunk for which every piece has a CTA -------------------------------------------------
 
-  __device__ __forceinline__ void cut_at_chunks() {
+  __device__ __forceinline__ bool cut_at_chunks() {
     const int chunk = smallest_chunk_pages() * params_.page_size;
     const bool fits = place_pieces([&](int q) {
       const int2 range = keys(q);
       return plan_count_pieces(range.x, range.y, chunk);
     });
-    if (!fits) return keep_whole();
+    if (!fits) return false;
     __syncthreads();
     write_plain_indptr(sums_.pieces() * heads_);
     emit_pieces<true>(chunk);
+    return true;
   }
 
   // The host's bisection, three steps at a time: a warp evaluates each middle that these may come to.
@@ -185,6 +196,7 @@ class Planner {
     const int warp = tid_ >> 5;
     const int lane = tid_ & 31;
     int longest = 1;
+#pragma unroll 1
     for (int q = tid_; q < num_tiles_; q += kPlanThreads) {
       const int2 range = keys(q);
       shared_.sorted_load[q] = range.x;
@@ -195,13 +207,16 @@ class Planner {
     const int page = params_.page_size;
     int low = max(PLAN_MIN_CHUNK_TOKENS / page, 1);
     int high = max(low, (longest + page - 1) / page);
+#pragma unroll 1
     while (low < high) {
       int my_low = low;
       int my_high = high;
+#pragma unroll 1
       for (int bit = 30 - __clz(max(warp, 1)); bit >= 0; --bit) bisect(my_low, my_high, (warp >> bit & 1) == 0);
       if (warp > 0 && my_low < my_high) {
         const int chunk = ((my_low + my_high) >> 1) * page;
         int sum = 0;
+#pragma unroll 1
         for (int q = lane; q < num_tiles_; q += 32) {
           sum += plan_count_pieces(shared_.sorted_load[q], shared_.group[q], chunk);
         }
@@ -209,6 +224,7 @@ class Planner {
         if (lane == 0) shared_.block.words[warp] = static_cast<int64>(sum) * heads_ <= params_.num_ctas;
       }
       __syncthreads();
+#pragma unroll 1
       for (int node = 1; node < kPlanWarps && low < high;) {
         const bool fits = shared_.block.words[node] != 0;
         bisect(low, high, fits);
@@ -241,6 +257,7 @@ class Planner {
     __syncthreads();
     const int2 first_keys = keys(0);
     bool other = false;
+#pragma unroll 1
     for (int q = tid_; q < num_tiles_; q += kPlanThreads) {
       const int2 range = keys(q);
       shared_.group[q] = range.y - range.x;
@@ -248,6 +265,7 @@ class Planner {
     }
     const bool in_turn = !__syncthreads_or(other) || num_items <= num_groups;
     if (in_turn) {
+#pragma unroll 1
       for (int group = tid_; group <= num_groups; group += kPlanThreads) {
         shared_.group_start[group] = group * (num_items / num_groups) + min(group, num_items % num_groups);
       }
@@ -257,11 +275,14 @@ class Planner {
     __syncthreads();
     if (blockIdx.x == gridDim.x - 1) {
       int* indptr = image_ + params_.cta_indptr_offset;
+#pragma unroll 1
       for (int group = tid_; group < num_groups; group += kPlanThreads) {
         const int first = shared_.group_start[group];
         const int count = shared_.group_start[group + 1] - first;
+#pragma unroll 1
         for (int w = 0; w < width; ++w) indptr[group * width + w] = first * width + w * count;
       }
+#pragma unroll 1
       for (int cta = num_groups * width + tid_; cta <= params_.num_ctas; cta += kPlanThreads) indptr[cta] = total;
     }
     emit_whole(width, num_groups, in_turn);
@@ -279,9 +300,11 @@ class Planner {
     const int total_high = block_sums(shared_.block, 3, num_tiles_, high, ignore);
     const int64 total = ((static_cast<int64>(total_high) << 16) + total_low) * blocks;
     const double unit = fmax(1.0, __ddiv_rn(static_cast<double>(total), static_cast<double>(PLAN_MAX_GROUP_LOAD)));
+#pragma unroll 1
     for (int q = tid_; q < num_tiles_; q += kPlanThreads) {
       const int tokens = shared_.group[q];
       int place = 0;
+#pragma unroll 1
       for (int other = 0; other < num_tiles_; ++other) {
         const int others = shared_.group[other];
         place += others > tokens || (others == tokens && other < q);
@@ -290,6 +313,7 @@ class Planner {
       shared_.sorted_load[place] = unit > 1.0 ? static_cast<int>(floor(__ddiv_rn(static_cast<double>(load), unit))) : load;
       shared_.sorted_item[place] = q * blocks;
     }
+#pragma unroll 1
     for (int group = tid_; group < num_groups; group += kPlanThreads) shared_.group_start[group] = 0;
     __syncthreads();
     if (tid_ < 32) {
@@ -297,9 +321,11 @@ class Planner {
       else deal_in_shared_memory(blocks, num_groups);
     }
     __syncthreads();
+#pragma unroll 1
     for (int item = tid_; item < num_items; item += kPlanThreads) {
       const int group = shared_.group[item];
       int before = 0;
+#pragma unroll 1
       for (int other = 0; other < item; ++other) before += shared_.group[other] == group;
       shared_.number[item] = before;
       atomicAdd(&shared_.group_start[group], 1);
@@ -316,14 +342,17 @@ class Planner {
   __device__ __forceinline__ void deal_in_registers(int blocks, int num_groups) {
     const int lane = tid_;
     uint32 key = lane < num_groups ? lane : 0xffffffffu;
+#pragma unroll 1
     for (int begin = 0; begin < num_tiles_; begin += 32) {
       const bool mine = begin + lane < num_tiles_;
       const int load = mine ? shared_.sorted_load[begin + lane] << 5 : 0;
       const int first_item = mine ? shared_.sorted_item[begin + lane] : 0;
       const int count = min(32, num_tiles_ - begin);
+#pragma unroll 1
       for (int i = 0; i < count; ++i) {
         const int added = __shfl_sync(kAllLanes, load, i);
         const int item = __shfl_sync(kAllLanes, first_item, i);
+#pragma unroll 1
         for (int block = 0; block < blocks; ++block) {
           const uint32 least = warp_min(key);
           if (lane == 0) shared_.group[item + block] = least & 31;
@@ -335,13 +364,17 @@ class Planner {
   // More groups than lanes: `number` holds their loads.
   __device__ __forceinline__ void deal_in_shared_memory(int blocks, int num_groups) {
     const int lane = tid_;
+#pragma unroll 1
     for (int group = lane; group < num_groups; group += 32) shared_.number[group] = 0;
     __syncwarp();
+#pragma unroll 1
     for (int i = 0; i < num_tiles_; ++i) {
       const int item = shared_.sorted_item[i];
+#pragma unroll 1
       for (int block = 0; block < blocks; ++block) {
         uint32 load = 0xffffffffu;
         uint32 group = 0;
+#pragma unroll 1
         for (int g = lane; g < num_groups; g += 32) {
           const auto other = static_cast<uint32>(shared_.number[g]);
           if (other < load) {
@@ -383,11 +416,13 @@ class Planner {
   __device__ __forceinline__ void write_plain_indptr(int total) {
     if (blockIdx.x != gridDim.x - 1) return;
     int* indptr = image_ + params_.cta_indptr_offset;
+#pragma unroll 1
     for (int cta = tid_; cta <= params_.num_ctas; cta += kPlanThreads) indptr[cta] = min(cta, total);
   }
 
   template <bool kChunks>
   __device__ __forceinline__ void emit_pieces(int chunk) {
+#pragma unroll 1
     for (int piece = tid_; piece < sums_.pieces(); piece += kPlanThreads) {
       const int q = sums_.splits() == 0 ? piece : last_with_piece(piece);
       const PieceSums before = shared_.before[q];
@@ -413,6 +448,7 @@ class Planner {
         place = group_first * heads_ + piece - group_first;
         stride = shared_.group_start[share + 1] - group_first;
       }
+#pragma unroll 1
       for (int head = blockIdx.x; head < heads_; head += gridDim.x) {
         out.kv_head = head;
         if (count > 1) {
@@ -431,8 +467,10 @@ class Planner {
   __device__ __forceinline__ void emit_whole(int width, int num_groups, bool in_turn) {
     const bool plain = num_tiles_ * heads_ <= params_.num_ctas;
     const int blocks = heads_ / width;
+#pragma unroll 1
     for (int q = tid_; q < num_tiles_; q += kPlanThreads) {
       const PlanQueryTile tile = query_tile(q);
+#pragma unroll 1
       for (int head = blockIdx.x; head < heads_; head += gridDim.x) {
         int place = q * heads_ + head;
         if (!plain) {
@@ -463,6 +501,7 @@ class Planner {
   }
 
   __device__ __forceinline__ void write_sequences() {
+#pragma unroll 1
     for (int r = tid_; r < num_requests_; r += kPlanThreads) {
       reinterpret_cast<int4*>(image_ + params_.kv_sequences_offset)[r] =
           make_int4(shared_.page_start[r], shared_.kv_len[r], 0, r);
@@ -488,6 +527,7 @@ class Planner {
   __device__ __forceinline__ int last_with_piece(int piece) const {
     int low = 0;
     int high = num_tiles_;
+#pragma unroll 1
     while (high - low > 1) {
       const int middle = (low + high) >> 1;
       if (shared_.before[middle].pieces() <= piece) low = middle;
@@ -499,6 +539,7 @@ class Planner {
   __device__ static int last_at_most(const int* values, int count, int value) {
     int low = 0;
     int high = count;
+#pragma unroll 1
     while (high - low > 1) {
       const int middle = (low + high) >> 1;
       if (values[middle] <= value) low = middle;

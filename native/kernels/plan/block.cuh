@@ -58,6 +58,7 @@ __device__ __forceinline__ auto block_sums(BlockShared& shared, int buffer, int 
   const int lane = threadIdx.x & 31;
   const int warp = threadIdx.x >> 5;
   Sum carry{};
+#pragma unroll 1
   for (int begin = 0; begin < count; begin += kPlanThreads) {
     const int i = begin + static_cast<int>(threadIdx.x);
     const Sum mine = i < count ? value(i) : Sum{};
