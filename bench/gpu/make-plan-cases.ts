@@ -143,7 +143,7 @@ function write(entry: PlanCase, parts: Uint8Array[]): object {
 function writeTimed(name: string, kvLens: number[], policy: DevicePolicy, index: number): object {
   const [numQoHeads, numKvHeads, headDim, pageSize] = [32, 8, 128, 16];
   const variant = makeVariant({ numQoHeads, numKvHeads, headDim, dtype: 'bfloat16' }, false);
-  const needs = { rows: numQoHeads / numKvHeads, pageSize, maxSegments: 0, maxRows: 0 };
+  const needs = { rows: numQoHeads / numKvHeads, pageSize, maxSegments: 0, maxRows: 0, traced: false };
   const kernel = selectKernel(variant, needs);
   const program = attentionProgram(kernel, 'sm_90a');
   const machine = { ...machines.h100, tileClasses: [tileClassOf(kernel, 'sm_90a')] };

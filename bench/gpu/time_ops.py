@@ -17,6 +17,8 @@ CODE = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2, torch.float8_e4m3
 BYTES_PER_US = 3.18e6
 ROTATED_BYTES = 512 << 20
 HEADS, DIM = 8, 128
+# As src/attention/merge-params.ts has it.
+MERGE_ROWS_PER_CTA = 16
 
 
 class Op:
@@ -92,7 +94,7 @@ def time_merge(op, tokens, states, heads, dim, dtype, rows):
         rest_stride_state=heads * dim, rest_stride_token=row * dim, rest_stride_head=dim, rest_lse_stride_state=heads,
         rest_lse_stride_token=row, o_stride_token=heads * dim, o_stride_head=dim, lse_stride_token=heads, num_states=states,
         num_heads=heads, head_dim=dim, state_dtype=CODE[dtype], o_dtype=CODE[dtype]) for o, l in made]
-    grid = -(-tokens * heads // 8)
+    grid = -(-tokens * heads // MERGE_ROWS_PER_CTA)
 
     def theirs(i):
         o, l = made[i % rotations]

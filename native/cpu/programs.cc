@@ -9,6 +9,7 @@
 #include "cpu/ops/ops.h"
 #include "cpu/program.h"
 #include "cpu/programs.h"
+#include "cpu/roof/roof.h"
 
 namespace warpbook::cpu {
 
@@ -23,6 +24,8 @@ const Program* const kPrograms[] = {
     &noop_program,
     &append_kv_program,
     &attention_program,
+    &multiply_add_program,
+    &stream_read_program,
     &merge_states_program,
     &plan_tiles_program,
     &scatter_words_program,

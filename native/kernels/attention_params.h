@@ -4,7 +4,7 @@
 namespace warpbook {
 
 enum : int {
-  MERGE_ROWS_PER_CTA = 8,
+  MERGE_ROWS_PER_CTA = 16,
 };
 
 struct alignas(16) AttentionParams {

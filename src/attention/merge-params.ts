@@ -34,4 +34,4 @@ const spec = {
 export const mergeStatesParams: ParamLayout<typeof spec> = defineParams('MergeStatesParams', spec);
 
 /** Rows that one CTA of `merge_states` merges. */
-export const MERGE_ROWS_PER_CTA = 8;
+export const MERGE_ROWS_PER_CTA = 16;

@@ -12,6 +12,7 @@ import { empty } from '../tensor/create';
 import { itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import { type AppendPlaces, checkNewTokens, launchAppend, launchAppendAt } from './append-kv';
+import { requireScale } from './kv-operand';
 import { PageAllocator } from './page-allocator';
 import { PageTable } from './page-table';
 import { type KvDType, requireKvDType } from './variant';
@@ -80,10 +81,7 @@ export class PagedKvCache {
     }
     requireKvDType(dtype);
     for (const name of ['kScale', 'vScale'] as const) {
-      const scale = options[name] ?? 1;
-      if (!(scale > 0 && Number.isFinite(scale))) {
-        throw new WarpbookError('INVALID_ARGUMENT', `${name} is ${scale}; wanted a positive number.`);
-      }
+      requireScale(name, options[name] ?? 1);
     }
     if (layout !== 'NHD' && layout !== 'HND')
       throw new WarpbookError('INVALID_ARGUMENT', `layout is ${String(layout)}; wanted NHD or HND.`);
