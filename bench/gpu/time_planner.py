@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the planner on the device adds to a step, and whether launches behind it see its list: time_planner.py CASES CUBINS OUT.
 
-A step is [plan, decode] against [decode] alone, in the same run, chained in one graph; pages rotate over 4 GB, so the L2
+A step is [plan, decode] against [decode] alone and against [an empty kernel, decode], in the same run, chained in one graph; pages rotate over 4 GB, so the L2
 is cold for keys and values. Then steps whose lengths change each time, with two decodes behind each plan, replayed
 many times: every output must have the bits of steps that were waited for one by one.
 """
@@ -29,6 +29,7 @@ class PlannedCase(DecodeCase):
     def __init__(self, folder, cubins, case, plan_layout, k, v, page_lists, planner):
         super().__init__(folder, cubins, case, k, v, page_lists)
         self.plan_layout, self.planner = plan_layout, planner
+        self.empty = Kernel(os.path.join(cubins, "noop.cubin"), "noop", 32, 0)
         self.kv_lens = torch.tensor(case["kvLens"], dtype=torch.int32, device="cuda")
         self.page_ranges = torch.tensor(case["pageRanges"], dtype=torch.int32, device="cuda")
 
@@ -73,12 +74,14 @@ def time_case(case):
 
     def step(variant):
         def run(i):
-            if variant != "decode":
+            if variant == "empty":
+                case.empty.launch(1, b"", pdl=False)
+            elif variant != "decode":
                 case.plan(pdl="plan without PDL" not in variant, ctas=1 if "one CTA" in variant else PLANNER_CTAS)
             case.launch(i % rotations, pdl="decode without PDL" not in variant)
         return run
 
-    variants = ["decode", "plan", "plan, one CTA", "plan, decode without PDL", "plan without PDL", "plan without PDL, decode without PDL"]
+    variants = ["decode", "empty", "plan", "plan, one CTA", "plan, decode without PDL", "plan without PDL", "plan without PDL, decode without PDL"]
     graphs = {variant: chain(step(variant)) for variant in variants}
     times = {variant: [] for variant in variants}
     for i in range(REPLAYS + 2):  # in turn, so that a change of clocks meets all
