@@ -31,8 +31,12 @@ struct alignas(16) PlanTilesParams {
   int num_kv_heads;
   int group_size;  // query heads of a KV head
   int rows_per_tile;  // query rows of a full tile
+  int tiles_per_request;  // query tiles of a request and KV head
   int kv_step;  // tokens of a step of the main loop
+  int kv_step_shift;  // its binary logarithm; -1 where it is no power of two
   int num_ctas;  // CTA slots
+  int num_shares;  // num_ctas / num_kv_heads
+  int num_groups;  // num_ctas / group_width
   int group_width;  // KV heads that are dealt out together where nothing is split
   int page_size;  // tokens
   int causal;  // 0 or 1
@@ -49,7 +53,7 @@ struct alignas(16) PlanTilesParams {
   int merge_groups_offset;  // words
   int merge_slots_offset;  // words
 };
-static_assert(sizeof(PlanTilesParams) == 128, "PlanTilesParams");
+static_assert(sizeof(PlanTilesParams) == 144, "PlanTilesParams");
 
 struct alignas(16) ScatterWordsParams {
   void* target;  // int32 words

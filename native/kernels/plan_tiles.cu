@@ -70,25 +70,24 @@ class Planner {
       shared_.page_start[r] = range.x;
     }
     if (unlikely(bad > 0) && blockIdx.x == 0) atomicAdd(image_ + HEADER_BAD_LENGTHS, bad);
-    tiles_per_request_ = plan_tiles_per_request(params_);
-    num_tiles_ = num_requests_ * tiles_per_request_;
+    num_tiles_ = num_requests_ * params_.tiles_per_request;
     // A thread looks at its own request until the first prefix sum, unless tiles are shared out otherwise.
-    if (tiles_per_request_ > 1) __syncthreads();
+    if (params_.tiles_per_request > 1) __syncthreads();
   }
 
   __device__ __forceinline__ PlanQueryTile query_tile(int q) const {
-    const int request = tiles_per_request_ == 1 ? q : q / tiles_per_request_;
-    return plan_query_tile(params_, request, q - request * tiles_per_request_, shared_.kv_len[request]);
+    const int request = params_.tiles_per_request == 1 ? q : q / params_.tiles_per_request;
+    return plan_query_tile(params_, request, q - request * params_.tiles_per_request, shared_.kv_len[request]);
   }
   // First and last key of a query tile, without what costs divisions where nothing is masked.
   __device__ __forceinline__ int2 keys(int q) const {
-    if (!masked_) return make_int2(0, shared_.kv_len[tiles_per_request_ == 1 ? q : q / tiles_per_request_]);
+    if (!masked_) return make_int2(0, shared_.kv_len[params_.tiles_per_request == 1 ? q : q / params_.tiles_per_request]);
     const PlanQueryTile tile = query_tile(q);
     return make_int2(tile.kv_start, tile.kv_end);
   }
   __device__ __forceinline__ int row_count(int q) const {
     const int rows = params_.qo_len * params_.group_size;
-    const int index = tiles_per_request_ == 1 ? 0 : q % tiles_per_request_;
+    const int index = params_.tiles_per_request == 1 ? 0 : q % params_.tiles_per_request;
     return min(params_.rows_per_tile, rows - index * params_.rows_per_tile);
   }
 
@@ -99,14 +98,16 @@ class Planner {
     const auto step = static_cast<uint32>(params_.kv_step);
     const auto units = [&](int q) {
       const int2 range = keys(q);
-      shared_.number[q] = static_cast<int>(max(1u, (range.y + step - 1) / step - (masked_ ? range.x / step : 0)));
+      const uint32 end = range.y + step - 1;
+      const uint32 units = params_.kv_step_shift >= 0 ? end >> params_.kv_step_shift : end / step;
+      shared_.number[q] = static_cast<int>(max(1u, units - (masked_ ? range.x / step : 0)));
       return shared_.number[q] + PLAN_TILE_UNITS;
     };
     total_units_ = block_sums(shared_.block, 0, num_tiles_, units,
                               [&](int q, int before) { shared_.unit_start[q] = before; });
     if (tid_ == 0) shared_.unit_start[num_tiles_] = total_units_;
     // Shares of less than a unit are empty, and skipped: as many groups as units do as well.
-    num_shares_ = min(params_.num_ctas / heads_, total_units_);
+    num_shares_ = min(params_.num_shares, total_units_);
     fits_32_bits_ = (static_cast<uint64>(total_units_) + 1) * (num_shares_ + 1) < 0xffffffffu;
 
     // The share boundaries within the keys, share_start(first) and on, are cuts.
@@ -139,7 +140,9 @@ class Planner {
   // First unit of a share; share s has the units [share_start(s), share_start(s + 1)).
   __device__ __forceinline__ int share_start(int share) const {
     if (fits_32_bits_) {
-      return static_cast<uint32>(share) * static_cast<uint32>(total_units_) / static_cast<uint32>(num_shares_);
+      const uint32 product = static_cast<uint32>(share) * static_cast<uint32>(total_units_);
+      const auto shares = static_cast<uint32>(num_shares_);
+      return (shares & (shares - 1)) == 0 ? product >> (31 - __clz(shares)) : product / shares;
     }
     return divide_rarely(static_cast<uint64>(share) * total_units_, num_shares_);
   }
@@ -252,7 +255,7 @@ class Planner {
       return emit_whole(heads_, 1, true);
     }
     const int width = params_.group_width;
-    const int num_groups = params_.num_ctas / width;
+    const int num_groups = params_.num_groups;
     const int num_items = num_tiles_ * (heads_ / width);
     __syncthreads();
     const int2 first_keys = keys(0);
@@ -555,7 +558,6 @@ class Planner {
   const bool masked_;
   int* const image_;
   int num_requests_ = 0;
-  int tiles_per_request_ = 1;
   // Query tiles of one KV head.
   int num_tiles_ = 0;
   PieceSums sums_{};

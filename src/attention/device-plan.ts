@@ -64,7 +64,8 @@ export function devicePlanValues(
   const width = groupWidth(numKvHeads, numCtas);
   const { queryRows, kvStep } = machine.tileClasses[0];
   const rowsPerTile = queryRows >= groupSize ? queryRows - (queryRows % groupSize) : queryRows;
-  const queryTiles = maxRequests * ceilDiv(qoLen * groupSize, rowsPerTile);
+  const tilesPerRequest = ceilDiv(qoLen * groupSize, rowsPerTile);
+  const queryTiles = maxRequests * tilesPerRequest;
   const items = queryTiles * (numKvHeads / width);
   if (items > PLAN_RULES.maxItems || numCtas > PLAN_RULES.maxCtas || rowsPerTile > PLAN_RULES.maxRowsPerTile) {
     throw new WarpbookError(
@@ -84,8 +85,13 @@ export function devicePlanValues(
     num_kv_heads: numKvHeads,
     group_size: groupSize,
     rows_per_tile: rowsPerTile,
+    tiles_per_request: tilesPerRequest,
     kv_step: kvStep,
+    // Divisions that the device would have to do one after the other.
+    kv_step_shift: Number.isInteger(Math.log2(kvStep)) ? Math.log2(kvStep) : -1,
     num_ctas: numCtas,
+    num_shares: Math.floor(numCtas / numKvHeads),
+    num_groups: Math.floor(numCtas / width),
     group_width: width,
     page_size: problem.pageSize,
     causal: problem.causal ? 1 : 0,

@@ -45,7 +45,7 @@ class Planner {
     const int wanted = asked != nullptr ? *asked : params_.max_requests;
     const int num_requests = std::clamp(wanted, 0, params_.max_requests);
     if (wanted != num_requests) ++image_[HEADER_BAD_LENGTHS];
-    const int per_request = plan_tiles_per_request(params_);
+    const int per_request = params_.tiles_per_request;
     for (int r = 0; r < num_requests; ++r) {
       const int64_t room = static_cast<int64_t>(page_ranges_[2 * r + 1]) * params_.page_size;
       const int kv_len = static_cast<int>(std::min<int64_t>(std::max(lengths[r], 0), room));
@@ -62,7 +62,7 @@ class Planner {
     };
     int64_t total = 0;
     for (const PlanQueryTile& tile : tiles_) total += units(tile) + PLAN_TILE_UNITS;
-    const int64_t num_shares = params_.num_ctas / heads_;
+    const int64_t num_shares = params_.num_shares;
     const auto share_end = [&](int64_t share) { return (share + 1) * total / num_shares; };
 
     width_ = heads_;
@@ -150,7 +150,7 @@ class Planner {
   // An item is a query tile and `width` heads of it.
   void deal_longest_first() {
     const int blocks = heads_ / width_;
-    const int num_groups = params_.num_ctas / width_;
+    const int num_groups = params_.num_groups;
     const auto tokens = [&](int q) { return tiles_[q].kv_end - tiles_[q].kv_start; };
     groups_.resize(tiles_.size() * blocks);
     std::vector<int> order(tiles_.size());

@@ -28,10 +28,6 @@ struct PlanQueryTile {
   int full_end;
 };
 
-WB_PLAN_FUNCTION int plan_tiles_per_request(const PlanTilesParams& params) {
-  return (params.qo_len * params.group_size + params.rows_per_tile - 1) / params.rows_per_tile;
-}
-
 // What query token `token` of a request, counted from its first, may see: from and to where.
 WB_PLAN_FUNCTION int plan_visible_start(const PlanTilesParams& params, int kv_len, int token) {
   const int position = kv_len - params.qo_len + token;
