@@ -57,7 +57,7 @@ export function benchCommand(): Command {
       .action((flags: Flags, command: Command) => runBench(flags, command, 'decode', decodeRows)),
   );
   bench.addCommand(
-    shared('prefill', 'prefill, in TFLOP/s beside the peers')
+    shared('prefill', 'prefill, in TFLOP/s beside the peers', 'noSplit')
       .option('--kv <list>', 'paged, ragged', list, ['ragged', 'paged'])
       .option('--mask <list>', 'causal, full', list, ['causal'])
       .action((flags: Flags, command: Command) => runBench(flags, command, 'prefill', prefillRows)),
@@ -75,7 +75,8 @@ export function benchCommand(): Command {
   return bench;
 }
 
-function shared(name: string, summary: string): Command {
+/** @param policy the one that the figures of docs/kernels.md are of */
+function shared(name: string, summary: string, policy = 'headGroups'): Command {
   return new Command(name)
     .summary(summary)
     .description(`Measure ${summary}.`)
@@ -88,7 +89,7 @@ function shared(name: string, summary: string): Command {
     .option('--dtype <list>', 'of queries', list)
     .option('--kv-dtype <list>', 'of keys and values: same, float8_e4m3fn, float8_e5m2', list)
     .option('--qo <list>', 'query tokens of a request', list)
-    .option('--policy <name>', 'how batches are scheduled', 'headGroups')
+    .option('--policy <name>', 'how batches are scheduled', policy)
     .option('--peers <file>', 'figures of others (default: those that come with warpbook for this GPU)')
     .option('--torch [python]', 'time torch on the same rows, with this interpreter')
     .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json', 'bench/results')
