@@ -11,6 +11,7 @@ import { GRID, type GridOutcome, LSE_BOUND, outputBound, runGridPool } from '../
 import { type AttentionCase, lseError, outputError, runCase } from '../support/attention';
 import { FEATURE_BASE, FEATURES } from '../support/attention-features';
 import { registerBadPages } from '../support/bad-pages';
+import { registerSharedPrefix } from '../support/shared-prefix';
 import { deviceReference, loadReference } from './reference';
 
 let device: Device;
@@ -98,3 +99,5 @@ describe('features', () => {
 });
 
 describe('bad input', () => registerBadPages(it, () => device));
+
+describe('schedules by hand', () => registerSharedPrefix(it, () => device));

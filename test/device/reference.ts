@@ -2,7 +2,6 @@
  * The float64 reference on the GPU (reference.cu): takes what `reference` takes and gives what it gives, rounded to
  * float32, in milliseconds where that one takes minutes. Independent of schedules and of the kernels under test.
  */
-import { join } from 'node:path';
 import type { reference } from '../../src/attention/reference';
 import type { Device } from '../../src/device/device';
 import { defineParams } from '../../src/device/params';
@@ -45,7 +44,7 @@ const referenceParams = defineParams('ReferenceParams', {
 
 /** Makes {@link deviceReference} work on `device`. */
 export async function loadReference(device: Device): Promise<void> {
-  await loadPrograms(device, [programOf('reference_attention')], { kernelsFolder: join(__dirname) });
+  await loadPrograms(device, [programOf('reference_attention')], { kernelsFolder: __dirname });
 }
 
 /** As `reference`, on the cache's CUDA device. */

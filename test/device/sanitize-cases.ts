@@ -8,6 +8,7 @@ import { BatchDecode } from '../../src/attention/batch-decode';
 import { BatchPrefill } from '../../src/attention/batch-prefill';
 import { openDevice } from '../../src/attention/open-device';
 import type { KvDType } from '../../src/attention/variant';
+import { ownPrograms } from '../../src/cli/build-kernels';
 import type { Device } from '../../src/device/device';
 import { capture } from '../../src/graph/capture';
 import { measureRoof } from '../../src/measure/roof';
@@ -20,6 +21,8 @@ import { gathered, queued, segmented } from '../support/attention-features';
 import { registerBadPages } from '../support/bad-pages';
 import type { Register } from '../support/cases';
 import { OP_CASES, requireSame } from '../support/op-cases';
+import { registerSharedPrefix } from '../support/shared-prefix';
+import { noop } from './probes';
 
 interface SanitizeCase {
   readonly name: string;
@@ -51,21 +54,21 @@ function attention(name: string, changes: Partial<AttentionCase>): SanitizeCase 
   };
 }
 
-/** Every decode build there may be: element types, head dims, rows; lean and general. */
+/** Every decode build: element types, head dims, few and many query rows, plain and general. */
 function* decodeBuilds(): Generator<SanitizeCase> {
   for (const dtype of ['float16', 'bfloat16'] as const) {
     for (const kvDtype of [dtype, 'float8_e4m3fn', 'float8_e5m2'] as const) {
       for (const headDim of [64, 128, 256]) {
-        for (const rows of [8, 16]) {
+        for (const rows of [4, 32]) {
           const of: Partial<AttentionCase> = {
             dtype,
             kvDtype: kvDtype as KvDType,
             headDim,
-            ...(rows === 16 && { numQoHeads: 16, numKvHeads: 1 }),
+            ...(rows === 32 && { numQoHeads: 32, numKvHeads: 1 }),
           };
           const name = `decode ${dtype} ${kvDtype} d${headDim} r${rows}`;
           const odd = headDim === 128;
-          yield attention(`${name} lean`, { ...of, layout: odd ? 'HND' : 'NHD', pageSize: odd ? 64 : 16 });
+          yield attention(`${name} plain`, { ...of, layout: odd ? 'HND' : 'NHD', pageSize: odd ? 64 : 16 });
           yield attention(`${name} general`, {
             ...of,
             ...everything,
@@ -174,8 +177,15 @@ const OPERATIONS: readonly SanitizeCase[] = OP_CASES.map((op) => ({
   },
 }));
 
-/** What measures the machine. */
+/** What measures the machine, and what does nothing. */
 const ROOFS: readonly SanitizeCase[] = [
+  {
+    name: 'noop',
+    async run(device) {
+      device.stream.launch(noop());
+      await device.synchronize();
+    },
+  },
   {
     name: 'roof: a streaming read and multiply-adds',
     async run(device) {
@@ -209,9 +219,33 @@ const CASES: readonly SanitizeCase[] = [
   ...LOOPS,
   ...DECODE_WAYS,
   ...shared(registerBadPages),
+  ...shared(registerSharedPrefix),
   ...decodeBuilds(),
   ...prefillWays(),
 ];
+
+/** Names of the programs that were launched since. */
+function recordLaunches(device: Device): Set<string> {
+  const launched = new Set<string>();
+  const { backend } = device.state;
+  const launch = backend.launch.bind(backend);
+  backend.launch = (stream, description) => {
+    launched.add(description.program);
+    launch(stream, description);
+  };
+  return launched;
+}
+
+/** A kernel that is built ahead and that no case launches would go unchecked. The CPU device has other programs. */
+function requireAllReached(device: Device, launched: ReadonlySet<string>): void {
+  const { architecture } = device.description;
+  if (architecture === undefined) return;
+  const missed = ownPrograms(architecture)
+    .map(({ name }) => name)
+    .filter((name) => !launched.has(name));
+  console.log(`${launched.size} kernels launched`);
+  assert.deepEqual(missed, [], 'kernels that no case launches; add cases');
+}
 
 async function main(args: readonly string[]): Promise<void> {
   const patterns = args.filter((arg) => arg !== '--list');
@@ -225,6 +259,7 @@ async function main(args: readonly string[]): Promise<void> {
   if (chosen.length === 0) throw new Error(`No case has ${patterns.join(' or ')} in its name; --list shows them.`);
   process.env.WARPBOOK_DEVICE ??= 'cuda';
   const device = await openDevice();
+  const launched = recordLaunches(device);
   for (const [index, { name, run }] of chosen.entries()) {
     const began = process.hrtime.bigint();
     try {
@@ -235,6 +270,7 @@ async function main(args: readonly string[]): Promise<void> {
     const seconds = Number(process.hrtime.bigint() - began) / 1e9;
     console.log(`${index + 1}/${chosen.length} ${name} (${seconds.toFixed(2)} s)`);
   }
+  if (patterns.length === 0) requireAllReached(device, launched);
   device.dispose();
   assert.deepEqual(device.leaks, []);
 }

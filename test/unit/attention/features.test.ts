@@ -4,6 +4,7 @@ import { type Device, openDevice } from '../../../src/device/device';
 import { LSE_TOLERANCE, lseError, outputError, runCase, TOLERANCE } from '../../support/attention';
 import { FEATURE_BASE, FEATURES } from '../../support/attention-features';
 import { registerBadPages } from '../../support/bad-pages';
+import { registerSharedPrefix } from '../../support/shared-prefix';
 
 let device: Device;
 beforeAll(async () => {
@@ -26,3 +27,5 @@ describe('features', () => {
 });
 
 describe('bad input', () => registerBadPages(test, () => device));
+
+describe('schedules by hand', () => registerSharedPrefix(test, () => device));
