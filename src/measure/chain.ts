@@ -20,6 +20,8 @@ export interface ChainOptions {
   readonly rotate: number;
   /** Wanted length of a turn, ns. */
   readonly turnNs: number;
+  /** Calls of a turn; default: by its length. */
+  readonly calls?: number;
 }
 
 /** A turn's times. */
@@ -115,6 +117,7 @@ export async function makeChain(device: Device, stream: Stream, fn: Measured, op
 
   for (let i = 0; i < Math.min(rotate, PROBE_CALLS); i++) fn(i);
   await stream.synchronize();
+  if (options.calls !== undefined) return make(options.calls);
   const probe = new Chain(stream, PROBE_CALLS, fn, rotate, undefined);
   const [{ deviceNs }] = await timeTurns([probe]);
 

@@ -20,6 +20,9 @@ export interface CompareOptions extends Omit<JudgeOptions, 'onRound'> {
   readonly turnUs?: number;
 }
 
+/** Numbers of calls within this factor are made equal. */
+const SIMILAR = 4;
+
 /** Which is faster. `faster` means: the first takes less time than the second. */
 export class Verdict {
   constructor(
@@ -50,18 +53,27 @@ export class Verdict {
  * Compares two pieces of work; each is as `measure` takes it.
  * @throws WarpbookError as `measure` and `judge`
  */
-export async function compare(a: Measured, b: Measured, options: CompareOptions = {}): Promise<Verdict> {
-  const { device = defaultDevice(), mode = 'graph', rotate = 1, turnUs = 3000, names = ['a', 'b'] } = options;
-  const { stream = device.stream } = options;
+export async function compare(a: Measured, b: Measured, wanted: CompareOptions = {}): Promise<Verdict> {
+  const { device = defaultDevice(), mode = 'graph', rotate = 1, turnUs = 3000, names = ['a', 'b'] } = wanted;
+  const { stream = device.stream } = wanted;
   const chains: Chain[] = [];
   try {
-    for (const fn of [a, b]) chains.push(await makeChain(device, stream, fn, { mode, rotate, turnNs: turnUs * 1e3 }));
+    const options = { mode, rotate, turnNs: turnUs * 1e3 };
+    for (const fn of [a, b]) chains.push(await makeChain(device, stream, fn, options));
+    const calls = chains.map((chain) => chain.calls);
+    const [most, least] = [Math.max(...calls), Math.min(...calls)];
+    // What a turn costs beyond its calls must weigh the same in both; where they differ by more, it hardly weighs.
+    if (most !== least && most <= SIMILAR * least) {
+      const shorter = calls.indexOf(least);
+      chains[shorter].dispose();
+      chains[shorter] = await makeChain(device, stream, [a, b][shorter], { ...options, calls: most });
+    }
     const [chainA, chainB] = chains;
     const what = `${names[0]} against ${names[1]}`;
     const judgement = await judge(
       async (order) => (await timeTurns(order.map((who) => (who === 'a' ? chainA : chainB)))).map((t) => t.deviceNs),
       {
-        ...options,
+        ...wanted,
         onRound: (round, most) =>
           announce({
             what,
