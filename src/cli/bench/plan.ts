@@ -1,13 +1,13 @@
 /**
- * `warpbook bench plan`: what a step costs the host: a plan with its upload enqueued, a run enqueued, a replay enqueued. Batches
- * come from the trace: their lengths change from plan to plan, the page table stays.
+ * `warpbook bench plan`: what a step costs the host: a plan with its upload enqueued; a run, a replay, an append and a bare launch
+ * enqueued. Batches come from the trace: their lengths change from plan to plan, the page table stays.
  */
 import { BatchDecode } from '../../attention/batch-decode';
 import { PageTable } from '../../attention/page-table';
 import { PagedKvCache } from '../../attention/paged-kv';
 import { capture } from '../../graph/capture';
 import { measure } from '../../measure/measure';
-import { full } from '../../tensor/create';
+import { arange, full } from '../../tensor/create';
 import { normal } from '../../tensor/random';
 import { ceilDiv } from '../../units';
 import { loadTrace } from '../../workload/load-trace';
@@ -19,8 +19,9 @@ import type { ResultRow } from './result-file';
 
 /** Batches of lengths that plans take in turn. */
 const NUM_BATCHES = 16;
+const NO_PARAMS = { params: new Uint8Array(0), relocations: [] };
 
-/** Rows for one batch size and policy: plan, run, replay. */
+/** Rows for one batch size and policy. */
 export async function benchPlan(context: BenchContext, bench: BenchCase, policyName: string): Promise<ResultRow[]> {
   const { device, maxSeconds } = context;
   const { pageSize, numKvHeads, numQoHeads, headDim, dtype, kvDtype, layout } = bench;
@@ -49,6 +50,8 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
   const q = normal([batch, numQoHeads, headDim], { seed: 1, dtype, device });
   const out = full([batch, numQoHeads, headDim], Number.NaN, { dtype, device });
   const lse = full([batch, numQoHeads], Number.NaN, { device });
+  const k = normal([batch, numKvHeads, headDim], { seed: 2, dtype, device });
+  const slots = arange(batch, { dtype: 'int64', device });
   const capacity = { maxBatch: batch, maxPages: batch * pagesEach };
   const decode = await BatchDecode.create({
     numQoHeads,
@@ -74,7 +77,12 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
     const replayed = await measure(() => exec.replay(), { ...host, what: 'replay enqueued' });
     exec.dispose();
     graph.dispose();
-    return [planned, launched, replayed].map((measured) => ({
+    const append = (): void => cache.appendToSlots(slots, k, k);
+    append();
+    const appended = await measure(append, { ...host, what: 'append enqueued' });
+    const launch = { program: 'noop', grid: [1, 1, 1], params: NO_PARAMS, buffers: [] } as const;
+    const bare = await measure(() => device.stream.launch(launch), { ...host, what: 'bare launch enqueued' });
+    return [planned, launched, replayed, appended, bare].map((measured) => ({
       ...shapeOf({ ...bench, what: measured.what, kvLens: Array.from(lengths[0]) }),
       policy: policyName,
       trace,
@@ -85,7 +93,7 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
       peers: {},
     }));
   } finally {
-    for (const resource of [decode, cache, q, out, lse]) resource.dispose();
+    for (const resource of [decode, cache, q, out, lse, k, slots]) resource.dispose();
   }
 }
 

@@ -154,7 +154,13 @@ describe('warpbook bench on the CPU device', () => {
       0,
     );
     const { rows } = readResultFile(join(folder, 'result.json'));
-    expect(rows.map(({ what }) => what)).toEqual(['plan, upload enqueued', 'run enqueued', 'replay enqueued']);
+    expect(rows.map(({ what }) => what.replace(' enqueued', ''))).toEqual([
+      'plan, upload',
+      'run',
+      'replay',
+      'append',
+      'bare launch',
+    ]);
     expect(rows.every(({ floorUs, gbps, batch }) => floorUs === null && gbps === undefined && batch === 4)).toBe(true);
   });
 
