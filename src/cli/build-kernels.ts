@@ -44,7 +44,7 @@ export function buildKernelsCommand(): Command {
 }
 
 /** Every program that warpbook brings. */
-function ownPrograms(architecture: string): readonly ProgramSource[] {
+export function ownPrograms(architecture: string): readonly ProgramSource[] {
   return [...builtInPrograms(), ...roofPrograms(), ...tensorPrograms(architecture), ...kernelPrograms(architecture)];
 }
 
