@@ -113,9 +113,10 @@ function number(text: string): number {
   return value;
 }
 
-/** A GPU where the driver offers one. */
-function deviceKind(wanted: Flags['device']): 'cpu' | 'cuda' {
+/** What WARPBOOK_DEVICE says; where it says nothing, a GPU if the driver offers one. */
+function deviceKind(wanted: Flags['device']): 'cpu' | 'cuda' | undefined {
   if (wanted !== 'auto') return wanted;
+  if (process.env.WARPBOOK_DEVICE) return undefined;
   const { driver } = diagnoseCuda();
   return 'gpus' in driver && driver.gpus.length > 0 ? 'cuda' : 'cpu';
 }
@@ -164,10 +165,17 @@ async function tell(
   process.stderr.write(`wrote ${path}\n`);
 }
 
-/** The command as it was given, without paths of this machine. */
+/** The options that were given, without where results go. */
 function commandLine(command: Command): string {
-  const args = process.argv.slice(2);
-  return ['warpbook', ...(args.length > 0 ? args : [command.parent?.name() ?? '', command.name()])].join(' ');
+  const given = command.options.filter((option) => {
+    const name = option.attributeName();
+    return name !== 'out' && command.getOptionValueSource(name) === 'cli';
+  });
+  const parts = given.map((option) => {
+    const value: unknown = command.getOptionValue(option.attributeName());
+    return value === true ? `${option.long}` : `${option.long} ${Array.isArray(value) ? value.join(',') : value}`;
+  });
+  return ['warpbook bench', command.name(), ...parts].join(' ');
 }
 
 function lists(flags: Flags, rows: readonly string[] | undefined): Partial<CaseLists> {
