@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -135,6 +135,36 @@ describe('warpbook bench on the CPU device', () => {
     const bytes = 2 * 2 * 128 * 2 * 64 * 2;
     const { gbps = 0, medianUs } = file.rows[0];
     expect((gbps * medianUs * 1e3) / bytes).toBeCloseTo(1, 2);
+  });
+
+  it('decode: beside an interpreter that answers, row by row', async () => {
+    const python = join(folder, 'python');
+    const hello = JSON.stringify({ torch: '9.9', cudnn: 90000, device: 'X' });
+    const answer = JSON.stringify({ times: { cudnn: 12.5 }, errors: { sdpaFlash: 'no kernel' } });
+    const log = join(folder, 'asked');
+    writeFileSync(
+      python,
+      `#!/bin/sh\necho '${hello}'\nwhile read line; do echo "$line" >> '${log}'; echo '${answer}'; done\n`,
+    );
+    chmodSync(python, 0o755);
+    const rows = ['--rows', '2x64,1x64+1x32', '--heads', '4/2', '--head-dim', '64', '--torch', python];
+    expect(await bench('decode', ...rows)).toBe(0);
+    expect(err).toContain('beside torch 9.9, cuDNN 90000');
+    expect(err).toContain('torch sdpaFlash: no kernel');
+    const file = readResultFile(join(folder, 'result.json'));
+    expect(file.torch).toEqual({ torch: '9.9', cudnn: 90000, device: 'X' });
+    // Torch takes plain rows, all lengths equal.
+    expect(file.rows.map(({ peers }) => peers)).toEqual([{ cudnn: 12.5 }, {}]);
+    const [asked, ...others] = readFileSync(log, 'utf8').trim().split('\n');
+    expect(others).toEqual([]);
+    expect(JSON.parse(asked)).toMatchObject({ op: 'decode', batch: 2, kvLen: 64, numQoHeads: 4, dtype: 'bfloat16' });
+  });
+
+  it('decode: says what is wrong with an interpreter that does not answer', async () => {
+    expect(await bench('decode', '--rows', '1x64', '--torch', '/nowhere/python')).toBe(1);
+    expect(err).toMatch(
+      /Got no answer of \/nowhere\/python .*; wanted a Python with torch and a GPU\. Name it with --torch/,
+    );
   });
 
   it('prefill: ragged and paged', async () => {
