@@ -84,9 +84,12 @@ describe('peers', () => {
     expect(peers?.source).toMatch(/torch 2\.11.*FlashInfer 0\.6\.18/);
     // Every row of the table for 32/8 heads has its figures.
     for (const row of tableCases({ heads: ['32/8'] })) expect(decodePeers(peers, row), row.what).not.toEqual({});
-    const row = { what: '8x4096', numQoHeads: 32, numKvHeads: 8, headDim: 128 };
+    const [row] = tableCases({ heads: ['32/8'], rows: ['8x4k'] });
     expect(decodePeers(peers, row)).toMatchObject({ cudnn: 51.7, flashinferCudaCore: 55.2, sdpaFlash: 53.4 });
-    expect(decodePeers(peers, { ...row, numQoHeads: 64 })).toEqual({});
+    for (const other of [{ numQoHeads: 64 }, { pageSize: 1 }, { kvDtype: 'float8_e5m2' }, { qoLen: 4 }]) {
+      expect(decodePeers(peers, { ...row, ...other })).toEqual({});
+    }
+    expect(decodePeers(peers, { ...row, layout: 'HND' })).toMatchObject({ cudnn: 51.7 });
     expect(prefillPeers(peers, { ...row, what: '1x16384 causal' })).toMatchObject({ fa3: 767, sdpaFlash: 345 });
     expect(knownPeers('nobody')).toBeUndefined();
   });
