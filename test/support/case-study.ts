@@ -254,10 +254,10 @@ export function registerCaseStudy(test: Register, of: () => CaseStudy): void {
     // this wrapper believes.
     const table = pagesFor([70, 900, 1]);
     other.plan(table, { policy: policies.fixedSplitSize(64) });
-    type Inside = { workspace: { image: Buffer; kvIndices: Buffer } };
+    type Inside = { workspace: { image: Buffer; pageList: { buffer: Buffer } } };
     const [from, to] = [other, decode].map((wrapper) => (wrapper as unknown as Inside).workspace);
     to.image.copyFrom(from.image);
-    to.kvIndices.copyFrom(from.kvIndices);
+    to.pageList.buffer.copyFrom(from.pageList.buffer);
     study.replay(exec);
     await study.check(decode, table, [1, 1, 1]);
     for (const thing of [exec, decode, other]) thing.dispose();

@@ -70,6 +70,7 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
     run();
     const host = { device, mode: 'host', maxSeconds, maxSamples: 4000, precisionPct: 0.5 } as const;
     const plan = (i: number): void => void decode.plan(lengths[i], { policy });
+    const { uploadedBytes: uploadBytes } = decode.plan(lengths[0], { policy }).cost;
     const planned = await measure(plan, { ...host, what: 'plan, upload enqueued', rotate: lengths.length });
     const launched = await measure(run, { ...host, what: 'run enqueued' });
     const graph = capture(device, run);
@@ -87,7 +88,7 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
       policy: policyName,
       trace,
       firstUploadBytes: uploadedBytes,
-      uploadBytes: decode.currentPlan?.cost.uploadedBytes,
+      uploadBytes,
       ...timesOf(measured),
       floorUs: null,
       peers: {},
