@@ -1,20 +1,24 @@
 /**
  * `warpbook bench plan`: what a step costs the host: a plan with its upload enqueued; a run, a replay, an append and a bare launch
- * enqueued. Batches come from the trace: their lengths change from plan to plan, the page table stays.
+ * enqueued; and what a plan on the device adds to a step. Batches come from the trace: their lengths change from plan to plan, the
+ * page table stays.
  */
 import { BatchDecode } from '../../attention/batch-decode';
+import type { DevicePolicy } from '../../attention/device-plan';
 import { PageTable } from '../../attention/page-table';
 import { PagedKvCache } from '../../attention/paged-kv';
+import { PLAN_POLICY } from '../../attention/plan-params';
 import { capture } from '../../graph/capture';
+import { compare } from '../../measure/compare';
 import { measure } from '../../measure/measure';
-import { arange, full } from '../../tensor/create';
+import { arange, fromHost, full } from '../../tensor/create';
 import { normal } from '../../tensor/random';
 import { ceilDiv } from '../../units';
 import { loadTrace } from '../../workload/load-trace';
 import { snapshots } from '../../workload/snapshot';
 import { type BenchCase, policyByName } from './cases';
 import type { BenchContext } from './context';
-import { shapeOf, timesOf } from './decode';
+import { round, shapeOf, timesOf } from './decode';
 import type { ResultRow } from './result-file';
 
 /** Batches of lengths that plans take in turn. */
@@ -83,7 +87,10 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
     const appended = await measure(append, { ...host, what: 'append enqueued' });
     const launch = { program: 'noop', grid: [1, 1, 1], params: NO_PARAMS, buffers: [] } as const;
     const bare = await measure(() => device.stream.launch(launch), { ...host, what: 'bare launch enqueued' });
-    return [planned, launched, replayed, appended, bare].map((measured) => ({
+    const onDevice = isDevicePolicy(policyName)
+      ? [await planOnDevice(context, decode, run, lengths[0], policyName)]
+      : [];
+    const hostRows = [planned, launched, replayed, appended, bare].map((measured) => ({
       ...shapeOf({ ...bench, what: measured.what, kvLens: Array.from(lengths[0]) }),
       policy: policyName,
       trace,
@@ -93,8 +100,41 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
       floorUs: null,
       peers: {},
     }));
+    const shape = shapeOf({ ...bench, kvLens: Array.from(lengths[0]) });
+    return [...hostRows, ...onDevice.map((row) => ({ ...shape, policy: policyName, trace, ...row }))];
   } finally {
     for (const resource of [decode, cache, q, out, lse, k, slots]) resource.dispose();
+  }
+}
+
+const isDevicePolicy = (name: string): name is DevicePolicy => Object.hasOwn(PLAN_POLICY, name);
+
+/** What the planner on the device adds to a step in a graph: both steps in turns, on warm keys, which shows it best. */
+async function planOnDevice(
+  { device }: BenchContext,
+  decode: BatchDecode,
+  run: () => void,
+  lengths: Int32Array,
+  policy: DevicePolicy,
+): Promise<Pick<ResultRow, 'what' | 'medianUs' | 'minUs' | 'spreadPct' | 'floorUs' | 'peers'>> {
+  const kvLens = fromHost(lengths, { dtype: 'int32', device });
+  try {
+    const both = (): void => {
+      decode.planOnDevice(kvLens, { policy });
+      run();
+    };
+    const { a, b } = await compare(both, run, { device, names: ['plan and run', 'run'] });
+    const [step, alone] = [a.median / 1e3, b.median / 1e3];
+    return {
+      what: 'plan on the device and run',
+      medianUs: round(step),
+      minUs: round(a.min / 1e3),
+      spreadPct: round(a.spreadPct),
+      floorUs: null,
+      peers: { 'run alone': round(alone) },
+    };
+  } finally {
+    kvLens.dispose();
   }
 }
 

@@ -195,7 +195,9 @@ describe('warpbook bench on the CPU device', () => {
       'replay',
       'append',
       'bare launch',
+      'plan on the device and run',
     ]);
+    expect(rows[5].peers).toHaveProperty('run alone');
     expect(rows.every(({ floorUs, gbps, batch }) => floorUs === null && gbps === undefined && batch === 4)).toBe(true);
   });
 
