@@ -61,6 +61,10 @@ class DecodeCase:
         self.o = torch.empty(shape, device=device, dtype=self.q.dtype)
         self.lse = torch.empty(shape[:2], device=device)
         capacity = case["capacity"]
+        heads = case["numQoHeads"]
+        self.sinks = torch.randn(heads, device=device) * 3 if case["sinks"] else None
+        # Slopes of the paper: a geometric series of the head.
+        self.slopes = 2.0 ** (-8.0 / heads * torch.arange(1, heads + 1, device=device)) if case["alibi"] else None
         self.partial_o = torch.empty(max(1, capacity["maxPartialRows"]), case["headDim"], device=device)
         self.partial_lse = torch.empty(max(1, capacity["maxPartialRows"]), device=device)
         self.counters = torch.zeros(capacity["maxMergeGroups"] + 4, device=device, dtype=torch.int32)
@@ -81,10 +85,11 @@ class DecodeCase:
             q=self.q.data_ptr(), k=self.k.data_ptr(), v=self.v.data_ptr(), kv_indices=pages.data_ptr(),
             workspace=self.image.data_ptr(), partial_o=self.partial_o.data_ptr(), partial_lse=self.partial_lse.data_ptr(),
             counters=self.counters.data_ptr(), o=self.o.data_ptr(), lse=self.lse.data_ptr(),
-            trace=self.trace.data_ptr() if case["trace"] else 0, sinks=0, alibi_slopes=0,
+            trace=self.trace.data_ptr() if case["trace"] else 0,
+            sinks=self.sinks.data_ptr() if case["sinks"] else 0, alibi_slopes=self.slopes.data_ptr() if case["alibi"] else 0,
             q_stride_token=case["numQoHeads"] * dim, q_stride_head=dim, o_stride_token=case["numQoHeads"] * dim,
             o_stride_head=dim, kv_stride_page=page * heads * dim, kv_stride_token=token, kv_stride_head=head,
-            num_pages=self.k.numel() // (page * heads * dim), num_kv_indices=pages.numel(), q_dtype=CODE[case["dtype"]],
+            num_pages=self.k.numel() // (page * heads * dim), num_kv_indices=pages.numel() - case["unlistedPages"], q_dtype=CODE[case["dtype"]],
             kv_dtype=CODE[case["kvDtype"]], head_dim=dim, num_qo_heads=case["numQoHeads"], num_kv_heads=heads,
             page_size=page, causal=int(case["causal"]), window_left=case["windowLeft"], sm_scale=dim**-0.5,
             logits_soft_cap=case["softCap"], k_scale=self.scales[0], v_scale=self.scales[1],

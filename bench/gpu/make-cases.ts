@@ -1,6 +1,7 @@
 /**
  * Writes the schedules that check_decode.py and time_decode.py run: `make-cases.ts OUT_FOLDER`. One image a case;
- * cases.json with what the scripts need to pack the launch parameters; programs.json with the builds that the cases use; params.json with the layout of the parameter block.
+ * cases.json with what the scripts need to pack the launch parameters; programs.json with the builds that the cases use;
+ * params.json with the layout of the parameter block.
  * So the kernels are measured on schedules of the library's own policies, on a machine that has neither Node nor the
  * library.
  */
@@ -35,6 +36,10 @@ interface Case {
   softCap?: number;
   policy?: string;
   badPages?: boolean;
+  /** Pages at the end of the list that the launch is not told of. */
+  unlistedPages?: number;
+  sinks?: boolean;
+  alibi?: boolean;
   trace?: boolean;
 }
 
@@ -44,7 +49,7 @@ const wideRows: Policy = (problem, machine) =>
 /** The same tiles, drawn from one queue. */
 const queue: Policy = (problem, machine) => {
   const dealt = policies.fixedSplitSize(512)(problem, machine);
-  return new Schedule('queue', problem, machine, { ...dealt, numPartialRows: dealt.numPartialRows, dispatch: 'queue' });
+  return new Schedule('queue', problem, machine, { ...dealt.tables, dispatch: 'queue' });
 };
 const policyOf: Record<string, Policy> = {
   headGroups: policies.headGroups,
@@ -72,6 +77,8 @@ checks.push({ name: 'one long', kvLens: [65536, ...Array<number>(31).fill(512)] 
 checks.push({ name: 'traced', kvLens: RAGGED, policy: 'split64', trace: true });
 checks.push({ name: 'bad pages', kvLens: SHORT, badPages: true });
 checks.push({ name: 'bad pages of 5', kvLens: SHORT, badPages: true, pageSize: 5 });
+checks.push({ name: 'unlisted pages', kvLens: SHORT, unlistedPages: 20 });
+checks.push({ name: 'unlisted pages of 5', kvLens: SHORT, unlistedPages: 20, pageSize: 5 });
 for (const pageSize of [1, 8, 13, 48, 64]) checks.push({ name: `page ${pageSize}`, kvLens: RAGGED, pageSize });
 for (const heads of [
   [4, 4],
@@ -79,8 +86,12 @@ for (const heads of [
   [16, 1],
   [32, 1],
   [40, 8],
+  [64, 1],
 ] as [number, number][]) {
   checks.push({ name: `heads ${heads.join('/')}`, kvLens: SHORT, heads });
+}
+for (const policy of ['headGroups', 'split100', 'queue']) {
+  checks.push({ name: `heads 32/1 ragged ${policy}`, kvLens: RAGGED, heads: [32, 1], policy });
 }
 const tokens = [1, 2, 3, 4, 1, 4, 2, 3];
 checks.push({ name: 'causal tokens', kvLens: SHORT, qoLens: tokens, causal: true });
@@ -102,6 +113,28 @@ checks.push({
 checks.push({ name: 'window', kvLens: SHORT, qoLens: tokens, causal: true, windowLeft: 50 });
 checks.push({ name: 'window page 1', kvLens: SHORT, windowLeft: 333, pageSize: 1, causal: true });
 checks.push({ name: 'soft cap', kvLens: SHORT, softCap: 20 });
+for (const heads of [
+  [32, 8],
+  [32, 1],
+] as [number, number][]) {
+  for (const policy of ['noSplit', 'split100']) {
+    const what = `${heads.join('/')} ${policy}`;
+    checks.push({ name: `sinks ${what}`, kvLens: SHORT, heads, policy, sinks: true });
+    checks.push({ name: `ALiBi ${what}`, kvLens: SHORT, heads, policy, alibi: true });
+    checks.push({
+      name: `all rules ${what}`,
+      kvLens: SHORT,
+      qoLens: tokens,
+      heads,
+      policy,
+      causal: true,
+      windowLeft: 300,
+      softCap: 20,
+      sinks: true,
+      alibi: true,
+    });
+  }
+}
 for (const dtype of ['bfloat16', 'float16'] as const) {
   for (const kvDtype of [undefined, 'float8_e4m3fn', 'float8_e5m2'] as const) {
     for (const headDim of [64, 128, 256]) {
@@ -175,7 +208,10 @@ function write(folder: string, kind: string, entry: Case, index: number): object
   });
   const dtype = entry.dtype ?? 'bfloat16';
   const kvDtype = entry.kvDtype ?? dtype;
-  const kernel = selectKernel(makeVariant({ numQoHeads, numKvHeads, headDim, dtype, kvDtype }, causal), {
+  const { sinks = false, alibi = false, trace = false } = entry;
+  const variant = makeVariant({ numQoHeads, numKvHeads, headDim, dtype, kvDtype, sinks, alibi }, causal);
+  const kernel = selectKernel(variant, {
+    traced: trace,
     rows: (numQoHeads / numKvHeads) * Math.max(...qoLens),
     pageSize,
     maxSegments: 0,
@@ -200,9 +236,12 @@ function write(folder: string, kind: string, entry: Case, index: number): object
   return {
     layout: 'NHD',
     softCap: 0,
-    trace: false,
     badPages: false,
+    unlistedPages: 0,
     ...entry,
+    sinks,
+    alibi,
+    trace,
     qoLens,
     numQoHeads,
     numKvHeads,

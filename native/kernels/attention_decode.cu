@@ -6,19 +6,26 @@
 // Tiles with more than kRows query rows take several passes over their keys.
 #include "attention/kv_cursor.cuh"
 #include "attention/merge_groups.cuh"
+#include "attention/row_state.cuh"
 
 namespace warpbook {
 
 constexpr int kOutputPitch = kHeadDim + 4;
+// Row tiles whose states the warps put together at once: more take turns in the same memory.
+constexpr int kTilesTogether = kRowTiles < 2 ? kRowTiles : 2;
+constexpr int kRowsTogether = 8 * kTilesTogether;
 
 struct SharedMemory {
   // Rings first: their rows need alignment of 128 bytes.
   char rings[kWarps * kStages * kStageBytes];
   StageInfo infos[kWarps * kStages];
-  // Every warp's output, not yet divided, and {reference, sum}.
-  float output[kWarps][kRows][kOutputPitch];
-  float2 sums[kWarps][kRows];
+  __align__(16) char queries[kQueryBytes > 0 ? kQueryBytes : 16];
+  // Every warp's output, not yet divided, and its softmax.
+  __align__(16) float output[kWarps][kRowsTogether][kOutputPitch];
+  RowSoftmax softmax[kWarps][kRowsTogether];
   PendingGroup pending[kPending];
+  // Every warp's copy, so that no barrier is needed.
+  RowContext rows[kWarps][kRows];
   // Queue dispatch: the tile after the current one.
   int queued;
 };
@@ -27,7 +34,8 @@ class Decode {
  public:
   __device__ Decode(const AttentionParams& params, SharedMemory& shared)
       : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5), view_(params),
-        scale_(params), cursor_(params, view_, warp_, lane_), groups_(params, view_, shared.pending, warp_, lane_),
+        rule_(params), queries_(params, view_, static_cast<uint32>(__cvta_generic_to_shared(shared.queries)), lane_),
+        cursor_(params, view_, warp_, lane_), groups_(params, view_, shared.pending, warp_, lane_),
         ring_(static_cast<uint32>(__cvta_generic_to_shared(shared.rings)) + warp_ * kStages * kStageBytes) {}
 
   __device__ __forceinline__ void run() {
@@ -62,7 +70,7 @@ class Decode {
     if (waited_) return;
     wait_for_predecessor();
     waited_ = true;
-    if (unlikely(params_.trace != nullptr)) start_ = global_time_ns();
+    if (kTraced) start_ = global_time_ns();
   }
 
   __device__ __forceinline__ void drain(int first_tile, int num_tiles) {
@@ -70,7 +78,7 @@ class Decode {
     cursor_.start(first_tile, num_tiles);
     int tile = first_tile;
     for (int ordinal = 0; ordinal < num_tiles; ++ordinal) {
-      if (unlikely(params_.trace != nullptr)) start_ = global_time_ns();
+      if (kTraced) start_ = global_time_ns();
       groups_.prefetch(record);
       int next_tile = unlikely(queue_) ? draw() : tile + 1;
       TileRecord next_record = record;
@@ -81,24 +89,31 @@ class Decode {
       for (int pass = 0; pass < num_passes; ++pass) {
         // The ring runs on across the tiles that are known; those of a queue come one by one.
         const bool fill = pass == 0 && (ordinal == 0 || queue_);
-        const RowMask mask = row_mask(record, keys, pass);
+        describe_rows(record, keys, pass);
         state_.reset();
-        attend(record, num_steps, fill, mask);
+        attend(record, num_steps, fill);
         // The next queries first: they arrive while the warps' states are put together.
         const bool last = pass + 1 == num_passes;
         if (!last || (!queue_ && ordinal + 1 < num_tiles)) {
-          load_queries(resolve_queries({last ? next_record.word : record.word}, last ? 0 : pass + 1));
+          queries_.resolve({last ? next_record.word : record.word}, last ? 0 : pass + 1);
+          queries_.request();
         }
-        share_state(min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows));
-        if (unlikely(last && queue_)) {
-          next_tile = shared_.queued;
-          if (next_tile < num_tiles_) {
-            ++num_tiles;
-            cursor_.add_queued(next_tile);
-            next_record = load_record(view_, next_tile, lane_);
+        state_.reduce_sums();
+        const int num_rows = min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows);
+#pragma unroll
+        for (int n = 0; n < kRowTiles; n += kTilesTogether) {
+          if (n > 0 && n * 8 >= num_rows) break;
+          share_state(n, num_rows);
+          if (unlikely(n == 0 && last && queue_)) {
+            next_tile = shared_.queued;
+            if (next_tile < num_tiles_) {
+              ++num_tiles;
+              cursor_.add_queued(next_tile);
+              next_record = load_record(view_, next_tile, lane_);
+            }
           }
+          write_result(record, pass * kRows + n * 8, min(num_rows - n * 8, kRowsTogether));
         }
-        write_result(record, pass);
       }
       const bool more = ordinal + 1 < num_tiles;
       const int num_groups = record.get(TILE_PARTIAL_SLOT) < 0 ? 0 : record.get(TILE_MERGE_GROUP_COUNT);
@@ -107,7 +122,7 @@ class Decode {
         const bool last_of_cta = !more && i + 1 >= num_groups;
         if (last_of_cta || groups_.is_full()) groups_.flush(!last_of_cta);
       }
-      if (unlikely(params_.trace != nullptr) && threadIdx.x == 0) write_trace(params_, tile, tile, TRACE_PHASE_TILE, start_);
+      if (kTraced && threadIdx.x == 0) write_trace(params_, tile, tile, TRACE_PHASE_TILE, start_);
       record = next_record;
       tile = next_tile;
     }
@@ -115,9 +130,8 @@ class Decode {
 
   // Every step gives a stage a group of copies, an empty one where there is nothing left to load, so that the number of
   // groups in flight is always the same. Filling the ring is kStages steps ahead of the first key.
-  __device__ __forceinline__ void attend(const TileRecord& record, int num_steps, bool fill, const RowMask& mask) {
-    QueryRows first_rows;
-    if (fill) first_rows = resolve_queries(record, 0);
+  __device__ __forceinline__ void attend(const TileRecord& record, int num_steps, bool fill) {
+    if (fill && !kSharedQueries) queries_.resolve(record, 0);
 #pragma unroll 1
     for (int step = fill ? -kStages : 0; step < num_steps; ++step) {
       const KvStage current = stage(slot_);
@@ -125,7 +139,7 @@ class Decode {
         wait_for_copies<kStages - 1>();
         __syncwarp();
         const StageInfo info = *current.info;
-        state_.attend(current, info, scale_, mask, lane_);
+        state_.attend(current, info, queries_, rule_, shared_.rows[warp_], lane_);
         groups_.prefetch_slots();
         __syncwarp();
       }
@@ -134,131 +148,113 @@ class Decode {
         if (more) cursor_.warm_l2();
         wait_once();
       }
-      if (step == -kStages) load_queries(first_rows);
+      if (step == -kStages && !kSharedQueries) queries_.request();
       if (more) cursor_.copy(current);
       commit_copies();
+      if (step == -1 && kSharedQueries) {
+        queries_.resolve(record, 0);
+        queries_.request();
+        __syncthreads();  // everybody has done with the queries of the tile before
+        queries_.publish();
+        __syncthreads();
+      }
       slot_ = slot_ + 1 == kStages ? 0 : slot_ + 1;
     }
   }
 
-  // Lane 4 g + t has row g of each row tile, as the matrix instruction wants it; null where there is none.
-  struct QueryRows {
-    const char* source[kRowTiles];
-  };
-  __device__ __forceinline__ QueryRows resolve_queries(const TileRecord& record, int pass) const {
-    const int row_start = record.get(TILE_ROW_START);
-    const int flags = record.get(TILE_FLAGS);
-    const int kv_head = record.get(TILE_KV_HEAD);
-    const int left = record.get(TILE_ROW_COUNT) - pass * kRows;
-    QueryRows rows;
-#pragma unroll
-    for (int n = 0; n < kRowTiles; ++n) {
-      const int row = n * 8 + (lane_ >> 2);
-      rows.source[n] = nullptr;
-      if (row < left) {
-        const RowRef ref = resolve_row(view_, row_start + pass * kRows + row, flags, kv_head, 0);
-        rows.source[n] = static_cast<const char*>(params_.q) +
-                         2 * (ref.token * params_.q_stride_token + ref.head * params_.q_stride_head);
-      }
-    }
-    return rows;
-  }
-  __device__ __forceinline__ void load_queries(const QueryRows& rows) {
-#pragma unroll
-    for (int n = 0; n < kRowTiles; ++n) state_.load_query(n, rows.source[n], lane_ & 3);
-  }
-
-  // What the rows of a pass see, in positions counted from the first key of the sequence.
-  __device__ __forceinline__ RowMask row_mask(const TileRecord& record, const TileKeys& keys, int pass) {
-    RowMask mask;
-#pragma unroll
-    for (int n = 0; n < kRowTiles; ++n) {
-      mask.first[n][0] = mask.first[n][1] = mask.last[n][0] = mask.last[n][1] = 0;
-    }
+  // Writes down the rows of a pass, a lane each, where their logits depend on more than the dot product.
+  __device__ __forceinline__ void describe_rows(const TileRecord& record, const TileKeys& keys, int pass) {
     const int row_start = record.get(TILE_ROW_START);
     const int row_count = record.get(TILE_ROW_COUNT);
     const int flags = record.get(TILE_FLAGS);
+    const int kv_head = record.get(TILE_KV_HEAD);
     const int position_base = record.get(TILE_QO_POSITION_BASE);
     const int kv_seq = record.get(TILE_KV_SEQ);
-    if (!unlikely(keys.masked || has_segments(keys))) return mask;
-    const int offset = view_.kv_sequence(kv_seq)[KV_SEQUENCE_POSITION_OFFSET];
-#pragma unroll
-    for (int n = 0; n < kRowTiles; ++n) {
-#pragma unroll
-      for (int c = 0; c < 2; ++c) {
-        const int row = min(pass * kRows + n * 8 + (lane_ & 3) * 2 + c, row_count - 1);
-        const int position = resolve_row(view_, row_start + row, flags, 0, position_base).position - offset;
-        mask.last[n][c] = params_.causal ? position : 0x7fffffff;
-        mask.first[n][c] = params_.window_left >= 0 ? position - params_.window_left : -0x7fffffff - 1;
-      }
+    if (!unlikely(keys.masked || has_segments(keys) || rule_.alibi)) return;
+    if (lane_ < kRows) {
+      const int offset = view_.kv_sequence(kv_seq)[KV_SEQUENCE_POSITION_OFFSET];
+      const int row = min(pass * kRows + lane_, row_count - 1);
+      const RowRef ref = resolve_row(view_, row_start + row, flags, kv_head, position_base);
+      const float slope = rule_.alibi ? static_cast<const float*>(params_.alibi_slopes)[ref.head] * kLog2e : 0;
+      shared_.rows[warp_][lane_] = {ref.position - offset, slope};
     }
-    return mask;
+    __syncwarp();
   }
 
-  // Puts this warp's state where the others see it. Ends with a barrier.
-  __device__ __forceinline__ void share_state(int num_rows) {
+  // Puts this warp's state of the row tiles from n on where the others see it. Ends with a barrier, after which all
+  // warps have done with the keys and queries of the pass.
+  __device__ __forceinline__ void share_state(int n0, int num_rows) {
     const int g = lane_ >> 2;
     const int t = lane_ & 3;
-    state_.reduce_sums();
-    __syncthreads();  // everybody has read the states of the tile before
+    // Everybody has read what was shared before, and done with the queries.
+    if (kSharedQueries || shares_) __syncthreads();
+    shares_ = true;
 #pragma unroll
-    for (int n = 0; n < kRowTiles; ++n) {
+    for (int n = n0; n < n0 + kTilesTogether; ++n) {
 #pragma unroll
       for (int c = 0; c < 2; ++c) {
         const int row = n * 8 + 2 * t + c;
         if (row >= num_rows) continue;
-        if (g == 0) shared_.sums[warp_][row] = make_float2(state_.max[n][c], state_.sum[n][c]);
+        const int at = row - n0 * 8;
+        if (g == 0) shared_.softmax[warp_][at] = {state_.max[n][c], state_.sum[n][c]};
 #pragma unroll
         for (int h = 0; h < kRuns; ++h) {
 #pragma unroll
           for (int j = 0; j < kRun / 4; ++j) {
             const float(&low)[4] = state_.output[n][h * kTilesPerRun + 2 * j];
             const float(&high)[4] = state_.output[n][h * kTilesPerRun + 2 * j + 1];
-            *reinterpret_cast<float4*>(&shared_.output[warp_][row][h * 8 * kRun + g * kRun + 4 * j]) =
+            *reinterpret_cast<float4*>(&shared_.output[warp_][at][h * 8 * kRun + g * kRun + 4 * j]) =
                 make_float4(low[c], low[2 + c], high[c], high[2 + c]);
           }
         }
       }
     }
-    if (queue_ && threadIdx.x == 0) shared_.queued = drawn_;
+    if (n0 == 0) {
+      queries_.publish();
+      if (queue_ && threadIdx.x == 0) shared_.queued = drawn_;
+    }
     __syncthreads();
   }
 
-  // Merges the warps' states, and writes output or partial state.
-  __device__ __forceinline__ void write_result(const TileRecord& record, int pass) {
+  // Merges the warps' states of the shared rows, which are `first_row` and after of the tile, and writes output or partial
+  // state.
+  __device__ __forceinline__ void write_result(const TileRecord& record, int first_row, int num_rows) {
     const int slot = record.get(TILE_PARTIAL_SLOT);
-    const int row_start = record.get(TILE_ROW_START) + pass * kRows;
+    const int row_start = record.get(TILE_ROW_START) + first_row;
     const int flags = record.get(TILE_FLAGS);
     const int kv_head = record.get(TILE_KV_HEAD);
-    const int num_rows = min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows);
+#pragma unroll 1
     for (int i = threadIdx.x; i < num_rows * (kHeadDim / 4); i += kThreads) {
       const int row = i / (kHeadDim / 4);
       const int dim = i % (kHeadDim / 4) * 4;
-      float reference = kNoScore;
+      RowSoftmax softmax{kNoScore, 0};
 #pragma unroll
-      for (int w = 0; w < kWarps; ++w) reference = fmaxf(reference, shared_.sums[w][row].x);
-      float sum = 0;
+      for (int w = 0; w < kWarps; ++w) softmax.reference = fmaxf(softmax.reference, shared_.softmax[w][row].reference);
       float4 total = make_float4(0, 0, 0, 0);
 #pragma unroll
       for (int w = 0; w < kWarps; ++w) {
-        const float2 state = shared_.sums[w][row];
-        const float factor = exp2_approx(state.x - reference);
+        const RowSoftmax state = shared_.softmax[w][row];
+        const float factor = exp2_approx(state.reference - softmax.reference);
         const float4 x = *reinterpret_cast<const float4*>(&shared_.output[w][row][dim]);
-        sum += factor * state.y;
+        softmax.sum += factor * state.sum;
         total.x += factor * x.x, total.y += factor * x.y, total.z += factor * x.z, total.w += factor * x.w;
       }
-      const bool empty = !(sum > 0) && !(sum != sum);
-      const float inverse = empty ? 0 : params_.v_scale * reciprocal(sum);
-      total.x *= inverse, total.y *= inverse, total.z *= inverse, total.w *= inverse;
-      const float lse = empty ? -__int_as_float(0x7f800000) : (reference + log2_approx(sum)) * kLn2;
-      if (slot < 0) {
-        const RowRef ref = resolve_row(view_, row_start + row, flags, kv_head, 0);
+      const bool final = slot < 0;
+      RowRef ref{};
+      float scale = params_.v_scale;
+      if (final) {
+        ref = resolve_row(view_, row_start + row, flags, kv_head, 0);
+        scale *= softmax.add_sink(params_, ref.head);
+      }
+      scale *= softmax.inverse();
+      total.x *= scale, total.y *= scale, total.z *= scale, total.w *= scale;
+      if (final) {
         write_output4(params_, ref, dim, total);
-        if (dim == 0) write_lse(params_, ref, lse);
+        if (dim == 0) write_lse(params_, ref, softmax.lse());
       } else {
-        const int64 partial = static_cast<int64>(slot) + pass * kRows + row;
+        const int64 partial = static_cast<int64>(slot) + first_row + row;
         write_partial4(params_, partial, dim, total);
-        if (dim == 0) write_partial_lse(params_, partial, lse);
+        if (dim == 0) write_partial_lse(params_, partial, softmax.lse());
       }
     }
   }
@@ -284,7 +280,8 @@ class Decode {
   const int lane_;
   const int warp_;
   const ScheduleView view_;
-  const ScoreScale scale_;
+  const LogitRule rule_;
+  Queries queries_;
   KvCursor cursor_;
   MergeGroups groups_;
   RowState state_;
@@ -292,6 +289,8 @@ class Decode {
   // The stage to be read next.
   int slot_ = 0;
   bool waited_ = false;
+  // Shared states may still be read.
+  bool shares_ = false;
   // Of the current tile, where a trace is wanted.
   int64 start_ = 0;
   int num_tiles_ = 0;

@@ -5,7 +5,6 @@
 import type { Device } from '../device/device';
 import type { Stream } from '../device/stream';
 import { WarpbookError } from '../errors';
-import type { AttentionProblem } from '../schedule/problem';
 import { empty } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
 import type { KvOperand } from './kv-operand';
@@ -18,14 +17,12 @@ export interface RunOwner {
   readonly variant: AttentionVariant;
 }
 
-/** @throws WarpbookError DEVICE_MISMATCH, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_PAGE_TABLE */
-export function checkOperands(
-  owner: RunOwner,
-  q: Tensor,
-  kv: KvOperand,
-  problem: AttentionProblem,
-  maxPage: number,
-): void {
+/**
+ * @param tokens query tokens of the plan
+ * @param maxPage largest page id of the plan
+ * @throws WarpbookError DEVICE_MISMATCH, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_PAGE_TABLE
+ */
+export function checkOperands(owner: RunOwner, q: Tensor, kv: KvOperand, tokens: number, maxPage: number): void {
   const { variant } = owner;
   requireDevice(owner, { q, k: kv.k, v: kv.v });
   if (q.ndim !== 3 || q.shape[1] !== variant.numQoHeads || q.shape[2] !== variant.headDim) {
@@ -34,7 +31,6 @@ export function checkOperands(
       `q has shape [${q.shape}]; wanted [numQoTokens, ${variant.numQoHeads}, ${variant.headDim}].`,
     );
   }
-  const tokens = problem.qoIndptr[problem.batchSize];
   if (q.shape[0] < tokens) {
     throw new WarpbookError('SHAPE_MISMATCH', `q has ${q.shape[0]} query tokens; the plan has ${tokens}.`);
   }
@@ -66,6 +62,40 @@ function requireDevice(owner: RunOwner, tensors: Readonly<Record<string, Tensor>
       `${name} is on ${tensor.device.name}, ${owner.name} on ${owner.device.name}; use ${name}.to(device).`,
     );
   }
+}
+
+/** What `run` may be given for each query head, beside the option of the variant that says whether it is wanted. */
+const HEAD_VECTORS = { sinks: 'sinks', alibiSlopes: 'alibi' } as const;
+
+type HeadVectors = { readonly [name in keyof typeof HEAD_VECTORS]?: Tensor };
+
+/**
+ * Attention sinks and ALiBi slopes, as they were given.
+ * @throws WarpbookError INVALID_ARGUMENT where one is missing, or given to a wrapper that was made without; DEVICE_MISMATCH,
+ * SHAPE_MISMATCH
+ */
+export function checkHeadVectors(owner: RunOwner, given: HeadVectors): HeadVectors {
+  const { variant, device } = owner;
+  for (const [name, option] of Object.entries(HEAD_VECTORS) as [keyof HeadVectors, 'sinks' | 'alibi'][]) {
+    const tensor = given[name];
+    if (variant[option] !== (tensor !== undefined)) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        tensor
+          ? `run got ${name}, but this ${owner.name} was made without; create it with { ${option}: true }.`
+          : `run got no ${name}, but this ${owner.name} was made with { ${option}: true }; pass { ${name} }.`,
+      );
+    }
+    if (!tensor) continue;
+    requireDevice(owner, { [name]: tensor });
+    if (!(fits(tensor, device, 'float32', [variant.numQoHeads]) && tensor.isContiguous)) {
+      throw new WarpbookError(
+        'SHAPE_MISMATCH',
+        `${name} is ${tensor}; wanted contiguous float32 [${variant.numQoHeads}], one for each query head.`,
+      );
+    }
+  }
+  return given;
 }
 
 /**

@@ -1,11 +1,15 @@
 /**
- * The one table of CUDA attention kernels: which builds of attention_decode.cu there are, which of them serves a wrapper,
- * and how each is tuned. Knows the kernel's macros and its shared memory, no device.
+ * The one table of CUDA attention kernels: which builds of attention_decode.cu there are (those of attention_prefill.cu are in
+ * prefill-variants.ts), which of them serves a wrapper, and how each is tuned. Knows the kernel's macros and its shared memory,
+ * no device.
  */
 import type { ProgramSource } from '../device/programs/program-source';
 import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
 import { DTYPE_CODE } from '../tensor/dtype';
+import { opPrograms } from './op-programs';
+import { planPrograms } from './plan-programs';
+import { prefillPrograms } from './prefill-variants';
 import type { AttentionVariant, KvDType } from './variant';
 
 /** A build of the kernel; see native/kernels/attention/config.cuh. */
@@ -14,9 +18,14 @@ export interface KernelVariant {
   readonly kvDtype: KvDType;
   readonly headDim: 64 | 128 | 256;
   /** Query rows that share one pass over the keys. Tiles may have more; they take several passes. */
-  readonly rows: 8 | 16;
-  /** Any page size, segments and gathered rows; without, pages are multiples of 16 tokens and there is neither. */
+  readonly rows: 8 | 16 | 32;
+  /**
+   * Any page size, segments, gathered rows, attention sinks and ALiBi; without, pages are multiples of 16 tokens and there
+   * is none of these.
+   */
   readonly general: boolean;
+  /** Writes a trace record for each tile and merge group. */
+  readonly traced: boolean;
 }
 
 /** What a wrapper needs of a kernel, beyond its variant. */
@@ -25,6 +34,8 @@ export interface KernelNeeds {
   readonly rows: number;
   /** Tokens per page; 1 where keys are ragged. */
   readonly pageSize: number;
+  /** Whether launches record a trace. */
+  readonly traced: boolean;
   /** Capacity of the workspace. */
   readonly maxSegments: number;
   readonly maxRows: number;
@@ -36,16 +47,26 @@ const BLOCK_TOKENS = 16;
 /** Keys and values in flight on an SM: less leaves memory bandwidth unused, more gains nothing (docs/kernels.md). */
 const BYTES_IN_FLIGHT = 128 * 1024;
 
-/** All builds, at most 60: the 16-row builds without `general` are left out for float8. */
+/** Rows of the build for many rows: what a warp's accumulators have registers for. Above, the prefill kernel is for. */
+export function mostDecodeRows(headDim: number): 16 | 32 {
+  return headDim === 256 ? 16 : 32;
+}
+
+/**
+ * The builds that are made ahead of time. Every other combination is a build too, compiled when a wrapper first needs it:
+ * without `general` for float8 e5m2 or many rows, and traced.
+ */
 export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16'] as const).flatMap((dtype) =>
   KV_DTYPES.flatMap((kv) =>
-    ([64, 128, 256] as const).flatMap((headDim) =>
-      ([8, 16] as const).flatMap((rows) =>
-        [false, true]
-          .filter((general) => general || rows === 8 || kv === 'same')
-          .map((general): KernelVariant => ({ dtype, kvDtype: kv === 'same' ? dtype : kv, headDim, rows, general })),
-      ),
-    ),
+    ([64, 128, 256] as const).flatMap((headDim) => {
+      const kernel = { dtype, kvDtype: kv === 'same' ? dtype : kv, headDim, traced: false };
+      const few = { ...kernel, rows: 8 } as const;
+      return [
+        ...(kv === 'float8_e5m2' ? [] : [{ ...few, general: false }]),
+        { ...few, general: true },
+        { ...kernel, rows: mostDecodeRows(headDim), general: true },
+      ];
+    }),
   ),
 );
 
@@ -54,21 +75,22 @@ export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16']
  * @throws WarpbookError UNSUPPORTED if no build computes this variant
  */
 export function selectKernel(variant: AttentionVariant, needs: KernelNeeds): KernelVariant {
-  const rows = needs.rows <= 8 ? 8 : 16;
-  const general = needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0;
-  const fits = (kernel: KernelVariant): boolean =>
-    kernel.dtype === variant.dtype && kernel.kvDtype === variant.kvDtype && kernel.headDim === variant.headDim;
-  const candidates = kernelVariants.filter(
-    (kernel) => fits(kernel) && kernel.rows === rows && (kernel.general || !general),
-  );
-  if (candidates.length === 0) {
+  const { dtype, kvDtype, headDim } = variant;
+  const known = kernelVariants.find((k) => k.dtype === dtype && k.kvDtype === kvDtype && k.headDim === headDim);
+  if (!known) {
     throw new WarpbookError(
       'UNSUPPORTED',
-      `There is no CUDA kernel for dtype ${variant.dtype}, kvDtype ${variant.kvDtype}, headDim ${variant.headDim}; there is for ` +
+      `There is no CUDA kernel for dtype ${dtype}, kvDtype ${kvDtype}, headDim ${headDim}; there is for ` +
         'float16 and bfloat16 queries, keys of the same type or float8, and headDim 64, 128 and 256. The CPU device takes this one.',
     );
   }
-  return candidates.find((kernel) => !kernel.general) ?? candidates[0];
+  const rows = needs.rows <= 8 ? 8 : mostDecodeRows(headDim);
+  const general =
+    needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0 || variant.sinks || variant.alibi;
+  const wanted: KernelVariant = { ...known, rows, general, traced: needs.traced };
+  // What is built ahead and does more is better than what would have to be compiled.
+  const isAhead = kernelVariants.some((k) => programName(k) === programName({ ...wanted, traced: false }));
+  return isAhead ? wanted : { ...wanted, general: true };
 }
 
 /** Shared memory of an SM and of a CTA, bytes, by architecture (CUDA C++ Programming Guide, technical specifications). */
@@ -89,9 +111,11 @@ interface Tuning {
 function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number): number {
   const { headDim, rows } = kernel;
   const stage = stageBytes(kernel) + 16;
-  const state = rows * ((headDim + 4) * 4 + 8);
+  const queries = rows * headDim >= 4096 ? rows * headDim * 2 : 16;
+  const state = Math.min(rows, 16) * ((headDim + 4) * 4 + 8);
+  const rowContexts = rows * 8;
   const pendingGroups = 4 * (8 + 32 + 2) * 4;
-  return Math.ceil((warps * (stages * stage + state) + pendingGroups + 16) / 128) * 128;
+  return Math.ceil((warps * (stages * stage + state + rowContexts) + queries + pendingGroups + 16) / 128) * 128;
 }
 
 function stageBytes({ headDim, kvDtype }: KernelVariant): number {
@@ -101,7 +125,7 @@ function stageBytes({ headDim, kvDtype }: KernelVariant): number {
 /** As many bytes in flight as are of use, in as many warps as there is room for. */
 function tune(kernel: KernelVariant, architecture: string): Tuning {
   const { perSm, perCta } = sharedMemoryOf(architecture);
-  const most = stageBytes(kernel) > 8192 || (kernel.headDim === 256 && kernel.rows === 16) ? 4 : 8;
+  const most = stageBytes(kernel) > 8192 || (kernel.headDim === 256 && kernel.rows > 8) ? 4 : 8;
   let warps = most;
   let stages = wantedStages(kernel, warps);
   while (sharedMemoryBytes(kernel, warps, stages) > perCta) {
@@ -130,8 +154,8 @@ const SHORT: Record<string, string> = {
 
 /** What launches call a build, such as `attention_bf16_e4m3_d128_r8`. */
 export function programName(kernel: KernelVariant): string {
-  const { dtype, kvDtype, headDim, rows, general } = kernel;
-  return `attention_${SHORT[dtype]}_${SHORT[kvDtype]}_d${headDim}_r${rows}${general ? '_general' : ''}`;
+  const { dtype, kvDtype, headDim, rows, general, traced } = kernel;
+  return `attention_${SHORT[dtype]}_${SHORT[kvDtype]}_d${headDim}_r${rows}${general ? '_general' : ''}${traced ? '_traced' : ''}`;
 }
 
 /** A build for an architecture such as `sm_90a`. */
@@ -155,6 +179,7 @@ export function attentionProgram(kernel: KernelVariant, architecture: string): P
       WB_STAGES: stages,
       WB_CTAS_PER_SM: 1,
       WB_GENERAL: kernel.general ? 1 : 0,
+      WB_TRACE: kernel.traced ? 1 : 0,
       WB_WARM_BLOCKS: stages,
     },
     threads: warps * 32,
@@ -177,17 +202,8 @@ export function tileClassOf(kernel: KernelVariant, architecture: string): TileCl
   };
 }
 
-/** `append_kv`: one CTA a token. */
-export const appendProgram: ProgramSource = {
-  name: 'append_kv',
-  file: 'append_kv.cu',
-  entry: 'append_kv',
-  defines: {},
-  threads: 256,
-  sharedMemoryBytes: 0,
-};
-
 /** Every program of this folder for an architecture: what is compiled ahead of time. */
 export function kernelPrograms(architecture: string): readonly ProgramSource[] {
-  return [...kernelVariants.map((kernel) => attentionProgram(kernel, architecture)), appendProgram];
+  const decode = kernelVariants.map((kernel) => attentionProgram(kernel, architecture));
+  return [...decode, ...prefillPrograms(architecture), ...opPrograms, ...planPrograms];
 }

@@ -26,6 +26,10 @@ export interface ReferenceInput {
   qoIndptr: ArrayLike<number>;
   /** [batchSize + 1] */
   kvIndptr: ArrayLike<number>;
+  /** Logits of the attention sinks, [numQoHeads]; default: none. */
+  sinks?: ArrayLike<number>;
+  /** [numQoHeads]; default: no ALiBi. */
+  alibiSlopes?: ArrayLike<number>;
 }
 
 type ReferenceVariant = Pick<
@@ -33,7 +37,7 @@ type ReferenceVariant = Pick<
   'numQoHeads' | 'numKvHeads' | 'headDim' | 'causal' | 'windowLeft' | 'smScale' | 'logitsSoftCap'
 >;
 
-/** Attention over contiguous keys and values. A row that sees no key gives 0 and −∞. */
+/** Attention over contiguous keys and values. A row that sees no key gives 0 and −∞, or its sink. */
 export function referenceAttention(input: ReferenceInput, variant: ReferenceVariant): ReferenceResult {
   const { numQoHeads, numKvHeads, headDim } = variant;
   const batchSize = input.qoIndptr.length - 1;
@@ -53,35 +57,41 @@ export function referenceAttention(input: ReferenceInput, variant: ReferenceVari
         const row = (input.qoIndptr[r] + i) * numQoHeads + head;
         const kvHead = Math.floor(head / groupSize);
         const at = (token: number): number => ((input.kvIndptr[r] + token) * numKvHeads + kvHead) * headDim;
-        lse[row] = attendRow(input, variant, row, start, end, at, logits, output);
+        const slope = input.alibiSlopes?.[head] ?? 0;
+        const sink = input.sinks?.[head] ?? Number.NEGATIVE_INFINITY;
+        for (let j = start; j < end; j++) logits[j] = logitOf(input, variant, row, at(j)) + slope * (j - position);
+        lse[row] = attendRow(input, headDim, row, start, end, at, logits, sink, output);
       }
     }
   }
   return { output, lse };
 }
 
+/** Scaled and capped. */
+function logitOf(input: ReferenceInput, variant: ReferenceVariant, row: number, key: number): number {
+  const { headDim, smScale, logitsSoftCap } = variant;
+  let dot = 0;
+  for (let d = 0; d < headDim; d++) dot += input.q[row * headDim + d] * input.k[key + d];
+  const logit = dot * smScale;
+  return logitsSoftCap > 0 ? logitsSoftCap * Math.tanh(logit / logitsSoftCap) : logit;
+}
+
+/** Softmax of the logits and a sink, times the values; returns the LSE. */
 function attendRow(
   input: ReferenceInput,
-  variant: ReferenceVariant,
+  headDim: number,
   row: number,
   start: number,
   end: number,
   at: (token: number) => number,
   logits: Float64Array,
+  sink: number,
   output: Float64Array,
 ): number {
-  const { headDim, smScale, logitsSoftCap } = variant;
-  let largest = Number.NEGATIVE_INFINITY;
-  for (let j = start; j < end; j++) {
-    const key = at(j);
-    let dot = 0;
-    for (let d = 0; d < headDim; d++) dot += input.q[row * headDim + d] * input.k[key + d];
-    const logit = dot * smScale;
-    logits[j] = logitsSoftCap > 0 ? logitsSoftCap * Math.tanh(logit / logitsSoftCap) : logit;
-    if (logits[j] > largest) largest = logits[j];
-  }
+  let largest = sink;
+  for (let j = start; j < end; j++) largest = Math.max(largest, logits[j]);
   if (largest === Number.NEGATIVE_INFINITY) return largest;
-  let sum = 0;
+  let sum = Math.exp(sink - largest);
   for (let j = start; j < end; j++) {
     const weight = Math.exp(logits[j] - largest);
     sum += weight;
@@ -96,6 +106,7 @@ function attendRow(
  * The reference over a paged cache: reads the pages of the table's requests back to the host and dequantises them.
  * @param q [at least the batch's query tokens, numQoHeads, headDim]
  * @param qoLens query tokens of each request, [batchSize]; default one each
+ * @param heads what `run` was given for each query head, float32 [numQoHeads]
  */
 export async function reference(
   q: Tensor,
@@ -103,6 +114,7 @@ export async function reference(
   table: PageTable,
   variant: ReferenceVariant,
   qoLens?: ArrayLike<number>,
+  heads: { sinks?: Tensor; alibiSlopes?: Tensor } = {},
 ): Promise<ReferenceResult> {
   if (qoLens && qoLens.length !== table.batchSize) {
     throw new WarpbookError('SHAPE_MISMATCH', `qoLens has ${qoLens.length} entries for ${table.batchSize} requests.`);
@@ -115,6 +127,11 @@ export async function reference(
       `q has ${q.shape[0]} query tokens; the batch has ${qoIndptr[table.batchSize]}.`,
     );
   }
-  const [dense, values] = await Promise.all([gatherKv(cache, table), q.data()]);
-  return referenceAttention({ q: values as Float32Array, qoIndptr, ...dense }, variant);
+  const [dense, values, sinks, alibiSlopes] = await Promise.all([
+    gatherKv(cache, table),
+    q.data() as Promise<Float32Array>,
+    heads.sinks?.data() as Promise<Float32Array> | undefined,
+    heads.alibiSlopes?.data() as Promise<Float32Array> | undefined,
+  ]);
+  return referenceAttention({ q: values, qoIndptr, ...dense, sinks, alibiSlopes }, variant);
 }

@@ -27,6 +27,10 @@ export interface AttentionVariantOptions {
   smScale?: number;
   /** Logits become cap · tanh(logit / cap); 0: no cap (default). */
   logitsSoftCap?: number;
+  /** Each query head has an attention sink, whose logits `run` is given; default false. */
+  sinks?: boolean;
+  /** ALiBi: a bias that grows with the distance of key and query, whose slopes `run` is given; default false. */
+  alibi?: boolean;
 }
 
 export type AttentionVariant = Readonly<Required<AttentionVariantOptions>>;
@@ -67,6 +71,8 @@ export function makeVariant(options: AttentionVariantOptions, causalByDefault: b
     windowLeft: options.windowLeft ?? -1,
     smScale: options.smScale ?? 1 / Math.sqrt(headDim),
     logitsSoftCap: options.logitsSoftCap ?? 0,
+    sinks: options.sinks ?? false,
+    alibi: options.alibi ?? false,
   };
   requireInteger('windowLeft', variant.windowLeft, -1);
   if (!QUERY_DTYPES.includes(variant.dtype)) {

@@ -6,6 +6,7 @@
 import { Command, CommanderError } from 'commander';
 import { WarpbookError } from '../errors';
 import { packageVersion } from '../notebook/kernel/package-paths';
+import { benchCommand } from './bench';
 import { buildKernelsCommand } from './build-kernels';
 import { doctorCommand } from './doctor';
 import { installCommand, uninstallCommand } from './install';
@@ -24,6 +25,7 @@ export function makeProgram(): Command {
   const commands = [
     runCommand(),
     replCommand(),
+    benchCommand(),
     doctorCommand(),
     buildKernelsCommand(),
     installCommand(),
@@ -33,7 +35,8 @@ export function makeProgram(): Command {
     program.addCommand(command.copyInheritedSettings(program));
   }
   // Subcommands inherit it only where it is set on each.
-  for (const command of [program, ...program.commands]) command.exitOverride();
+  const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
+  for (const command of all(program)) command.exitOverride();
   return program;
 }
 

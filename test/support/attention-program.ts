@@ -52,6 +52,10 @@ export interface HandPacked {
   windowLeft?: number;
   smScale?: number;
   logitsSoftCap?: number;
+  /** [numQoHeads] */
+  sinks?: readonly number[];
+  /** [numQoHeads] */
+  alibiSlopes?: readonly number[];
   /** Launches; the results are those of the last one. Default 1. */
   launches?: number;
 }
@@ -176,8 +180,8 @@ export async function runProgram(device: Device, c: HandPacked): Promise<Program
     o: output.address(),
     lse: lse.address(),
     trace: trace.address(),
-    sinks: null,
-    alibi_slopes: null,
+    sinks: c.sinks ? upload(Float32Array.from(c.sinks)).address() : null,
+    alibi_slopes: c.alibiSlopes ? upload(Float32Array.from(c.alibiSlopes)).address() : null,
     q_stride_token: token,
     q_stride_head: c.headDim,
     o_stride_token: token,
@@ -228,13 +232,17 @@ export async function runProgram(device: Device, c: HandPacked): Promise<Program
   return result;
 }
 
-/** Softmax attention in float64 of one query over the given keys of the sequence whose first page is `pageStart`. */
+/**
+ * Softmax attention in float64 of one query over the given keys of the sequence whose first page is `pageStart`.
+ * `distance`: position of key 0 of the sequence minus that of the query, for ALiBi.
+ */
 export function expectedRow(
   c: HandPacked,
   token: number,
   head: number,
   keys: readonly number[],
   pageStart = 0,
+  distance = 0,
 ): { output: number[]; lse: number } {
   const kvHead = Math.floor(head / (c.numQoHeads / c.numKvHeads));
   const offset = (key: number): number => {
@@ -247,12 +255,14 @@ export function expectedRow(
     let dot = 0;
     for (let d = 0; d < c.headDim; d++) dot += c.q[q + d] * c.k[offset(key) + d];
     const logit = dot * (c.smScale ?? 1);
-    return c.logitsSoftCap ? c.logitsSoftCap * Math.tanh(logit / c.logitsSoftCap) : logit;
+    const capped = c.logitsSoftCap ? c.logitsSoftCap * Math.tanh(logit / c.logitsSoftCap) : logit;
+    return capped + (c.alibiSlopes?.[head] ?? 0) * (key + distance);
   });
+  if (c.sinks && c.sinks[head] !== Number.NEGATIVE_INFINITY) logits.push(c.sinks[head]);
   const max = Math.max(...logits);
   const sum = logits.reduce((total, logit) => total + Math.exp(logit - max), 0);
   const output = Array.from({ length: c.headDim }, (_, d) =>
     keys.reduce((total, key, i) => total + (Math.exp(logits[i] - max) / sum) * c.v[offset(key) + d], 0),
   );
-  return { output, lse: keys.length > 0 ? max + Math.log(sum) : Number.NEGATIVE_INFINITY };
+  return { output, lse: logits.length > 0 ? max + Math.log(sum) : Number.NEGATIVE_INFINITY };
 }

@@ -8,6 +8,7 @@
 #include "cpu/attention/micro_kernels.h"
 #include "cpu/attention/output.h"
 #include "cpu/attention/scratch.h"
+#include "cpu/attention/sink.h"
 #include "cpu/attention/softmax.h"
 
 #include <type_traits>
@@ -91,9 +92,8 @@ class Attention {
     for (int r = 0; r < job_.num_rows; ++r) {
       asked = ask_for(next_keys, asked, per_row);
       const VisibleKeys visible = visible_keys(block, r);
-      factors_[r] = update_softmax(scratch_.scores + r * kBlockKeys, visible.begin, visible.end,
-                                   job_.params->sm_scale * job_.params->k_scale, job_.params->logits_soft_cap,
-                                   states_[r]);
+      factors_[r] =
+          update_softmax(scratch_.scores + r * kBlockKeys, visible.begin, visible.end, logit_map(block, r), states_[r]);
     }
 
     if (convert || block.masked) {
@@ -136,6 +136,14 @@ class Attention {
       value_rows<float>(1, scratch_.scores + r * kBlockKeys + visible.begin, values + visible.begin, nullptr, count,
                         converted_dim(), factors_ + r, scratch_.sums + r * stride_, stride_);
     }
+  }
+
+  LogitMap logit_map(const KeyBlock<T>& block, int row) const {
+    const AttentionParams& params = *job_.params;
+    const auto* slopes = static_cast<const float*>(params.alibi_slopes);
+    return {params.sm_scale * params.k_scale, params.logits_soft_cap,
+            slopes != nullptr ? slopes[job_.rows[row].head] : 0.0f,
+            static_cast<float>(block.position - job_.rows[row].position)};
   }
 
   VisibleKeys visible_keys(const KeyBlock<T>& block, int row) const {
@@ -183,20 +191,20 @@ class Attention {
     }
   }
 
-  // A row that saw no key has the sum 0: its output is 0 and its LSE -inf.
+  // A row that saw no key has the sum 0: its output is 0 and its LSE -inf, or its head's sink.
   void write_result() {
     for (int r = 0; r < job_.num_rows; ++r) {
-      const RowState& state = states_[r];
-      const bool empty = state.sum == 0;
-      const double scale = empty ? 0 : job_.params->v_scale / state.sum;
+      RowSoftmax softmax{states_[r].max, states_[r].sum};
+      const bool partial = job_.partial_slot >= 0;
+      const double factor = partial ? 1 : add_sink(*job_.params, job_.rows[r].head, softmax);
+      const double scale = softmax.sum == 0 ? 0 : job_.params->v_scale * factor / softmax.sum;
       const double* totals = scratch_.totals + r * stride_;
       float* row = scratch_.sums + r * stride_;
       for (int d = 0; d < head_dim_; ++d) row[d] = static_cast<float>(totals[d] * scale);
-      const float lse = empty ? -INFINITY : static_cast<float>(state.max + log(state.sum));
-      if (job_.partial_slot >= 0) {
-        write_partial(*job_.params, job_.partial_slot + r, row, lse);
+      if (partial) {
+        write_partial(*job_.params, job_.partial_slot + r, row, lse_of(softmax));
       } else {
-        write_output(*job_.params, job_.rows[r], row, lse);
+        write_output(*job_.params, job_.rows[r], row, lse_of(softmax));
       }
     }
   }

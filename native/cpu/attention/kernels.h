@@ -21,7 +21,7 @@ constexpr int kBlockKeys = 64;
 struct RowRef {
   int32_t token;
   int32_t head;
-  // In the coordinates of the keys' positions; used by masks alone.
+  // In the coordinates of the keys' positions; used by masks and ALiBi.
   int32_t position;
 };
 

@@ -6,6 +6,7 @@
 
 #include "cpu/attention/output.h"
 #include "cpu/attention/scratch.h"
+#include "cpu/attention/sink.h"
 
 namespace warpbook::cpu::WB_ISA {
 
@@ -48,12 +49,12 @@ class Merge {
       }
     }
 
-    const bool empty = sum == 0;
-    const double scale = empty ? 0 : 1 / sum;
+    RowSoftmax softmax{largest, sum};
+    const double factor = add_sink(*job_.params, job_.rows[row].head, softmax);
+    const double scale = softmax.sum == 0 ? 0 : factor / softmax.sum;
     float* result = scratch_.sums;
     for (int d = 0; d < head_dim_; ++d) result[d] = static_cast<float>(totals[d] * scale);
-    const float lse = empty ? -INFINITY : static_cast<float>(reference + log(sum));
-    write_output(*job_.params, job_.rows[row], result, lse);
+    write_output(*job_.params, job_.rows[row], result, lse_of(softmax));
   }
 
   const MergeJob& job_;

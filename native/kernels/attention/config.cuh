@@ -19,8 +19,11 @@ constexpr int kCtasPerSm = WB_CTAS_PER_SM;
 constexpr int kWarmBlocks = WB_WARM_BLOCKS;
 
 // What a build without it leaves out, to keep the main loop short: page sizes that aren't multiples of a block (ragged keys
-// are pages of one token), segments, and gathered rows.
+// are pages of one token), segments, gathered rows, attention sinks
+// and ALiBi.
 constexpr bool kGeneral = WB_GENERAL;
+// Writes a trace record for each tile and merge group; such a launch needs `trace`.
+constexpr bool kTraced = WB_TRACE;
 
 constexpr int kThreads = kWarps * 32;
 constexpr int kRows = 8 * kRowTiles;
@@ -34,7 +37,7 @@ constexpr bool kComputeFloat16 = kFloat8 || kQueryDtype == DTYPE_FLOAT16;
 static_assert(kQueryDtype == DTYPE_FLOAT16 || kQueryDtype == DTYPE_BFLOAT16, "queries are float16 or bfloat16");
 static_assert(kFloat8 || kKvDtype == kQueryDtype, "keys and values are float8, or of the dtype of the queries");
 static_assert(kHeadDim == 64 || kHeadDim == 128 || kHeadDim == 256, "head_dim is 64, 128 or 256");
-static_assert(kRowTiles == 1 || kRowTiles == 2, "8 or 16 query rows");
+static_assert(kRowTiles == 1 || kRowTiles == 2 || kRowTiles == 4, "8, 16 or 32 query rows");
 static_assert(kStages >= 1 && kStages <= 8, "stages");
 
 }  // namespace warpbook

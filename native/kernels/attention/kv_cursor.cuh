@@ -85,7 +85,9 @@ class KvCursor {
     }
     const int entry = page_start + page_of(token);
     const int* indices = static_cast<const int*>(params_.kv_indices);
-    return indices != nullptr ? indices[entry] : entry;
+    if (indices == nullptr) return entry;
+    // Beyond the list: no page of the pool.
+    return entry < params_.num_kv_indices ? indices[entry] : -1;
   }
 
   // Requests the next tile's record, then its first page ids.

@@ -49,6 +49,7 @@ constexpr int kCopies = kBlockTokens / kRowsPerCopy;
 // Copies 16 consecutive tokens of one page. `offset`: elements, of the first token and head.
 __device__ __forceinline__ void copy_block(
     const AttentionParams& params, const KvStage& stage, int64 offset, int lane, uint64 policy) {
+  if constexpr (kRowTiles * kHeadDim >= 512) lane = forget(lane);
   const int row = lane / kRowChunks;
   const int chunk = lane % kRowChunks;
   const int64 start = (offset + row * params.kv_stride_token) * kKvBytes + chunk * 16;
@@ -70,6 +71,7 @@ __device__ __forceinline__ void copy_block(
 __device__ __forceinline__ void copy_rows(
     const AttentionParams& params, const KvStage& stage, int64 offset, int first_lane, uint32 valid, int lane,
     uint64 policy) {
+  if constexpr (kRowTiles * kHeadDim >= 512) lane = forget(lane);
   const int chunk = lane % kRowChunks;
 #pragma unroll
   for (int i = 0; i < kCopies; ++i) {

@@ -7,15 +7,15 @@
 #pragma once
 
 #include "attention/output.cuh"
-#include "attention/row_state.cuh"
 
 namespace warpbook {
 
 constexpr int kPending = 4;
 // Slots of a group that are kept in shared memory, a lane each; further ones are read from the schedule.
 constexpr int kKeptSlots = 32;
-// Partial states that a merging warp has in flight.
-constexpr int kStatesInFlight = kHeadDim <= 128 && kRowTiles == 1 ? 16 : 8;
+// Partial states that a merging warp has in flight, where there are more than kFewStates.
+constexpr int kManyStates = kHeadDim <= 128 && kRowTiles == 1 ? 16 : 8;
+constexpr int kFewStates = 8;
 constexpr int kDimsPerLane = kHeadDim / 32;
 
 struct PendingGroup {
@@ -80,7 +80,13 @@ class MergeGroups {
     for (int i = 0; i < num_pending_; ++i) {
       const PendingGroup& entry = pending_[i];
       if (!entry.complete) continue;
-      for (int row = warp_; row < entry.words[MERGE_GROUP_ROW_COUNT]; row += kWarps) merge_row(entry, row);
+      for (int row = warp_; row < entry.words[MERGE_GROUP_ROW_COUNT]; row += kWarps) {
+        if (entry.words[MERGE_GROUP_SLOT_COUNT] <= kFewStates) {
+          merge_row<true>(entry, row);
+        } else {
+          merge_row<false>(entry, row);
+        }
+      }
     }
     num_pending_ = 0;
     if (more) __syncthreads();  // the entries are about to be written again
@@ -100,8 +106,11 @@ class MergeGroups {
       if (words[MERGE_GROUP_SLOT_COUNT] != 0) continue;
       for (int i = 0; i < words[MERGE_GROUP_ROW_COUNT]; ++i) {
         const RowRef row = row_of(words, i);
+#pragma unroll 1
         for (int dim = 0; dim < kHeadDim; dim += 4) write_output4(params_, row, dim, make_float4(0, 0, 0, 0));
-        write_lse(params_, row, -__int_as_float(0x7f800000));
+        RowSoftmax softmax{kNoScore, 0};
+        softmax.add_sink(params_, row.head);
+        write_lse(params_, row, softmax.lse());
       }
     }
   }
@@ -121,16 +130,17 @@ class MergeGroups {
                        words[MERGE_GROUP_KV_HEAD], 0);
   }
 
-  // One warp, kDimsPerLane head dims a lane.
+  // One warp, kDimsPerLane head dims a lane. kFew: there are at most kFewStates states, and no loop.
+  template <bool kFew>
   __device__ __forceinline__ void merge_row(const PendingGroup& entry, int index) const {
-    const int64 start = unlikely(params_.trace != nullptr) ? global_time_ns() : 0;
+    constexpr int kInFlight = kFew ? kFewStates : kManyStates;
+    const int64 start = kTraced ? global_time_ns() : 0;
     const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
     const RowRef row = row_of(entry.words, index);
-    float reference = kNoScore;
-    float sum = 0;
+    RowSoftmax softmax{kNoScore, 0};
     float total[kDimsPerLane] = {};
 #pragma unroll 1
-    for (int first = 0; first < count; first += 32) {
+    for (int first = 0; first < (kFew ? 1 : count); first += 32) {
       // Lane i has the LSE and, soon, the weight of slot first + i.
       const int left = count - first;
       // Lanes beyond repeat the last slot, with the weight 0: a load under a condition is a load and a copy, and the
@@ -139,34 +149,37 @@ class MergeGroups {
       const int slot = first == 0 ? entry.slots[at] : view_.merge_slots()[entry.words[MERGE_GROUP_SLOT_START] + first + at];
       float lse = __ldcg(static_cast<const float*>(params_.partial_lse) + slot + index);
       const float* states = static_cast<const float*>(params_.partial_o) + lane_ * kDimsPerLane;
-      float state[kStatesInFlight][kDimsPerLane];
+      float state[kInFlight][kDimsPerLane];
       load_states(states, slot, index, 0, state);
 
       lse = lane_ < left ? lse * kLog2e : -__int_as_float(0x7f800000);
       float largest = lse;
 #pragma unroll
-      for (int x = 1; x < 32; x <<= 1) largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, x));
-      largest = fmaxf(largest, reference);
-      const float factor = exp2_approx(reference - largest);
+      for (int x = 1; x < (kFew ? kFewStates : 32); x <<= 1) {
+        largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, x));
+      }
+      if (kFew) largest = __shfl_sync(kAllLanes, largest, 0);
+      largest = fmaxf(largest, softmax.reference);
+      const float factor = exp2_approx(softmax.reference - largest);
       const float weight = exp2_approx(lse - largest);
-      reference = largest;
-      sum *= factor;
+      softmax.reference = largest;
+      softmax.sum *= factor;
 #pragma unroll
       for (int d = 0; d < kDimsPerLane; ++d) total[d] *= factor;
 #pragma unroll 1
-      for (int i = 0; i < min(left, 32); i += kStatesInFlight) {
-        if (i > 0) load_states(states, slot, index, i, state);
+      for (int i = 0; i < (kFew ? 1 : min(left, 32)); i += kInFlight) {
+        if (!kFew && i > 0) load_states(states, slot, index, i, state);
 #pragma unroll
-        for (int j = 0; j < kStatesInFlight; ++j) {
+        for (int j = 0; j < kInFlight; ++j) {
           const float w = __shfl_sync(kAllLanes, weight, i + j);
-          sum += w;
+          softmax.sum += w;
 #pragma unroll
           for (int d = 0; d < kDimsPerLane; ++d) total[d] += w * state[j][d];
         }
       }
     }
 
-    const float scale = sum > 0 ? reciprocal(sum) : 0;
+    const float scale = softmax.add_sink(params_, row.head) * softmax.inverse();
     char* target = static_cast<char*>(params_.o) +
                    2 * (row.token * params_.o_stride_token + row.head * params_.o_stride_head + lane_ * kDimsPerLane);
 #pragma unroll
@@ -174,8 +187,8 @@ class MergeGroups {
       reinterpret_cast<uint32*>(target)[d / 2] = pack_output(total[d] * scale, total[d + 1] * scale);
     }
     if (lane_ == 0) {
-      write_lse(params_, row, sum > 0 ? (reference + log2_approx(sum)) * kLn2 : -__int_as_float(0x7f800000));
-      if (unlikely(params_.trace != nullptr) && index == 0) {
+      write_lse(params_, row, softmax.lse());
+      if (kTraced && index == 0) {
         write_trace(params_, params_.max_tiles + entry.group, entry.group, TRACE_PHASE_MERGE, start);
       }
     }
@@ -183,10 +196,11 @@ class MergeGroups {
 
   // States of slots i, i + 1, ... of the 32 that the lanes have. All loads are on their way before the first result is
   // looked at.
+  template <int kInFlight>
   __device__ __forceinline__ static void load_states(
-      const float* states, int slot, int index, int i, float (&state)[kStatesInFlight][kDimsPerLane]) {
+      const float* states, int slot, int index, int i, float (&state)[kInFlight][kDimsPerLane]) {
 #pragma unroll
-    for (int j = 0; j < kStatesInFlight; ++j) {
+    for (int j = 0; j < kInFlight; ++j) {
       const float* source = states + (static_cast<int64>(__shfl_sync(kAllLanes, slot, i + j)) + index) * kHeadDim;
       if constexpr (kDimsPerLane == 2) {
         const float2 x = __ldcg(reinterpret_cast<const float2*>(source));

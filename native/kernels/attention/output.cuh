@@ -1,10 +1,42 @@
-// Where results go: rows of the output with their LSE, partial states, trace records.
+// Where results go: rows of the output with their LSE, partial states, trace records; and what joins a row last, its sink.
 #pragma once
 
 #include "attention/elements.cuh"
 #include "attention/schedule_view.cuh"
 
 namespace warpbook {
+
+constexpr float kLog2e = 1.4426950408889634f;
+constexpr float kLn2 = 0.6931471805599453f;
+// Stands for "no key yet": finite, so that a difference is never NaN.
+constexpr float kNoScore = -1.7e38f;
+
+// The softmax of a row: `sum` of weights relative to a logit of `reference` (log2). kNoScore and 0: no key.
+struct RowSoftmax {
+  float reference;
+  float sum;
+
+  // Attention sink: one more key, with the head's own logit and a value of zero. It joins where the output row is
+  // written, never a partial state. Returns the factor for everything that was summed before.
+  __device__ __forceinline__ float add_sink(const AttentionParams& params, int head) {
+    if (!kGeneral || params.sinks == nullptr) return 1;
+    const float sink = __ldg(static_cast<const float*>(params.sinks) + head) * kLog2e;
+    const float largest = fmaxf(sink, reference);
+    const float factor = exp2_approx(reference - largest);
+    sum = sum * factor + exp2_approx(sink - largest);
+    reference = largest;
+    return factor;
+  }
+  // 1 / sum, or 0 where there is nothing. NaN stays NaN.
+  __device__ float inverse() const { return empty() ? 0 : reciprocal(sum); }
+  // Natural logarithm.
+  __device__ float lse() const {
+    return empty() ? -__int_as_float(0x7f800000) : (reference + log2_approx(sum)) * kLn2;
+  }
+
+ private:
+  __device__ bool empty() const { return !(sum > 0) && !(sum != sum); }
+};
 
 // Four elements of an output row from head dim `dim` on.
 __device__ __forceinline__ void write_output4(const AttentionParams& params, const RowRef& row, int dim, float4 x) {

@@ -1,6 +1,8 @@
 // The PTX instructions that the attention kernels use, one function each. No CUDA header is needed.
 #pragma once
 
+#include "pdl.cuh"
+
 namespace warpbook {
 
 using uint32 = unsigned int;
@@ -10,19 +12,14 @@ using uint64 = unsigned long long;
 // Keeps what seldom happens out of the way of the straight path.
 __device__ __forceinline__ bool unlikely(bool condition) { return __builtin_expect(condition, false); }
 
-constexpr uint32 kAllLanes = 0xffffffffu;
+// The same number, of which the compiler knows nothing: what is derived from it is computed where it is used instead of
+// being kept in registers.
+__device__ __forceinline__ int forget(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
 
-// Programmatic dependent launch. Both are no-ops where the launch has no programmatic edge.
-__device__ __forceinline__ void launch_dependents() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-__device__ __forceinline__ void wait_for_predecessor() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
+constexpr uint32 kAllLanes = 0xffffffffu;
 
 // For data that is read once: it leaves the L2 before everything else.
 __device__ __forceinline__ uint64 evict_first_policy() {
@@ -73,6 +70,9 @@ __device__ __forceinline__ uint4 load_shared16(uint32 address) {
   uint4 r;
   asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "r"(address));
   return r;
+}
+__device__ __forceinline__ void store_shared16(uint32 address, const uint4& x) {
+  asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w) : "memory");
 }
 __device__ __forceinline__ uint2 load_shared8(uint32 address) {
   uint2 r;

@@ -6,47 +6,53 @@
 // rows for runs of consecutive head dims (kRun of them from g * kRun on, repeated every 8 kRun).
 #pragma once
 
-#include "attention/kv_stage.cuh"
+#include "attention/output.cuh"
+#include "attention/queries.cuh"
 
 namespace warpbook {
 
-constexpr float kLog2e = 1.4426950408889634f;
-constexpr float kLn2 = 0.6931471805599453f;
-// Stands for "no key yet": finite, so that a difference is never NaN.
-constexpr float kNoScore = -1.7e38f;
 // The running maximum moves only when a score exceeds it by this much (log2): weights stay below 2^8.
 constexpr float kLazyRescale = 8.0f;
 
-// Matrix instructions over the head dim.
-constexpr int kDepth = kHeadDim / 16;
 // Head dims that a lane reads at once from a row of values.
 constexpr int kRun = kFloat8 && kHeadDim >= 128 ? 16 : 8;
 constexpr int kRuns = kHeadDim / (8 * kRun);
 constexpr int kTilesPerRun = kRun / 2;
 
-// What the query rows 2 t and 2 t + 1 of each row tile may see: keys at positions [first, last].
-struct RowMask {
-  int first[kRowTiles][2];
-  int last[kRowTiles][2];
+// A query row, as far as its logits depend on more than the dot product.
+struct RowContext {
+  // In positions counted from the first key of the sequence.
+  int position;
+  // ALiBi, times log2(e).
+  float slope;
 };
 
-struct ScoreScale {
-  // From dot product to log2 of the weight.
-  float log2;
-  // The same in two steps around the cap; cap 0: none.
+// From dot products to logits in log2, and which keys a row sees: what all rows of a launch share.
+struct LogitRule {
+  float scale;
+  // The scale in two steps around the soft cap; from_cap 0: no cap.
   float to_cap;
   float from_cap;
+  // Key minus query position of the keys that are seen is in [-behind, ahead].
+  int behind;
+  int ahead;
+  bool alibi;
 
-  __device__ explicit ScoreScale(const AttentionParams& params) {
-    const float scale = params.sm_scale * params.k_scale;
-    log2 = scale * kLog2e;
+  __device__ explicit LogitRule(const AttentionParams& params) {
+    constexpr int kUnlimited = 0x7fffffff;
+    const float natural = params.sm_scale * params.k_scale;
+    scale = natural * kLog2e;
     const float cap = params.logits_soft_cap;
-    to_cap = cap > 0 ? 2 * kLog2e * scale / cap : 0;
+    to_cap = cap > 0 ? 2 * kLog2e * natural / cap : 0;
     from_cap = cap * kLog2e;
+    behind = params.window_left >= 0 ? params.window_left : kUnlimited;
+    ahead = params.causal ? 0 : kUnlimited;
+    alibi = kGeneral && params.alibi_slopes != nullptr;
   }
   __device__ bool capped() const { return from_cap > 0; }
   // cap * tanh(x / cap), in log2: tanh(y) = 1 - 2 / (e^2y + 1). Not tanh.approx: its error, times the cap, is 2 %.
   __device__ float cap(float dot) const { return from_cap - from_cap * __fdividef(2.0f, exp2_approx(dot * to_cap) + 1); }
+  __device__ bool shows(int distance) const { return distance <= ahead && distance >= -behind; }
 };
 
 class RowState {
@@ -67,34 +73,21 @@ class RowState {
     }
   }
 
-  // `row`: head_dim elements of query row g of row tile n; 0: there is none.
-  __device__ __forceinline__ void load_query(int n, const void* row, int t) {
-    constexpr int kLoads = kHeadDim / 32;
-#pragma unroll
-    for (int i = 0; i < kLoads; ++i) {
-      // Which elements go together must match the chunks of keys below: 8 a lane, or 16 of float8.
-      const int chunk = kFloat8 ? (i >> 1) * 8 + t * 2 + (i & 1) : i * 4 + t;
-      uint4 x = make_uint4(0, 0, 0, 0);
-      if (row != nullptr) x = __ldg(static_cast<const uint4*>(row) + chunk);
-      query_[n][2 * i][0] = query_operand(x.x);
-      query_[n][2 * i][1] = query_operand(x.y);
-      query_[n][2 * i + 1][0] = query_operand(x.z);
-      query_[n][2 * i + 1][1] = query_operand(x.w);
-    }
-  }
-
+  // `rows`: one a query row; not looked at where neither `masked` nor ALiBi is on.
   __device__ __forceinline__ void attend(
-      const KvStage& stage, const StageInfo& info, const ScoreScale& scale, const RowMask& mask, int lane) {
+      const KvStage& stage, const StageInfo& info, const Queries& queries, const LogitRule& rule, const RowContext* rows,
+      int lane) {
+    if constexpr (kSharedQueries) lane = forget(lane);
     const int g = lane >> 2;
     const int t = lane & 3;
     float scores[kRowTiles][4];
-    multiply_keys(stage.keys, g, t, scores);
+    multiply_keys(stage.keys, queries, g, t, scores);
 
     uint4 values[kEarlyRuns > 0 ? kEarlyRuns : 1][4];
 #pragma unroll
     for (int h = 0; h < kEarlyRuns; ++h) load_values(stage.values, h, g, t, info.valid, values[h]);
 
-    scale_scores(scores, info, scale, mask, g);
+    to_logits(scores, info, rule, rows, g, t);
     uint32 weights[kRowTiles][2];
     update(scores, weights);
 
@@ -121,69 +114,75 @@ class RowState {
 
  private:
   // Runs of values that are read before the softmax, to hide the latency; the rest must share registers.
-  static constexpr int kEarlyRuns = kRuns <= 2 ? kRuns : (kRowTiles == 1 ? 2 : 0);
+  static constexpr int kEarlyRuns = kRowTiles == 4 ? 0 : kRuns <= 2 ? kRuns : (kRowTiles == 1 ? 2 : 0);
 
-  __device__ __forceinline__ void multiply_keys(uint32 keys, int g, int t, float (&scores)[kRowTiles][4]) {
+  __device__ __forceinline__ void multiply_keys(
+      uint32 keys, const Queries& queries, int g, int t, float (&scores)[kRowTiles][4]) {
     constexpr int kLoads = kRowChunks / 4;
     constexpr int kPerLoad = kDepth / kLoads;
-    // Two chains of sums: half the latency.
-    float odd[kRowTiles][4];
-#pragma unroll
-    for (int n = 0; n < kRowTiles; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) scores[n][i] = odd[n][i] = 0;
-    }
+    // Two chains of sums halve the latency, where there are not enough row tiles to hide it.
+    constexpr int kChains = kRowTiles <= 2 ? 2 : 1;
+    float sums[kChains][kRowTiles][4] = {};
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
       const uint4 low = load_shared16(keys + key_offset(g, t + 4 * i));
       const uint4 high = load_shared16(keys + key_offset(g + 8, t + 4 * i));
-      const uint32 a[4] = {low.x, low.y, low.z, low.w};
-      const uint32 b[4] = {high.x, high.y, high.z, high.w};
 #pragma unroll
-      for (int j = 0; j < kPerLoad; ++j) {
-        const int m = i * kPerLoad + j;
-        uint32 a0, a1, a2, a3;
-        if constexpr (kFloat8) {
-          a0 = widen_low(a[j]), a1 = widen_low(b[j]), a2 = widen_high(a[j]), a3 = widen_high(b[j]);
-        } else {
-          a0 = a[2 * j], a1 = b[2 * j], a2 = a[2 * j + 1], a3 = b[2 * j + 1];
-        }
+      for (int j = 0; j < kPerLoad; j += 2) {
+        uint32 a[2][4];
+#pragma unroll
+        for (int m = 0; m < 2; ++m) key_operand(low, high, j + m, a[m]);
 #pragma unroll
         for (int n = 0; n < kRowTiles; ++n) {
-          mma(m & 1 ? odd[n] : scores[n], a0, a1, a2, a3, query_[n][m][0], query_[n][m][1]);
+          const uint4 q = queries.get(n, (i * kPerLoad + j) / 2, g, t);
+          mma(sums[0][n], a[0][0], a[0][1], a[0][2], a[0][3], q.x, q.y);
+          mma(sums[kChains - 1][n], a[1][0], a[1][1], a[1][2], a[1][3], q.z, q.w);
         }
       }
     }
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) scores[n][i] += odd[n][i];
+      for (int i = 0; i < 4; ++i) scores[n][i] = kChains == 2 ? sums[0][n][i] + sums[1][n][i] : sums[0][n][i];
     }
   }
 
-  __device__ __forceinline__ static void scale_scores(
-      float (&scores)[kRowTiles][4], const StageInfo& info, const ScoreScale& scale, const RowMask& mask, int g) {
-    if (unlikely(scale.capped())) {
+  // The j-th operand in 16 bytes of each of two rows of keys.
+  __device__ __forceinline__ static void key_operand(const uint4& low, const uint4& high, int j, uint32 (&a)[4]) {
+    if constexpr (kFloat8) {
+      const uint32 x = word(low, j), y = word(high, j);
+      a[0] = widen_low(x), a[1] = widen_low(y), a[2] = widen_high(x), a[3] = widen_high(y);
+    } else {
+      a[0] = word(low, 2 * j), a[1] = word(high, 2 * j), a[2] = word(low, 2 * j + 1), a[3] = word(high, 2 * j + 1);
+    }
+  }
+
+  __device__ __forceinline__ static void to_logits(
+      float (&scores)[kRowTiles][4], const StageInfo& info, const LogitRule& rule, const RowContext* rows, int g,
+      int t) {
+    if (unlikely(rule.capped())) {
 #pragma unroll
       for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) scores[n][i] = scale.cap(scores[n][i]);
+        for (int i = 0; i < 4; ++i) scores[n][i] = rule.cap(scores[n][i]);
       }
     } else {
 #pragma unroll
       for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) scores[n][i] *= scale.log2;
+        for (int i = 0; i < 4; ++i) scores[n][i] *= rule.scale;
       }
     }
-    if (!unlikely(info.valid != 0xffff || info.masked)) return;
+    if (!unlikely(info.valid != 0xffff || info.masked || rule.alibi)) return;
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
+        const RowContext& row = rows[n * 8 + 2 * t + (i & 1)];
         const int token = g + (i >> 1) * 8;
-        const int position = info.position + token;
-        const bool seen = !info.masked || (position >= mask.first[n][i & 1] && position <= mask.last[n][i & 1]);
+        const int distance = info.position + token - row.position;
+        if (rule.alibi) scores[n][i] += row.slope * static_cast<float>(distance);
+        const bool seen = !info.masked || rule.shows(distance);
         if (!(info.valid >> token & 1) || !seen) scores[n][i] = -__int_as_float(0x7f800000);
       }
     }
@@ -280,8 +279,6 @@ class RowState {
   __device__ __forceinline__ static uint32 word(const uint4& x, int i) {
     return i == 0 ? x.x : i == 1 ? x.y : i == 2 ? x.z : x.w;
   }
-
-  uint32 query_[kRowTiles][kDepth][2];
 };
 
 }  // namespace warpbook

@@ -7,6 +7,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate } from 'node:timers/promises';
 import { format } from 'node:util';
 import { WarpbookError } from '../../errors';
+import { hasRenderer } from '../../renderers';
 import type { Content, FailureNote } from '../run/protocol';
 import { installAwaitGuard } from './await-guard';
 import { captureProcess } from './capture';
@@ -61,6 +62,8 @@ export class CellRunner {
   private prompt: CellRequest['prompt'];
   private executionCount = 0;
   private result: { value: unknown } | undefined;
+  /** What the cell threw. */
+  private thrown: unknown;
   private errors: unknown[][] = [];
   /** Told once, in the first cell. */
   private preludeProblem: string | undefined;
@@ -193,6 +196,11 @@ export class CellRunner {
     const thrown = await this.evaluate(cell);
     // Rejections that nobody awaits are reported once the microtasks are through: before the next immediate.
     await setImmediate();
+    // An error that knows how to show itself (a source that doesn't compile) does so above its message.
+    if (thrown && !request.silent && hasRenderer(this.thrown)) {
+      cell.output.show('display_data', this.thrown, (data) => ({ data, metadata: {} }));
+      await cell.output.settle();
+    }
     const { result } = this;
     if (thrown || cell.failures.length > 0) return { thrown };
     if (result && !request.silent) {
@@ -236,6 +244,7 @@ export class CellRunner {
   /** Compiles and runs; leaves a value in `result`. Returns what the cell threw, or why it doesn't compile. */
   private async evaluate(cell: CellSource): Promise<FailureNote | undefined> {
     this.result = undefined;
+    this.thrown = undefined;
     this.errors = [];
     this.compiler.beginScript(scriptNameOf(cell.label));
     let ok: boolean;
@@ -250,8 +259,11 @@ export class CellRunner {
     const { diagnostics } = this.compiler;
     if (!ok && diagnostics.length > 0) return describeDiagnostics(diagnostics, cell);
     // What the cell declared before it failed is there, so later cells may use it.
-    if (!ok) this.compiler.keepDeclarations();
-    if (!ok) return describeThrown(this.errors.at(-1)?.[0], cell, this.stacks);
+    if (!ok) {
+      this.compiler.keepDeclarations();
+      this.thrown = this.errors.at(-1)?.[0];
+      return describeThrown(this.thrown, cell, this.stacks);
+    }
     this.compiler.followDeclarations();
     // A cell that defines a module is reported as run whatever its diagnostics say.
     for (const args of this.errors) process.stderr.write(`${format(...args)}\n`);

@@ -50,6 +50,8 @@ const caseArbitrary: fc.Arbitrary<AttentionCase> = fc
     windowLeft: fc.oneof(fc.constant(-1), fc.constant(-1), fc.integer({ min: 0, max: 200 })),
     logitsSoftCap: fc.constantFrom(0, 0, 30),
     smScale: fc.constantFrom(undefined, 0.2),
+    sinks: fc.constantFrom(false, false, true),
+    alibi: fc.constantFrom(false, false, true),
     scales: fc.constantFrom([1, 1], [0.5, 1.75]),
     padding: fc.integer({ min: 0, max: 2 }),
     policy: policyArbitrary,
@@ -109,5 +111,15 @@ describe('attention on the CPU device', () => {
     });
     expect(outcome.output.every((x) => x === 0)).toBe(true);
     expect(outcome.lse.every((x) => x === Number.NEGATIVE_INFINITY)).toBe(true);
+  });
+
+  test('gives 0 and the sink for requests without keys', async () => {
+    const c = { kvLens: [0, 3, 0], numQoHeads: 4, numKvHeads: 2, headDim: 64, dtype: 'float32' as const, pageSize: 16 };
+    const outcome = await runCase(device, { ...c, policy: policies.binarySearch, seed: 1, sinks: true });
+    expect(lseError(outcome)).toBeLessThanOrEqual(LSE_TOLERANCE);
+    const row = 4 * 64;
+    expect([...outcome.output.subarray(0, row), ...outcome.output.subarray(2 * row)].every((x) => x === 0)).toBe(true);
+    expect([...outcome.lse.subarray(0, 4)]).toEqual([...outcome.lse.subarray(8)]);
+    expect(outcome.lse.every(Number.isFinite)).toBe(true);
   });
 });

@@ -62,6 +62,10 @@ describe('selectKernel', () => {
     expect(programName(selectKernel(variant, what))).toBe(name);
   });
 
+  test.each([{ sinks: true }, { alibi: true }])('%j takes the general build', (option) => {
+    expect(programName(selectKernel({ ...variant, ...option }, needs))).toBe('attention_bf16_bf16_d128_r8_general');
+  });
+
   test('float8 keys with many rows take the general build', () => {
     expect(programName(selectKernel({ ...variant, kvDtype: 'float8_e4m3fn' }, { ...needs, rows: 16 }))).toBe(
       'attention_bf16_e4m3_d128_r16_general',

@@ -3,21 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Device, openDevice } from '../../../src/device/device';
 import { TILE_FLAG } from '../../../src/schedule/work-tile';
 import { expectedRow, type HandPacked, type ProgramResult, runProgram } from '../../support/attention-program';
+import { noise } from '../../support/noise';
 
 const NUM_TOKENS = 6;
 const PAGES = [3, 0, 5, 1, 4, 2];
 const KV_LEN = 23;
 const range = (start: number, end: number): number[] =>
   Array.from({ length: Math.max(0, end - start) }, (_, i) => start + i);
-
-/** Numbers in [−1, 1) that depend on the seed alone. */
-function noise(count: number, seed: number): Float32Array {
-  let state = seed;
-  return Float32Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    return state / 2 ** 31;
-  });
-}
 
 /** One sequence of 23 keys in six scattered pages of 4, six query tokens of two heads on one KV head. */
 function base(options: Partial<HandPacked> & Pick<HandPacked, 'ctas'>): HandPacked {
@@ -53,13 +45,14 @@ function expectRow(
   head: number,
   keys: number[],
   pageStart = 0,
+  distance = 0,
 ): void {
-  const expected = expectedRow(c, token, head, keys, pageStart);
+  const expected = expectedRow(c, token, head, keys, pageStart, distance);
   const row = token * c.numQoHeads + head;
   const output = result.output.subarray(row * c.headDim, (row + 1) * c.headDim);
   const error = Math.hypot(...expected.output.map((x, d) => x - output[d]));
   expect(error, `output of token ${token}, head ${head}`).toBeLessThanOrEqual(2e-6 * Math.hypot(...expected.output));
-  if (keys.length === 0) expect(result.lse[row]).toBe(Number.NEGATIVE_INFINITY);
+  if (expected.lse === Number.NEGATIVE_INFINITY) expect(result.lse[row]).toBe(expected.lse);
   else expect(Math.abs(result.lse[row] - expected.lse)).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(expected.lse)));
 }
 function expectUntouched(c: HandPacked, result: ProgramResult, token: number): void {
@@ -142,6 +135,21 @@ describe('keys', () => {
     for (const token of range(0, 6)) {
       expectRow(c, result, token, 1, range(Math.max(0, token - 2), Math.min(9, token + 2)), 2);
     }
+  });
+
+  test('ALiBi counts positions, of sequences at an offset and of gathered rows too', async () => {
+    const kvSequences = [{ pageStart: 2, kvLen: 9, positionOffset: 100 }];
+    const rows = [{ qoToken: 5, qoHead: 1, qoPosition: 104 }];
+    const common = { kvEnd: 9, pageStart: 2, flags: TILE_FLAG.needsMask };
+    const tile = { ...common, rowCount: 8, qoPositionBase: 101 };
+    const gathered = { ...common, rowCount: 1, flags: TILE_FLAG.needsMask | TILE_FLAG.gatherRows };
+    const alibiSlopes = [0.5, -0.25];
+    const c = base({ kvSequences, rows, alibiSlopes, logitsSoftCap: 2, smScale: 3, ctas: [[tile], [gathered]] });
+    const result = await runProgram(device, c);
+    for (const token of range(0, 4)) {
+      for (const head of [0, 1]) expectRow(c, result, token, head, range(0, 9), 2, 100 - (101 + token));
+    }
+    expectRow(c, result, 5, 1, range(0, 9), 2, 100 - 104);
   });
 
   test('without page indices the pages are in order', async () => {
@@ -251,6 +259,27 @@ describe('dispatch and merging', () => {
       }
     }
     single.dispose();
+  });
+
+  test.each([
+    ['small', [-40, -3]],
+    ['middling', [0.5, -1]],
+    ['large', [60, 5]],
+    ['none', [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]],
+  ])('a sink counts once, whether a row is written by a tile, a merge or an empty group: %s', async (_, sinks) => {
+    const split = splitInThree({ sinks });
+    const merged = await runProgram(device, split);
+    for (const token of range(0, 6)) for (const head of [0, 1]) expectRow(split, merged, token, head, range(0, KV_LEN));
+
+    const tile = { rowCount: 4, kvEnd: KV_LEN };
+    const empty = { rowStart: 4, rowCount: 2, kvStart: 9, kvEnd: 9 };
+    const whole = base({ sinks, ctas: [[tile], [empty]], mergeGroups: [{ rowStart: 6, rowCount: 2 }] });
+    const result = await runProgram(device, whole);
+    for (const head of [0, 1]) {
+      for (const token of [0, 1]) expectRow(whole, result, token, head, range(0, KV_LEN));
+      for (const token of [2, 3]) expectRow(whole, result, token, head, []);
+    }
+    expect([...result.lse.subarray(4, 8)]).toEqual([...sinks, ...sinks]);
   });
 
   test('one tile of a shared prefix arrives at the groups of all its requests', async () => {

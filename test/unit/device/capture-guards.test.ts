@@ -8,6 +8,7 @@ import type { Stream } from '../../../src/device/stream';
 import { capture } from '../../../src/graph/capture';
 import type { GraphExec } from '../../../src/graph/graph-exec';
 import { arange, noop, words } from '../../support/device-programs';
+import { openFakeCuda } from '../../support/fake-cuda/build';
 
 interface Things {
   device: Device;
@@ -26,6 +27,7 @@ const CALLS: Record<GuardedCall, (things: Things) => unknown> = {
   'device.allocate': ({ device }) => device.allocate(4),
   'device.loadProgram': ({ device }) =>
     device.loadProgram('x', new Uint8Array(), { entry: 'x', threads: 1, sharedMemoryBytes: 0 }),
+  'device.compile': ({ device }) => device.compile('', { name: 'x' }),
   'device.dispose': ({ device }) => device.dispose(),
   'device.synchronize': ({ device }) => device.synchronize(),
   'stream.synchronize': ({ stream }) => stream.synchronize(),
@@ -46,13 +48,19 @@ const CALLS: Record<GuardedCall, (things: Things) => unknown> = {
     }
   },
   'exec.replay': ({ exec, stream }) => exec.replay(stream),
+  'exec.upload': ({ exec, stream }) => exec.upload(stream),
 };
 
-describe('in a capture', () => {
+const DEVICES: [string, () => Promise<Device>][] = [
+  ['the CPU device', () => openDevice('cpu', { threads: 2 })],
+  ['the CUDA device, over a fake driver', () => openFakeCuda()],
+];
+
+describe.each(DEVICES)('in a capture on %s', (_name, open) => {
   let device: Device;
   let things: Omit<Things, 'inside'>;
   beforeAll(async () => {
-    device = await openDevice('cpu', { threads: 2 });
+    device = await open();
     const stream = device.createStream('captured');
     const buffer = device.allocate(16);
     const ring = new StagingRing(device, 16, 1);
@@ -65,6 +73,7 @@ describe('in a capture', () => {
   // Nobody can await their refusal in a capture, so capture() throws it.
   const waiting: readonly GuardedCall[] = [
     'device.loadProgram',
+    'device.compile',
     'device.synchronize',
     'stream.synchronize',
     'buffer.read',
