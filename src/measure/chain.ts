@@ -8,6 +8,7 @@ import { WarpbookError } from '../errors';
 import { capture } from '../graph/capture';
 import type { Graph } from '../graph/graph';
 import type { GraphExec } from '../graph/graph-exec';
+import { throwIfInterrupted } from '../interruption';
 
 /** What is measured: enqueues its work, for operand set `i` of those that rotate. */
 export type Measured = (i: number) => void;
@@ -71,6 +72,7 @@ export class Chain {
  * device is busy while the host enqueues, and no turn waits for it.
  */
 export async function timeTurns(turns: readonly Chain[]): Promise<TurnTime[]> {
+  throwIfInterrupted();
   const { stream } = turns[0];
   turns[0].enqueue();
   const marks = [stream.record()];

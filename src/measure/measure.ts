@@ -5,6 +5,7 @@
 import { type Device, defaultDevice } from '../device/device';
 import type { Stream } from '../device/stream';
 import { requireInteger, WarpbookError } from '../errors';
+import { throwIfInterrupted } from '../interruption';
 import { type Chain, type Measured, makeChain, timeTurns } from './chain';
 import { Measurement, type Roof, type StoppedBy } from './measurement';
 import { announce } from './progress';
@@ -73,6 +74,7 @@ export async function measure(fn: Measured, options: MeasureOptions = {}): Promi
   try {
     const started = performance.now();
     while (!stoppedBy) {
+      throwIfInterrupted();
       if (options.pauseMs) await new Promise((resume) => setTimeout(resume, options.pauseMs));
       await sampler.batch(samples, enqueue);
       const seconds = (performance.now() - started) / 1e3;

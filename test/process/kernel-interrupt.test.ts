@@ -110,6 +110,18 @@ await new Promise<void>((resolve) => signal.addEventListener('abort', () => { co
     expect((await stop(code)).printed).toBe('Interrupted: The cell was interrupted.\n');
   });
 
+  it('stops a measurement at its next batch', async () => {
+    await kernel.execute('let calls = 0;');
+    const code =
+      'await measure(() => { calls += 1; }, { mode: "host", maxSeconds: 1000, minSamples: 1e8, maxSamples: 1e9 })';
+    expect((await stop(code)).printed).toBe('');
+    await pause(100);
+    const calls = async () => (await kernel.execute('calls')).published.at(-1)?.content.data;
+    const before = await calls();
+    await pause(200);
+    expect(await calls()).toEqual(before);
+  });
+
   it('leaves an idle kernel alone', async () => {
     for (let i = 0; i < 5; i++) await kernel.client.request('control', 'interrupt_request', {});
     expect((await kernel.execute('1')).reply.content.status).toBe('ok');

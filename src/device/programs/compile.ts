@@ -1,6 +1,7 @@
 /** From a program's text to its image: out of the cache where it is there, through NVRTC (and nvJitLink) otherwise. */
 import { availableParallelism } from 'node:os';
 import { WarpbookError } from '../../errors';
+import { throwIfInterrupted } from '../../interruption';
 import { loadAddon } from '../../native/load';
 import type { Device } from '../device';
 import { CompilationError } from './compilation-error';
@@ -85,6 +86,7 @@ export class Compiler {
     };
     const work = async (): Promise<void> => {
       while (next < jobs.length) {
+        throwIfInterrupted();
         const index = next++;
         const job = jobs[index]();
         const { program, cached } = await this.get(job, onCompile);
