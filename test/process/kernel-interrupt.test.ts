@@ -87,6 +87,12 @@ reached += 'end';`;
     expect((await kernel.execute('reached')).published.at(-1)?.content.data).toEqual({ 'text/plain': 'finally' });
   });
 
+  it('ends a `for await` at its next step, and lets the iterator clean up', async () => {
+    const code = `async function* forever() { try { for (let i = 0; ; i++) { yield i; await new Promise((r) => setTimeout(r, 20)); } } finally { console.log('closed'); } }
+for await (const i of forever()) if (i < 2) console.log(i);`;
+    expect((await stop(code)).printed).toMatch(/^0\n1\n(closed\n)?$/);
+  });
+
   it('stops what the cell has started beside it', async () => {
     const code = `const beside = async () => { for (;;) { await new Promise((r) => setTimeout(r, 20)); console.log('tick'); } };
 void beside();

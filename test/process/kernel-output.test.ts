@@ -1,5 +1,5 @@
 /** What cells print, show and return, as the runner stores it. One notebook, one kernel. */
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ICodeCell, IOutput, IStream } from '@jupyterlab/nbformat';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -32,12 +32,18 @@ const picture = { "image/png": new Uint8Array([1, 2, 3]), "application/json": { 
   skipped: { source: 'throw new Error("not run")', tags: ['skip-execution'] },
   empty: ' \n',
   expected: { source: 'throw new Error("expected")', tags: ['raises-exception'] },
+  project: "import { beside } from '../src/beside.js';\nbeside()",
   folder: "import { helper } from './helper';\n[helper(2), process.cwd().includes('warpbook-test-')]",
   packages: `import { WarpbookError as Imported } from 'warpbook';
 import * as aq from 'arquero';
 import { compile } from 'vega-lite';
 const rows = aq.table({ x: [1, 2, 3] }).filter((d: { x: number }) => d.x > 1).numRows();
 [rows, typeof compile, WarpbookError === Imported]`,
+  awaits: `const later = async (x: number) => { await null; return await (x); };
+const steps: number[] = [];
+for await (const x of [later(1), 2]) steps.push(x);
+for await (const x of (async function* () { yield 3; yield* [4, 5]; })()) { if (x === 5) break; steps.push(x); }
+[...steps, (await later(6)), await (async () => 7)()]`,
   before: 'const width = 3;\nlet height = 4;',
   shorthand: 'const { width: w = 1 } = { width };\n[{ width, height }, w]',
   builtins: 'const { Buffer: B } = await import("node:buffer");\n[B === Buffer, [1, 2].findLast((x) => x > 0)]',
@@ -48,8 +54,15 @@ const folder = temporaryFolder();
 
 beforeAll(async () => {
   requireBuilt();
-  writeFileSync(join(folder, 'helper.ts'), 'export function helper(n: number): number {\n  return n * 21;\n}\n');
-  const file = writeFixture(folder, 'output', Object.values(CELLS));
+  // A project of ES modules, with notebooks beside its sources.
+  const [notebooks, sources] = ['notebooks', 'src'].map((name) => join(folder, name));
+  for (const made of [notebooks, sources]) mkdirSync(made);
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  writeFileSync(join(sources, 'two.ts'), 'export const two: number = 2;\n');
+  const beside = 'import { two } from "./two.js";\nexport const beside = (): string => "beside " + two;\n';
+  writeFileSync(join(sources, 'beside.ts'), beside);
+  writeFileSync(join(notebooks, 'helper.ts'), 'export function helper(n: number): number {\n  return n * 21;\n}\n');
+  const file = writeFixture(notebooks, 'output', Object.values(CELLS));
   report = await runNotebook(file, { timeoutS: 90, env: { GREETING: 'hello' } });
 }, 100_000);
 
@@ -119,9 +132,14 @@ describe('a notebook', () => {
   });
 
   it('finds files beside it, this package, its dependencies and ES modules', () => {
+    expect(plain('project')).toBe('beside 2');
     expect(plain('folder')).toBe('[ 42, true ]');
     expect(plain('packages')).toBe("[ 2, 'function', true ]");
     expect(plain('builtins')).toBe('[ true, 2 ]');
+  });
+
+  it('awaits in parentheses and in loops', () => {
+    expect(plain('awaits').replace(/\s+/g, ' ')).toBe('[ 1, 2, 3, 4, 6, 7 ]');
   });
 
   it('knows earlier names in every position', () => {

@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type * as TypeScript from '@tslab/typescript-for-tslab';
+import { awaitsAtTop } from './await-guard';
 import { Emission } from './emission';
 import { packageName, packageRoot, packageTypes } from './package-paths';
 import { composeMaps, dropMapComment, type PositionMapper, splitInlineMap } from './source-map';
@@ -44,7 +45,7 @@ export class CellCompiler {
   private kept: string | undefined;
 
   /**
-   * Relative imports start from the process's folder, which tslab takes for its root: the notebook's.
+   * Relative imports start from the process's folder: the notebook's.
    *
    * @param declarations makes what the first cell will find declared; so the first program has read its files already
    * @param protect keeps the compiler, whose state spans cells, from being terminated half way
@@ -52,7 +53,7 @@ export class CellCompiler {
   constructor(declarations: (ts: TypeScriptApi) => string, protect: Protect = (f) => f()) {
     let starting = true;
     this.tslab = loadTslab({
-      compilerOptions: cellOptions,
+      compilerOptions: (options) => ({ ...cellOptions(options), rootDir: this.emission.rootDir }),
       system: (system, ts) => {
         quietSystem(system);
         const first = declarations(ts);
@@ -128,7 +129,10 @@ export class CellCompiler {
     this.prepared = undefined;
     if (prepared) return prepared;
     this.mapsByCode.clear();
-    const result = this.inner.convert(declarations, source);
+    const converted = this.inner.convert(declarations, source);
+    const sideOutputs = converted.sideOutputs?.map(({ path, data }) => ({ path: this.emission.placeOf(path), data }));
+    const hasToplevelAwait = converted.hasToplevelAwait || awaitsAtTop(this.tslab.ts, source);
+    const result = { ...converted, sideOutputs, hasToplevelAwait };
     this.diagnostics = this.inCell(result.diagnostics, source);
     this.declared = result.declOutput;
     for (const { path, data } of result.sideOutputs ?? []) {

@@ -115,7 +115,7 @@ interface CellFrame {
 // "    at f (name:2:7)", "    at async name:1:5"; a file name may hold blanks and colons.
 const FRAME = /^(\s*at (?:async )?)(.*?)(\(?)((?:file:\/\/)?[^()\s][^()]*?):(\d+):(\d+)(\)?)(.*)$/;
 // Node puts an excerpt above a stack that left a script: of the emitted code, which the user never saw.
-const EMITTED_EXCERPT = new RegExp(`^${SCRIPT_PREFIX}\\S+:\\d+\\n.*\\n\\s*\\^+\\s*\\n`);
+const EMITTED_EXCERPT = new RegExp(`^(${SCRIPT_PREFIX}\\S+|(file://)?/.*\\.[cm]?js):\\d+\\n.*\\n\\s*\\^+\\s*\\n+`);
 const MACHINERY = /node:internal\/|node:vm|\/tslab\/dist\/|\/notebook\/kernel\/[\w-]+\.[jt]s|evalmachine\.<anonymous>/;
 
 /** Rewrites the frames of a stack text to the cells' own lines; text that is no frame stays as it is. */
@@ -141,7 +141,8 @@ function readStack(text: string, context: StackContext): { lines: string[]; fram
         called === '' || called === '<anonymous>' ? `${at}${place}${rest}` : `${at}${called} (${place})${rest}`,
       );
     } else if (mapped) {
-      lines.push(`${at}${name}(${script.replace(/\.js$/, '.ts')}:${mapped.line}:${mapped.column})${rest}`);
+      const called = name.replace(/^(Proxy|Object)\./, '');
+      lines.push(`${at}${called}(${script.replace(/\.js$/, '.ts')}:${mapped.line}:${mapped.column})${rest}`);
     } else if (!MACHINERY.test(script)) {
       lines.push(line);
     }
