@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { kernelMain } from '../../src/notebook/kernel/package-paths';
 import { type AnswerPrompt, KernelClient } from '../../src/notebook/run/kernel-client';
-import { KernelProcess, type KernelProcessOptions } from '../../src/notebook/run/kernel-process';
+import { exitText, KernelProcess, type KernelProcessOptions } from '../../src/notebook/run/kernel-process';
 import type { ConnectionInfo, Content, Message } from '../../src/notebook/run/protocol';
 import { type CellSpec, notebookJson } from './notebook-json';
 
@@ -46,6 +46,7 @@ export class TestKernel {
   readonly client: KernelClient;
   readonly info: ConnectionInfo;
   readonly published: Message[];
+  private stopping = false;
 
   private constructor(process: KernelProcess, client: KernelClient, info: ConnectionInfo, published: Message[]) {
     this.process = process;
@@ -56,12 +57,22 @@ export class TestKernel {
 
   static async start(options: KernelProcessOptions, onPrompt?: AnswerPrompt): Promise<TestKernel> {
     requireBuilt();
-    const process = new KernelProcess(options);
+    let native = '';
+    const onNativeOutput = (stream: 'stdout' | 'stderr', text: string): void => {
+      native += text;
+      options.onNativeOutput?.(stream, text);
+    };
+    const process = new KernelProcess({ ...options, onNativeOutput });
     const info = await process.connection(20_000);
     const published: Message[] = [];
     const client = new KernelClient(info, (message) => published.push(message), onPrompt);
+    // A test that waits for a dead kernel says why.
+    const kernel = new TestKernel(process, client, info, published);
+    void process.exited.then((exit) => {
+      if (!kernel.stopping) client.fail(new Error(`the kernel's process ${exitText(exit)}\n${native}`));
+    });
     await client.handshake();
-    return new TestKernel(process, client, info, published);
+    return kernel;
   }
 
   async execute(code: string, content: Content = {}): Promise<Executed> {
@@ -75,6 +86,7 @@ export class TestKernel {
   }
 
   async stop(): Promise<void> {
+    this.stopping = true;
     await this.process.kill();
     this.client.close();
   }

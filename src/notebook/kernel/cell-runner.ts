@@ -50,6 +50,8 @@ export interface CellOutcome {
 /** What an interrupted cell's own clean-up may take before the cell is given up. */
 const CLEAN_UP_MS = 1000;
 
+const usesAsyncHooks = Number(process.versions.node.split('.')[0]) < 24;
+
 export class CellRunner {
   readonly compiler: CellCompiler;
   readonly executor: Executor;
@@ -178,6 +180,18 @@ export class CellRunner {
     if (!again) cell.interrupt();
     if (again || !awaiting) this.abandon(cell);
     else setTimeout(() => this.abandon(cell), CLEAN_UP_MS).unref();
+  }
+
+  /**
+   * Before Node 24 the cells' context hangs on async hooks, and with those on, Node aborts after a termination if a single
+   * promise was entered since the stack of contexts was cleared. What has a context keeps it.
+   */
+  suspendContext(): void {
+    if (usesAsyncHooks) this.context.disable();
+  }
+
+  resumeContext(): void {
+    if (usesAsyncHooks && this.current) this.context.run(this.current, () => undefined);
   }
 
   private abandon(cell: Cell): void {

@@ -28,7 +28,9 @@ function main(): void {
   const wire: Wire = new Wire(connection, file, {
     request: (channel, request) => server.handle(channel, request),
     interrupt,
+    terminating: () => runner?.suspendContext(),
     terminated: () => {
+      runner?.resumeContext();
       // `node:vm` takes the listeners away while it runs, and a termination keeps it from putting them back.
       if (process.listenerCount('SIGINT') === 0) process.on('SIGINT', interrupt);
       server.recover();

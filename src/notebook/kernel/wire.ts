@@ -25,6 +25,8 @@ export interface WireHandlers {
   request(channel: RequestChannel, request: Message): void;
   /** The user wants the running cell to stop; called as soon as the event loop turns. */
   interrupt(): void;
+  /** Busy JavaScript is about to be terminated. Called in the middle of it: nothing may be scheduled. */
+  terminating(): void;
   /** Busy JavaScript has been terminated; what it was part of will never settle. An interrupt comes too. */
   terminated(): void;
   shutdown(): void;
@@ -39,6 +41,7 @@ const END_MS = 2000;
 const PROMPT_POLL_MS = 100;
 /** Frames of the hook itself and of the evaluation that calls it. */
 const OWN_FRAMES = 2;
+const CALLING_LOOPS = /^node:(internal\/(process\/(task_queues|promises)|timers|async_|callback)|async_hooks|timers)/;
 
 export class Wire {
   private readonly worker: Worker;
@@ -60,7 +63,7 @@ export class Wire {
     });
     // What loads the compiler mustn't be left half way either.
     Atomics.store(this.shared, Shared.COMPILING, 1);
-    this.installHook();
+    this.installHook(handlers);
     process.on('exit', () => {
       handlers.beforeExit();
       this.end();
@@ -158,33 +161,39 @@ export class Wire {
   }
 
   /** Called by the wire thread through the inspector, in the middle of whatever runs. */
-  private installHook(): void {
+  private installHook(handlers: WireHandlers): void {
     const hook = (asked: number): void => {
       const { shared } = this;
       const mayNot = Atomics.load(shared, Shared.COMPILING) === 1 || Atomics.load(shared, Shared.TAKEN) >= asked;
-      if (mayNot || stackDepth() <= OWN_FRAMES) {
+      if (mayNot || !isAtSafePoint()) {
         Atomics.store(shared, Shared.ANSWER, MayTerminate.NO);
         return;
       }
       Atomics.store(shared, Shared.ANSWER, MayTerminate.YES);
       // The termination is to lie in the queue behind this very call, so that no other code runs in between.
       if (Atomics.wait(shared, Shared.TERMINATING, 0, END_MS) === 'timed-out') return;
+      handlers.terminating();
       clearAsyncStack();
     };
     Object.defineProperty(globalThis, interruptHook, { value: hook });
   }
 }
 
-/** How much of the stack is JavaScript; an idle thread has nothing but the caller's own. */
-function stackDepth(): number {
+/**
+ * Whether JavaScript can be terminated where it stands. Not where the thread is idle, which leaves nothing but our own
+ * frames. And not in the loops of Node that call ticks, timers and promises: a termination takes effect a few steps later,
+ * by which time such a loop may have entered the next context, and Node aborts over one that nobody left.
+ */
+function isAtSafePoint(): boolean {
   const { stackTraceLimit, prepareStackTrace } = Error;
-  Error.stackTraceLimit = OWN_FRAMES + 2;
-  Error.prepareStackTrace = (_, frames) => frames.length;
+  Error.stackTraceLimit = OWN_FRAMES + 1;
+  Error.prepareStackTrace = (_, frames) => frames;
   const holder: { stack?: unknown } = {};
-  Error.captureStackTrace(holder, stackDepth);
-  const depth = holder.stack as number;
+  Error.captureStackTrace(holder, isAtSafePoint);
+  const frames = holder.stack as readonly NodeJS.CallSite[];
   Object.assign(Error, { stackTraceLimit, prepareStackTrace });
-  return depth;
+  const interrupted = frames[OWN_FRAMES];
+  return interrupted !== undefined && !CALLING_LOOPS.test(interrupted.getFileName() ?? '');
 }
 
 /**
