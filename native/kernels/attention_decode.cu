@@ -33,7 +33,8 @@ struct SharedMemory {
 class Decode {
  public:
   __device__ Decode(const AttentionParams& params, SharedMemory& shared)
-      : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5), view_(params),
+      : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(__shfl_sync(kAllLanes, threadIdx.x >> 5, 0)),
+        view_(params),
         rule_(params), queries_(params, view_, static_cast<uint32>(__cvta_generic_to_shared(shared.queries)), lane_),
         cursor_(params, view_, warp_, lane_), groups_(params, view_, shared.pending, warp_, lane_),
         ring_(static_cast<uint32>(__cvta_generic_to_shared(shared.rings)) + warp_ * kStages * kStageBytes) {}
@@ -86,6 +87,8 @@ class Decode {
       const TileKeys keys(record);
       const int num_steps = steps_of_warp(count_blocks(view_, keys), warp_);
       const int num_passes = (record.get(TILE_ROW_COUNT) + kRows - 1) / kRows;
+      const int num_groups = record.get(TILE_PARTIAL_SLOT) < 0 ? 0 : record.get(TILE_MERGE_GROUP_COUNT);
+      bool elected = false;
       for (int pass = 0; pass < num_passes; ++pass) {
         // The ring runs on across the tiles that are known; those of a queue come one by one.
         const bool fill = pass == 0 && (ordinal == 0 || queue_);
@@ -99,6 +102,11 @@ class Decode {
           queries_.request();
         }
         state_.reduce_sums();
+        if (last) {
+          if (num_groups == 1) groups_.announce(record, 0);
+          elected = groups_.any() && num_groups <= 1 && (is_end(ordinal, num_tiles) || groups_.is_full());
+          if (elected) groups_.elect();
+        }
         const int num_rows = min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows);
 #pragma unroll
         for (int n = 0; n < kRowTiles; n += kTilesTogether) {
@@ -116,41 +124,50 @@ class Decode {
         }
       }
       const bool more = ordinal + 1 < num_tiles;
-      const int num_groups = record.get(TILE_PARTIAL_SLOT) < 0 ? 0 : record.get(TILE_MERGE_GROUP_COUNT);
-      for (int i = 0; i == 0 || i < num_groups; ++i) {
-        if (i < num_groups) groups_.announce(record, i);
-        const bool last_of_cta = !more && i + 1 >= num_groups;
-        if (last_of_cta || groups_.is_full()) groups_.flush(!last_of_cta);
-      }
+      // A tile of one group has announced it already.
+      int group = num_groups == 1 ? 1 : 0;
+      do {
+        while (group < num_groups && !groups_.is_full()) groups_.announce(record, group++);
+        const bool due = groups_.is_full() || (!more && group >= num_groups);
+        if (!due || !groups_.any()) continue;
+        if (!elected) groups_.elect();
+        elected = false;
+        groups_.merge_complete(more || group < num_groups);
+      } while (group < num_groups);
       if (kTraced && threadIdx.x == 0) write_trace(params_, tile, tile, TRACE_PHASE_TILE, start_);
       record = next_record;
       tile = next_tile;
     }
   }
 
-  // Every step gives a stage a group of copies, an empty one where there is nothing left to load, so that the number of
-  // groups in flight is always the same. Filling the ring is kStages steps ahead of the first key.
+  // Whether a tile is known to be the CTA's last. Of a queue that shows only after share_state().
+  __device__ bool is_end(int ordinal, int num_tiles) const { return !queue_ && ordinal + 1 == num_tiles; }
+
+  // Every step refills the stage that it has emptied. Filling the ring is kStages steps ahead of the first key.
   __device__ __forceinline__ void attend(const TileRecord& record, int num_steps, bool fill) {
     if (fill && !kSharedQueries) queries_.resolve(record, 0);
 #pragma unroll 1
     for (int step = fill ? -kStages : 0; step < num_steps; ++step) {
       const KvStage current = stage(slot_);
       if (step >= 0) {
-        wait_for_copies<kStages - 1>();
-        __syncwarp();
+        wait_for_keys();
         const StageInfo info = *current.info;
         state_.attend(current, info, queries_, rule_, shared_.rows[warp_], lane_);
         groups_.prefetch_slots();
         __syncwarp();
       }
-      const bool more = cursor_.prepare();
+      NextBlock next;
+      const bool more = cursor_.prepare(next);
       if (!waited_) {
         if (more) cursor_.warm_l2();
         wait_once();
       }
       if (step == -kStages && !kSharedQueries) queries_.request();
-      if (more) cursor_.copy(current);
+      if (more) cursor_.copy_keys(next, current);
       commit_copies();
+      if (more) cursor_.copy_values(next, current);
+      commit_copies();
+      if (more) cursor_.look_further();
       if (step == -1 && kSharedQueries) {
         queries_.resolve(record, 0);
         queries_.request();
@@ -253,8 +270,8 @@ class Decode {
         if (dim == 0) write_lse(params_, ref, softmax.lse());
       } else {
         const int64 partial = static_cast<int64>(slot) + first_row + row;
-        write_partial4(params_, partial, dim, total);
-        if (dim == 0) write_partial_lse(params_, partial, softmax.lse());
+        publish4(partial_output(params_, partial) + dim, total);
+        if (dim == 0) publish(partial_lse(params_, partial), softmax.lse());
       }
     }
   }

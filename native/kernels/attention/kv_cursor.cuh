@@ -8,6 +8,17 @@
 
 namespace warpbook {
 
+// The block that a warp loads next.
+struct NextBlock {
+  int position;
+  int masked;
+  // Bit i: token i is there and wanted. 0: nothing to copy.
+  uint32 valid;
+  // See copy_block() and copy_rows().
+  int64 at;
+  int first_lane;
+};
+
 class KvCursor {
  public:
   __device__ KvCursor(const AttentionParams& params, const ScheduleView& view, int warp, int lane)
@@ -29,8 +40,9 @@ class KvCursor {
     ++known_;
   }
 
-  // Moves to the next block of this warp, and knows its page. False where no known tile has one. Reads plan data alone.
-  __device__ __forceinline__ bool prepare() {
+  // Moves to the next block of this warp and finds out where it is. False where no known tile has one. Reads plan data
+  // alone.
+  __device__ __forceinline__ bool prepare(NextBlock& next) {
     if (!seek()) return false;
     const int batch = step_ >> batch_shift();
     if (step_ == batch << batch_shift()) {
@@ -39,6 +51,15 @@ class KvCursor {
       // After the last batch comes the first one of the next pass.
       if (!last || pass_ + 1 < num_passes_) ids_next_ = load_ids(keys_, page_start_, num_steps_, last ? 0 : batch + 1);
     }
+    const KeyBlock block = block_of(view_, keys_, warp_ + step_ * kWarps);
+    next.position = block.position;
+    next.masked = block.masked;
+    if (aligned_) {
+      locate_aligned(block, next);
+    } else {
+      locate_scattered(block, next);
+    }
+    ++step_;
     return true;
   }
 
@@ -57,12 +78,17 @@ class KvCursor {
     }
   }
 
-  // Copies the block that prepare() found into a stage and describes it there.
-  __device__ __forceinline__ void copy(const KvStage& stage) {
-    const KeyBlock block = block_of(view_, keys_, warp_ + step_ * kWarps);
-    const uint32 valid = aligned_ ? copy_aligned(stage, block) : copy_scattered(stage, block);
-    if (lane_ == 0) *stage.info = {block.position, static_cast<int>(valid), block.masked, 0};
-    ++step_;
+  // Copies the block's keys into a stage and describes it there; then its values.
+  __device__ __forceinline__ void copy_keys(const NextBlock& next, const KvStage& stage) const {
+    copy<true>(next, stage);
+    if (lane_ == 0) *stage.info = {next.position, static_cast<int>(next.valid), next.masked, 0};
+  }
+  __device__ __forceinline__ void copy_values(const NextBlock& next, const KvStage& stage) const {
+    copy<false>(next, stage);
+  }
+
+  // To be called once a step: asks for one more thing about the tile after this one.
+  __device__ __forceinline__ void look_further() {
     if (ahead_ != kIds && ordinal_ + 1 < known_) look_ahead();
   }
 
@@ -137,32 +163,37 @@ class KvCursor {
   }
   __device__ bool in_pool(int page) const { return page >= 0 && page < params_.num_pages; }
 
-  // The whole block lies in one page. Returns which tokens are there.
-  __device__ __forceinline__ uint32 copy_aligned(const KvStage& stage, const KeyBlock& block) {
+  // The whole block lies in one page.
+  __device__ __forceinline__ void locate_aligned(const KeyBlock& block, NextBlock& next) const {
     const int page = __shfl_sync(kAllLanes, ids_, step_ & 31);
     const int slot = block.position - page_of(block.position) * params_.page_size;
-    if (unlikely(!in_pool(page))) {
-      if (lane_ == 0 && (slot == 0 || block.position <= block.begin)) count_bad_page();
-      return 0;
-    }
-    copy_block(params_, stage, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, lane_,
-               policy_);
-    return (0xffffu >> max(block.position + kBlockTokens - block.end, 0)) &
-           (0xffffu << max(block.begin - block.position, 0));
+    const bool good = in_pool(page);
+    if (unlikely(!good) && lane_ == 0 && (slot == 0 || block.position <= block.begin)) count_bad_page();
+    next.at = lane_start(params_, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, lane_);
+    next.valid = (0xffffu >> max(block.position + kBlockTokens - block.end, 0)) &
+                 (0xffffu << max(block.begin - block.position, 0));
+    if (!good) next.valid = 0;
   }
 
   // Any page size: each of 16 lanes finds one token.
-  __device__ __forceinline__ uint32 copy_scattered(const KvStage& stage, const KeyBlock& block) {
-    const int half = (step_ & 1) * 16;
+  __device__ __forceinline__ void locate_scattered(const KeyBlock& block, NextBlock& next) const {
+    next.first_lane = (step_ & 1) * 16;
     const int token = block.position + (lane_ & 15);
     const int slot = token - page_of(token) * params_.page_size;
-    const bool wanted = lane_ >> 4 == half >> 4 && token >= block.begin && token < block.end;
+    const bool wanted = (lane_ & 16) == next.first_lane && token >= block.begin && token < block.end;
     const bool good = wanted && in_pool(ids_);
     if (wanted && !good && (slot == 0 || token == block.begin)) count_bad_page();
-    const int64 offset = good ? ids_ * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_ : 0;
-    const uint32 valid = __ballot_sync(kAllLanes, good) >> half & 0xffffu;
-    copy_rows(params_, stage, offset, half, valid, lane_, policy_);
-    return valid;
+    next.at = good ? ids_ * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_ : 0;
+    next.valid = __ballot_sync(kAllLanes, good) >> next.first_lane & 0xffffu;
+  }
+
+  template <bool kKeys>
+  __device__ __forceinline__ void copy(const NextBlock& next, const KvStage& stage) const {
+    if (!aligned_) {
+      copy_rows<kKeys>(params_, stage, next.at, next.first_lane, next.valid, lane_, policy_);
+    } else if (!unlikely(next.valid == 0)) {
+      copy_block<kKeys>(params_, stage, next.at, lane_, policy_);
+    }
   }
 
   const AttentionParams& params_;

@@ -1,6 +1,10 @@
 // Merge groups: a tile announces its partial state to the groups that wait for it, and the CTA whose arrival completes a
-// group merges it, in the order of the group's slots. Announcements are collected and made at the CTA's end (or when
-// kPending are waiting): one barrier for all, and the atomics in parallel.
+// group merges it, in the order of the group's slots. Announcements are collected and counted at the CTA's end (or when
+// kPending are waiting), the counts in parallel.
+//
+// Counting only settles who merges; it may run ahead of the states. That a state is there is seen by itself: a word that is
+// not written yet is a NaN of its own (`unwritten`), which the merge finds in its result, and then reads again. So neither a
+// fence nor a round trip to memory stands between writing a state and counting it.
 //
 // A group's record and slot list are plan data: they are requested when its tile starts, so that they are here when the
 // last arrival is known.
@@ -43,8 +47,7 @@ class MergeGroups {
     slots_known_ = true;
   }
 
-  // The tile's partial state is written: one arrival for its group number `index`. To be called by all threads, and
-  // followed by flush() where is_full().
+  // One arrival of the tile at its group number `index`, to be counted by elect(). To be called by all threads.
   __device__ __forceinline__ void announce(const TileRecord& record, int index) {
     prefetch_slots();
     const int group = record.get(TILE_MERGE_GROUP) + index;
@@ -63,16 +66,22 @@ class MergeGroups {
     ++num_pending_;
   }
   __device__ bool is_full() const { return num_pending_ == kPending; }
+  __device__ bool any() const { return num_pending_ > 0; }
 
-  // Makes the announcements, and merges the groups that they complete. `more`: there will be others.
-  __device__ __forceinline__ void flush(bool more) {
-    if (num_pending_ == 0) return;
-    __syncthreads();
+  // Counts what was announced. The answers are on their way until merge_complete(), which must follow once the states are
+  // written.
+  __device__ __forceinline__ void elect() {
+    if (warp_ != 0) return;
+    __syncwarp();
+    if (lane_ < num_pending_) arrivals_ = count_arrival(counter_of(pending_[lane_]));
+  }
+
+  // Merges the groups that this CTA completed. `more`: other announcements will follow.
+  __device__ __forceinline__ void merge_complete(bool more) {
     if (threadIdx.x < num_pending_) {
       PendingGroup& entry = pending_[threadIdx.x];
-      uint32* counter = static_cast<uint32*>(params_.counters) + entry.group;
-      const bool last = arrive_at(counter) + 1 == static_cast<uint32>(entry.words[MERGE_GROUP_SLOT_COUNT]);
-      if (last) *counter = 0;
+      const bool last = arrivals_ + 1 == static_cast<uint32>(entry.words[MERGE_GROUP_SLOT_COUNT]);
+      if (last) *counter_of(entry) = 0;
       entry.complete = last;
     }
     __syncthreads();
@@ -130,27 +139,65 @@ class MergeGroups {
                        words[MERGE_GROUP_KV_HEAD], 0);
   }
 
+  __device__ uint32* counter_of(const PendingGroup& entry) const {
+    return static_cast<uint32*>(params_.counters) + entry.group;
+  }
+  // Lane i: slot first + i of a group; lanes beyond `left` repeat the last one.
+  __device__ __forceinline__ int slot_of(const PendingGroup& entry, int first, int left) const {
+    const int at = min(lane_, left - 1);
+    return first == 0 ? entry.slots[at] : view_.merge_slots()[entry.words[MERGE_GROUP_SLOT_START] + first + at];
+  }
+
   // One warp, kDimsPerLane head dims a lane. kFew: there are at most kFewStates states, and no loop.
   template <bool kFew>
   __device__ __forceinline__ void merge_row(const PendingGroup& entry, int index) const {
-    constexpr int kInFlight = kFew ? kFewStates : kManyStates;
     const int64 start = kTraced ? global_time_ns() : 0;
-    const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
     const RowRef row = row_of(entry.words, index);
-    RowSoftmax softmax{kNoScore, 0};
-    float total[kDimsPerLane] = {};
+    RowSoftmax softmax;
+    float total[kDimsPerLane];
+    bool complete = false;
+#pragma unroll 1
+    while (true) {
+      sum_states<kFew>(entry, index, softmax, total);
+      float sum = softmax.sum;
+#pragma unroll
+      for (int d = 0; d < kDimsPerLane; ++d) sum += total[d];
+      if (!unlikely(__any_sync(kAllLanes, sum != sum)) || complete) break;
+      // A state that isn't there yet makes a NaN; so do a NaN and an infinity among the keys and values.
+      complete = is_complete(entry, index);
+    }
+
+    const float scale = softmax.add_sink(params_, row.head) * softmax.inverse();
+    char* target = static_cast<char*>(params_.o) +
+                   2 * (row.token * params_.o_stride_token + row.head * params_.o_stride_head + lane_ * kDimsPerLane);
+#pragma unroll
+    for (int d = 0; d < kDimsPerLane; d += 2) {
+      reinterpret_cast<uint32*>(target)[d / 2] = pack_output(total[d] * scale, total[d + 1] * scale);
+    }
+    if (lane_ == 0) write_lse(params_, row, softmax.lse());
+    clear_states(entry, index);
+    if (kTraced && lane_ == 0 && index == 0) {
+      write_trace(params_, params_.max_tiles + entry.group, entry.group, TRACE_PHASE_MERGE, start);
+    }
+  }
+
+  template <bool kFew>
+  __device__ __forceinline__ void sum_states(
+      const PendingGroup& entry, int index, RowSoftmax& softmax, float (&total)[kDimsPerLane]) const {
+    constexpr int kInFlight = kFew ? kFewStates : kManyStates;
+    const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
+    softmax = {kNoScore, 0};
+#pragma unroll
+    for (int d = 0; d < kDimsPerLane; ++d) total[d] = 0;
 #pragma unroll 1
     for (int first = 0; first < (kFew ? 1 : count); first += 32) {
-      // Lane i has the LSE and, soon, the weight of slot first + i.
+      // Lane i has the LSE and, soon, the weight of slot first + i. Lanes beyond have the weight 0: a load under a
+      // condition is a load and a copy, and the copies would make many round trips to memory of one.
       const int left = count - first;
-      // Lanes beyond repeat the last slot, with the weight 0: a load under a condition is a load and a copy, and the
-      // copies would make many round trips to memory of one.
-      const int at = min(lane_, left - 1);
-      const int slot = first == 0 ? entry.slots[at] : view_.merge_slots()[entry.words[MERGE_GROUP_SLOT_START] + first + at];
-      float lse = __ldcg(static_cast<const float*>(params_.partial_lse) + slot + index);
-      const float* states = static_cast<const float*>(params_.partial_o) + lane_ * kDimsPerLane;
+      const int slot = slot_of(entry, first, left);
+      float lse = observe(partial_lse(params_, slot + index));
       float state[kInFlight][kDimsPerLane];
-      load_states(states, slot, index, 0, state);
+      load_states(slot + index, 0, state);
 
       lse = lane_ < left ? lse * kLog2e : -__int_as_float(0x7f800000);
       float largest = lse;
@@ -168,7 +215,7 @@ class MergeGroups {
       for (int d = 0; d < kDimsPerLane; ++d) total[d] *= factor;
 #pragma unroll 1
       for (int i = 0; i < (kFew ? 1 : min(left, 32)); i += kInFlight) {
-        if (!kFew && i > 0) load_states(states, slot, index, i, state);
+        if (!kFew && i > 0) load_states(slot + index, i, state);
 #pragma unroll
         for (int j = 0; j < kInFlight; ++j) {
           const float w = __shfl_sync(kAllLanes, weight, i + j);
@@ -178,38 +225,51 @@ class MergeGroups {
         }
       }
     }
+  }
 
-    const float scale = softmax.add_sink(params_, row.head) * softmax.inverse();
-    char* target = static_cast<char*>(params_.o) +
-                   2 * (row.token * params_.o_stride_token + row.head * params_.o_stride_head + lane_ * kDimsPerLane);
+  // States of the partial rows that lanes i, i + 1, ... have. All loads are on their way before the first result is looked
+  // at.
+  template <int kInFlight>
+  __device__ __forceinline__ void load_states(int row, int i, float (&state)[kInFlight][kDimsPerLane]) const {
 #pragma unroll
-    for (int d = 0; d < kDimsPerLane; d += 2) {
-      reinterpret_cast<uint32*>(target)[d / 2] = pack_output(total[d] * scale, total[d + 1] * scale);
-    }
-    if (lane_ == 0) {
-      write_lse(params_, row, softmax.lse());
-      if (kTraced && index == 0) {
-        write_trace(params_, params_.max_tiles + entry.group, entry.group, TRACE_PHASE_MERGE, start);
-      }
+    for (int j = 0; j < kInFlight; ++j) {
+      observe(partial_output(params_, __shfl_sync(kAllLanes, row, i + j)) + lane_ * kDimsPerLane, state[j]);
     }
   }
 
-  // States of slots i, i + 1, ... of the 32 that the lanes have. All loads are on their way before the first result is
-  // looked at.
-  template <int kInFlight>
-  __device__ __forceinline__ static void load_states(
-      const float* states, int slot, int index, int i, float (&state)[kInFlight][kDimsPerLane]) {
+  // Whether all states of a row are there.
+  __device__ __forceinline__ bool is_complete(const PendingGroup& entry, int index) const {
+    const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
+    bool missing = false;
+#pragma unroll 1
+    for (int first = 0; first < count; first += 32) {
+      const int left = min(count - first, 32);
+      const int slot = slot_of(entry, first, left) + index;
+      missing |= is_unwritten(observe(partial_lse(params_, slot)));
+#pragma unroll 1
+      for (int i = 0; i < left; ++i) {
+        float state[kDimsPerLane];
+        observe(partial_output(params_, __shfl_sync(kAllLanes, slot, i)) + lane_ * kDimsPerLane, state);
+        for (int d = 0; d < kDimsPerLane; ++d) missing |= is_unwritten(state[d]);
+      }
+    }
+    return !__any_sync(kAllLanes, missing);
+  }
+
+  // Leaves the states of a row as the next launch wants to find them.
+  __device__ __forceinline__ void clear_states(const PendingGroup& entry, int index) const {
+    const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
+#pragma unroll 1
+    for (int first = 0; first < count; first += 32) {
+      const int left = min(count - first, 32);
+      const int slot = slot_of(entry, first, left) + index;
+      if (lane_ < left) *partial_lse(params_, slot) = unwritten();
+#pragma unroll 1
+      for (int i = 0; i < left; ++i) {
+        float* state = partial_output(params_, __shfl_sync(kAllLanes, slot, i)) + lane_ * kDimsPerLane;
 #pragma unroll
-    for (int j = 0; j < kInFlight; ++j) {
-      const float* source = states + (static_cast<int64>(__shfl_sync(kAllLanes, slot, i + j)) + index) * kHeadDim;
-      if constexpr (kDimsPerLane == 2) {
-        const float2 x = __ldcg(reinterpret_cast<const float2*>(source));
-        state[j][0] = x.x, state[j][1] = x.y;
-      } else {
-#pragma unroll
-        for (int d = 0; d < kDimsPerLane; d += 4) {
-          const float4 x = __ldcg(reinterpret_cast<const float4*>(source + d));
-          state[j][d] = x.x, state[j][d + 1] = x.y, state[j][d + 2] = x.z, state[j][d + 3] = x.w;
+        for (int d = 0; d < kDimsPerLane; d += 2) {
+          *reinterpret_cast<float2*>(state + d) = make_float2(unwritten(), unwritten());
         }
       }
     }
@@ -221,6 +281,8 @@ class MergeGroups {
   const int warp_;
   const int lane_;
   int num_pending_ = 0;
+  // Of warp 0, lane i: how many had arrived at pending group i.
+  uint32 arrivals_ = 0;
   int group_ahead_ = -1;
   int words_ahead_ = 0;
   int slots_ahead_ = 0;

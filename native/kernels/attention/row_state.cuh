@@ -83,6 +83,7 @@ class RowState {
     float scores[kRowTiles][4];
     multiply_keys(stage.keys, queries, g, t, scores);
 
+    wait_for_values();
     uint4 values[kEarlyRuns > 0 ? kEarlyRuns : 1][4];
 #pragma unroll
     for (int h = 0; h < kEarlyRuns; ++h) load_values(stage.values, h, g, t, info.valid, values[h]);
@@ -213,6 +214,10 @@ class RowState {
   }
 
   __device__ __forceinline__ void rescale(float (&top)[kRowTiles][2]) {
+    bool started = false;
+#pragma unroll
+    for (int n = 0; n < kRowTiles; ++n) started |= max[n][0] != kNoScore || max[n][1] != kNoScore;
+    started = __any_sync(kAllLanes, started);
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
       float factor[2];
@@ -225,6 +230,7 @@ class RowState {
         max[n][c] = top[n][c];
         sum[n][c] *= factor[c];
       }
+      if (!started) continue;  // there is nothing to scale before the first keys
 #pragma unroll
       for (int j = 0; j < kDepth; ++j) {
 #pragma unroll

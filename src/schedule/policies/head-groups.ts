@@ -18,12 +18,25 @@ const TILE_UNITS = 1;
 
 /** Equal shares for groups of CTAs, one KV head each; cuts at multiples of the kernel's KV step. */
 export function headGroups(problem: AttentionProblem, machine: Machine): Schedule {
+  return dealToHeadGroups(problem, machine, SPARE_MODE);
+}
+export let SPARE_MODE = 0;
+export function withSpare(mode: number) {
+  return (problem: AttentionProblem, machine: Machine): Schedule => dealToHeadGroups(problem, machine, mode);
+}
+
+function dealToHeadGroups(problem: AttentionProblem, machine: Machine, mode: number): Schedule {
   const { numKvHeads } = problem;
   const builder = new ScheduleBuilder('headGroups', problem, machine);
   // A unit is a step of the main loop: a boundary that leaves slivers costs more than an uneven share.
   const unitTokens = machine.tileClasses[builder.tileClass].kvStep;
   const numCtas = numCtaSlots(machine);
-  const numGroups = Math.max(1, Math.floor(numCtas / numKvHeads));
+  const numFull = Math.max(1, Math.floor(numCtas / numKvHeads));
+  // CTAs that are left over make a smaller group, where each takes several heads, one after the other.
+  const spare = mode ? numCtas - numFull * numKvHeads : 0;
+  const headsPerSpare = spare > 0 ? Math.ceil(numKvHeads / spare) : 0;
+  const weight = numFull + (spare > 0 ? 1 / headsPerSpare : 0);
+  const numGroups = numFull + (spare > 0 ? 1 : 0);
 
   let totalUnits = 0;
   builder.forEachQueryTile((tile) => {
@@ -31,7 +44,12 @@ export function headGroups(problem: AttentionProblem, machine: Machine): Schedul
   });
   // Group g has the units [shareEnd(g - 1), shareEnd(g)). A share that ends among a tile's TILE_UNITS, which come last,
   // ends with the tile's keys.
-  const shareEnd = (group: number): number => Math.floor(((group + 1) * totalUnits) / numGroups);
+  const shareEnd = (group: number): number =>
+    group + 1 >= numGroups ? totalUnits : Math.floor(((group + 1) * totalUnits) / weight);
+  const ctaOf = (group: number, kvHead: number): number =>
+    group < numFull
+      ? (group * numKvHeads + kvHead) % numCtas
+      : numFull * numKvHeads + Math.floor(kvHead / headsPerSpare);
 
   // Shares without a unit are skipped, so that all work is on the first CTAs: behind another kernel they start first.
   let firstUnit = 0;
@@ -59,7 +77,7 @@ export function headGroups(problem: AttentionProblem, machine: Machine): Schedul
       firstUnit = endUnit + TILE_UNITS;
     }
     ctas.length = 0;
-    for (const g of groups) ctas.push((g * numKvHeads + tile.kvHead) % numCtas);
+    for (const g of groups) ctas.push(ctaOf(g, tile.kvHead));
     builder.split(tile, cuts, ctas);
   });
   return builder.build('explicit', { numGroups, unitTokens });
