@@ -76,7 +76,7 @@ class Decode {
 
   __device__ __forceinline__ void drain(int first_tile, int num_tiles) {
     TileRecord record = load_record(view_, first_tile, lane_);
-    cursor_.start(first_tile, num_tiles);
+    cursor_.start(first_tile, num_tiles, record);
     int tile = first_tile;
     for (int ordinal = 0; ordinal < num_tiles; ++ordinal) {
       if (kTraced) start_ = global_time_ns();
@@ -105,7 +105,6 @@ class Decode {
         if (last) {
           if (num_groups == 1) groups_.announce(record, 0);
           elected = groups_.any() && num_groups <= 1 && (is_end(ordinal, num_tiles) || groups_.is_full());
-          if (elected) groups_.elect();
         }
         const int num_rows = min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows);
 #pragma unroll
@@ -120,6 +119,8 @@ class Decode {
               next_record = load_record(view_, next_tile, lane_);
             }
           }
+          // The answers arrive while the states are written; the states of whoever counted before are nearly there.
+          if (elected && (n + kTilesTogether) * 8 >= num_rows) groups_.elect();
           write_result(record, pass * kRows + n * 8, min(num_rows - n * 8, kRowsTogether));
         }
       }
@@ -145,7 +146,6 @@ class Decode {
 
   // Every step refills the stage that it has emptied. Filling the ring is kStages steps ahead of the first key.
   __device__ __forceinline__ void attend(const TileRecord& record, int num_steps, bool fill) {
-    if (fill && !kSharedQueries) queries_.resolve(record, 0);
 #pragma unroll 1
     for (int step = fill ? -kStages : 0; step < num_steps; ++step) {
       const KvStage current = stage(slot_);
@@ -158,10 +158,9 @@ class Decode {
       }
       NextBlock next;
       const bool more = cursor_.prepare(next);
-      if (!waited_) {
-        if (more) cursor_.warm_l2();
-        wait_once();
-      }
+      if (!waited_ && more) cursor_.warm_l2();
+      if (step == -kStages && !kSharedQueries) queries_.resolve(record, 0);
+      wait_once();
       if (step == -kStages && !kSharedQueries) queries_.request();
       if (more) cursor_.copy_keys(next, current);
       commit_copies();

@@ -43,9 +43,10 @@ const BLOCK_TOKENS = 16;
 /** Keys and values in flight on an SM: less leaves memory bandwidth unused, more gains nothing (docs/kernels.md). */
 const BYTES_IN_FLIGHT = 128 * 1024;
 
-/** Rows of the build for many rows: what a warp's accumulators have registers for. */
-function manyRows(headDim: number): 16 | 32 {
-  return headDim === 256 ? 16 : 32;
+/** Rows of the build for tiles of `rows` rows: what a warp's accumulators have registers for. */
+function rowsOfBuild(rows: number, headDim: number): KernelVariant['rows'] {
+  if (rows <= 8) return 8;
+  return rows <= 16 || headDim === 256 ? 16 : 32;
 }
 
 /**
@@ -60,7 +61,8 @@ export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16']
       return [
         ...(kv === 'float8_e5m2' ? [] : [{ ...few, general: false }]),
         { ...few, general: true },
-        { ...kernel, rows: manyRows(headDim), general: true },
+        { ...kernel, rows: 16, general: true },
+        ...(headDim === 256 ? [] : [{ ...kernel, rows: 32, general: true } as const]),
       ];
     }),
   ),
@@ -80,7 +82,7 @@ export function selectKernel(variant: AttentionVariant, needs: KernelNeeds): Ker
         'float16 and bfloat16 queries, keys of the same type or float8, and headDim 64, 128 and 256. The CPU device takes this one.',
     );
   }
-  const rows = needs.rows <= 8 ? 8 : manyRows(headDim);
+  const rows = rowsOfBuild(needs.rows, headDim);
   const general =
     needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0 || variant.sinks || variant.alibi;
   const wanted: KernelVariant = { ...known, rows, general, traced: needs.traced };

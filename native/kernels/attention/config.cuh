@@ -27,6 +27,8 @@ constexpr bool kTraced = WB_TRACE;
 
 constexpr int kThreads = kWarps * 32;
 constexpr int kRows = 8 * kRowTiles;
+// The accumulators leave no registers for addresses that could as well be computed again.
+constexpr bool kTight = kRowTiles > 1 && kRowTiles * kHeadDim >= 256;
 // KV tokens of a block: what a stage holds and one step of the main loop takes.
 constexpr int kBlockTokens = 16;
 constexpr bool kFloat8 = kKvDtype == DTYPE_FLOAT8_E4M3FN || kKvDtype == DTYPE_FLOAT8_E5M2;

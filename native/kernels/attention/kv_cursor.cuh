@@ -25,14 +25,16 @@ class KvCursor {
       : params_(params), view_(view), warp_(warp), lane_(lane), aligned_(!kGeneral || params.page_size % kBlockTokens == 0),
         page_shift_((params.page_size & (params.page_size - 1)) == 0 ? __ffs(params.page_size) - 1 : -1) {}
 
-  // Tiles first_tile, first_tile + 1, ...; of a queue only the first one is known here, see add_queued.
-  __device__ void start(int first_tile, int num_tiles) {
+  // Tiles first_tile (`record`), first_tile + 1, ...; of a queue only the first one is known here, see add_queued.
+  __device__ void start(int first_tile, int num_tiles, const TileRecord& record) {
     first_tile_ = first_tile;
     known_ = num_tiles;
     ordinal_ = -1;
     step_ = num_steps_ = 0;
     pass_ = num_passes_ = 0;
-    ahead_ = kNothing;
+    record_ahead_ = record;
+    ahead_ = kRecord;
+    look_ahead();
   }
   // One more tile, of any index.
   __device__ void add_queued(int tile) {

@@ -67,7 +67,7 @@ __device__ __forceinline__ int64 lane_start(const AttentionParams& params, int64
 template <bool kKeys>
 __device__ __forceinline__ void copy_block(
     const AttentionParams& params, const KvStage& stage, int64 start, int lane, uint64 policy) {
-  if constexpr (kRowTiles * kHeadDim >= 512) lane = forget(lane);
+  if constexpr (kTight) lane = forget(lane);
   const int row = lane / kRowChunks;
   const int chunk = lane % kRowChunks;
   const int64 step = params.kv_stride_token * (kRowsPerCopy * kKvBytes);
@@ -85,7 +85,7 @@ template <bool kKeys>
 __device__ __forceinline__ void copy_rows(
     const AttentionParams& params, const KvStage& stage, int64 offset, int first_lane, uint32 valid, int lane,
     uint64 policy) {
-  if constexpr (kRowTiles * kHeadDim >= 512) lane = forget(lane);
+  if constexpr (kTight) lane = forget(lane);
   const int chunk = lane % kRowChunks;
   const char* source = static_cast<const char*>(kKeys ? params.k : params.v);
 #pragma unroll

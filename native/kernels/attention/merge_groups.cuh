@@ -20,6 +20,10 @@ constexpr int kKeptSlots = 32;
 // Partial states that a merging warp has in flight, where there are more than kFewStates.
 constexpr int kManyStates = kHeadDim <= 128 && kRowTiles == 1 ? 16 : 8;
 constexpr int kFewStates = 8;
+// Rows of a group that a warp merges at once, where there are few states.
+constexpr int kRowsAtOnce = kHeadDim <= 128 && kRows >= 2 * kWarps ? 2 : 1;
+// How often a merge is tried before it asks which states are missing.
+constexpr int kTries = 4;
 constexpr int kDimsPerLane = kHeadDim / 32;
 
 struct PendingGroup {
@@ -85,16 +89,14 @@ class MergeGroups {
       entry.complete = last;
     }
     __syncthreads();
-    // A warp takes a row of each group.
+    // The rows of each group are dealt out to the warps.
     for (int i = 0; i < num_pending_; ++i) {
       const PendingGroup& entry = pending_[i];
       if (!entry.complete) continue;
-      for (int row = warp_; row < entry.words[MERGE_GROUP_ROW_COUNT]; row += kWarps) {
-        if (entry.words[MERGE_GROUP_SLOT_COUNT] <= kFewStates) {
-          merge_row<true>(entry, row);
-        } else {
-          merge_row<false>(entry, row);
-        }
+      if (entry.words[MERGE_GROUP_SLOT_COUNT] <= kFewStates) {
+        merge_rows<true>(entry);
+      } else {
+        merge_rows<false>(entry);
       }
     }
     num_pending_ = 0;
@@ -148,25 +150,51 @@ class MergeGroups {
     return first == 0 ? entry.slots[at] : view_.merge_slots()[entry.words[MERGE_GROUP_SLOT_START] + first + at];
   }
 
-  // One warp, kDimsPerLane head dims a lane. kFew: there are at most kFewStates states, and no loop.
+  // This warp's rows of a group, kDimsPerLane head dims a lane. kFew: there are at most kFewStates states, and no loop.
   template <bool kFew>
-  __device__ __forceinline__ void merge_row(const PendingGroup& entry, int index) const {
-    const int64 start = kTraced ? global_time_ns() : 0;
-    const RowRef row = row_of(entry.words, index);
-    RowSoftmax softmax;
-    float total[kDimsPerLane];
-    bool complete = false;
+  __device__ __forceinline__ void merge_rows(const PendingGroup& entry) const {
+    constexpr int kAtOnce = kFew ? kRowsAtOnce : 1;
+    const int num_rows = entry.words[MERGE_GROUP_ROW_COUNT];
 #pragma unroll 1
-    while (true) {
-      sum_states<kFew>(entry, index, softmax, total);
-      float sum = softmax.sum;
+    for (int first = warp_ * kAtOnce; first < num_rows; first += kWarps * kAtOnce) {
+      const int64 start = kTraced ? global_time_ns() : 0;
+      // Rows beyond repeat the last one. Where they go is found while nothing else can be done.
+      int rows[kAtOnce];
+      RowRef targets[kAtOnce];
 #pragma unroll
-      for (int d = 0; d < kDimsPerLane; ++d) sum += total[d];
-      if (!unlikely(__any_sync(kAllLanes, sum != sum)) || complete) break;
-      // A state that isn't there yet makes a NaN; so do a NaN and an infinity among the keys and values.
-      complete = is_complete(entry, index);
+      for (int r = 0; r < kAtOnce; ++r) {
+        rows[r] = min(first + r, num_rows - 1);
+        targets[r] = row_of(entry.words, rows[r]);
+      }
+      RowSoftmax softmax[kAtOnce];
+      float total[kAtOnce][kDimsPerLane];
+      bool complete = false;
+#pragma unroll 1
+      for (int tries = 1;; ++tries) {
+        sum_states<kFew>(entry, rows, softmax, total);
+        float sum = 0;
+#pragma unroll
+        for (int r = 0; r < kAtOnce; ++r) {
+          sum += softmax[r].sum;
+#pragma unroll
+          for (int d = 0; d < kDimsPerLane; ++d) sum += total[r][d];
+        }
+        if (!unlikely(__any_sync(kAllLanes, sum != sum)) || complete) break;
+        // A state that isn't there yet makes a NaN; so do a NaN and an infinity among the keys and values.
+        if (tries % kTries == 0) complete = is_complete(entry, rows[0]) && is_complete(entry, rows[kAtOnce - 1]);
+      }
+#pragma unroll
+      for (int r = 0; r < kAtOnce; ++r) write_merged(targets[r], softmax[r], total[r]);
+#pragma unroll
+      for (int r = 0; r < kAtOnce; ++r) clear_states<kFew>(entry, rows[r]);
+      if (kTraced && lane_ == 0 && first == 0) {
+        write_trace(params_, params_.max_tiles + entry.group, entry.group, TRACE_PHASE_MERGE, start);
+      }
     }
+  }
 
+  __device__ __forceinline__ void write_merged(
+      const RowRef& row, RowSoftmax& softmax, const float (&total)[kDimsPerLane]) const {
     const float scale = softmax.add_sink(params_, row.head) * softmax.inverse();
     char* target = static_cast<char*>(params_.o) +
                    2 * (row.token * params_.o_stride_token + row.head * params_.o_stride_head + lane_ * kDimsPerLane);
@@ -175,53 +203,59 @@ class MergeGroups {
       reinterpret_cast<uint32*>(target)[d / 2] = pack_output(total[d] * scale, total[d + 1] * scale);
     }
     if (lane_ == 0) write_lse(params_, row, softmax.lse());
-    clear_states(entry, index);
-    if (kTraced && lane_ == 0 && index == 0) {
-      write_trace(params_, params_.max_tiles + entry.group, entry.group, TRACE_PHASE_MERGE, start);
-    }
   }
 
-  template <bool kFew>
+  template <bool kFew, int kAtOnce>
   __device__ __forceinline__ void sum_states(
-      const PendingGroup& entry, int index, RowSoftmax& softmax, float (&total)[kDimsPerLane]) const {
+      const PendingGroup& entry, const int (&rows)[kAtOnce], RowSoftmax (&softmax)[kAtOnce],
+      float (&total)[kAtOnce][kDimsPerLane]) const {
     constexpr int kInFlight = kFew ? kFewStates : kManyStates;
     const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
-    softmax = {kNoScore, 0};
 #pragma unroll
-    for (int d = 0; d < kDimsPerLane; ++d) total[d] = 0;
+    for (int r = 0; r < kAtOnce; ++r) {
+      softmax[r] = {kNoScore, 0};
+#pragma unroll
+      for (int d = 0; d < kDimsPerLane; ++d) total[r][d] = 0;
+    }
 #pragma unroll 1
     for (int first = 0; first < (kFew ? 1 : count); first += 32) {
       // Lane i has the LSE and, soon, the weight of slot first + i. Lanes beyond have the weight 0: a load under a
       // condition is a load and a copy, and the copies would make many round trips to memory of one.
       const int left = count - first;
       const int slot = slot_of(entry, first, left);
-      float lse = observe(partial_lse(params_, slot + index));
-      float state[kInFlight][kDimsPerLane];
-      load_states(slot + index, 0, state);
-
-      lse = lane_ < left ? lse * kLog2e : -__int_as_float(0x7f800000);
-      float largest = lse;
+      float lse[kAtOnce];
+      float state[kAtOnce][kInFlight][kDimsPerLane];
 #pragma unroll
-      for (int x = 1; x < (kFew ? kFewStates : 32); x <<= 1) {
-        largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, x));
+      for (int r = 0; r < kAtOnce; ++r) {
+        lse[r] = observe(partial_lse(params_, slot + rows[r]));
+        load_states(slot + rows[r], 0, state[r]);
       }
-      if (kFew) largest = __shfl_sync(kAllLanes, largest, 0);
-      largest = fmaxf(largest, softmax.reference);
-      const float factor = exp2_approx(softmax.reference - largest);
-      const float weight = exp2_approx(lse - largest);
-      softmax.reference = largest;
-      softmax.sum *= factor;
 #pragma unroll
-      for (int d = 0; d < kDimsPerLane; ++d) total[d] *= factor;
+      for (int r = 0; r < kAtOnce; ++r) {
+        const float own = lane_ < left ? lse[r] * kLog2e : -__int_as_float(0x7f800000);
+        float largest = own;
+#pragma unroll
+        for (int x = 1; x < (kFew ? kFewStates : 32); x <<= 1) {
+          largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, x));
+        }
+        if (kFew) largest = __shfl_sync(kAllLanes, largest, 0);
+        largest = fmaxf(largest, softmax[r].reference);
+        const float factor = exp2_approx(softmax[r].reference - largest);
+        const float weight = exp2_approx(own - largest);
+        softmax[r].reference = largest;
+        softmax[r].sum *= factor;
+#pragma unroll
+        for (int d = 0; d < kDimsPerLane; ++d) total[r][d] *= factor;
 #pragma unroll 1
-      for (int i = 0; i < (kFew ? 1 : min(left, 32)); i += kInFlight) {
-        if (!kFew && i > 0) load_states(slot + index, i, state);
+        for (int i = 0; i < (kFew ? 1 : min(left, 32)); i += kInFlight) {
+          if (!kFew && i > 0) load_states(slot + rows[r], i, state[r]);
 #pragma unroll
-        for (int j = 0; j < kInFlight; ++j) {
-          const float w = __shfl_sync(kAllLanes, weight, i + j);
-          softmax.sum += w;
+          for (int j = 0; j < kInFlight; ++j) {
+            const float w = __shfl_sync(kAllLanes, weight, i + j);
+            softmax[r].sum += w;
 #pragma unroll
-          for (int d = 0; d < kDimsPerLane; ++d) total[d] += w * state[j][d];
+            for (int d = 0; d < kDimsPerLane; ++d) total[r][d] += w * state[r][j][d];
+          }
         }
       }
     }
@@ -257,22 +291,26 @@ class MergeGroups {
   }
 
   // Leaves the states of a row as the next launch wants to find them.
+  template <bool kFew>
   __device__ __forceinline__ void clear_states(const PendingGroup& entry, int index) const {
     const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
 #pragma unroll 1
-    for (int first = 0; first < count; first += 32) {
+    for (int first = 0; first < (kFew ? 1 : count); first += 32) {
       const int left = min(count - first, 32);
       const int slot = slot_of(entry, first, left) + index;
       if (lane_ < left) *partial_lse(params_, slot) = unwritten();
-#pragma unroll 1
-      for (int i = 0; i < left; ++i) {
-        float* state = partial_output(params_, __shfl_sync(kAllLanes, slot, i)) + lane_ * kDimsPerLane;
-#pragma unroll
-        for (int d = 0; d < kDimsPerLane; d += 2) {
-          *reinterpret_cast<float2*>(state + d) = make_float2(unwritten(), unwritten());
-        }
+#pragma unroll(kFew ? kFewStates : 1)
+      for (int i = 0; i < (kFew ? kFewStates : left); ++i) {
+        // Of few states those beyond are the last one's, once more.
+        clear(partial_output(params_, __shfl_sync(kAllLanes, slot, i)) + lane_ * kDimsPerLane);
       }
     }
+  }
+  __device__ __forceinline__ static void clear(float* state) {
+    const float x = unwritten();
+    if constexpr (kDimsPerLane == 2) *reinterpret_cast<float2*>(state) = make_float2(x, x);
+#pragma unroll
+    for (int d = 0; d + 4 <= kDimsPerLane; d += 4) *reinterpret_cast<float4*>(state + d) = make_float4(x, x, x, x);
   }
 
   const AttentionParams& params_;

@@ -77,7 +77,7 @@ class RowState {
   __device__ __forceinline__ void attend(
       const KvStage& stage, const StageInfo& info, const Queries& queries, const LogitRule& rule, const RowContext* rows,
       int lane) {
-    if constexpr (kSharedQueries) lane = forget(lane);
+    if constexpr (kTight) lane = forget(lane);
     const int g = lane >> 2;
     const int t = lane & 3;
     float scores[kRowTiles][4];

@@ -16,40 +16,39 @@ import type { Schedule } from '../schedule';
  */
 const TILE_UNITS = 1;
 
+/**
+ * Shares from which on the CTAs that make no whole group get work too. Where shares are smaller, the cuts that this adds
+ * cost more than three per cent of the machine give (docs/kernels.md).
+ */
+const SPARE_GROUP_UNITS = 128;
+
 /** Equal shares for groups of CTAs, one KV head each; cuts at multiples of the kernel's KV step. */
 export function headGroups(problem: AttentionProblem, machine: Machine): Schedule {
-  return dealToHeadGroups(problem, machine, SPARE_MODE);
-}
-export let SPARE_MODE = 0;
-export function withSpare(mode: number) {
-  return (problem: AttentionProblem, machine: Machine): Schedule => dealToHeadGroups(problem, machine, mode);
-}
-
-function dealToHeadGroups(problem: AttentionProblem, machine: Machine, mode: number): Schedule {
   const { numKvHeads } = problem;
   const builder = new ScheduleBuilder('headGroups', problem, machine);
   // A unit is a step of the main loop: a boundary that leaves slivers costs more than an uneven share.
   const unitTokens = machine.tileClasses[builder.tileClass].kvStep;
   const numCtas = numCtaSlots(machine);
-  const numFull = Math.max(1, Math.floor(numCtas / numKvHeads));
-  // CTAs that are left over make a smaller group, where each takes several heads, one after the other.
-  const spare = mode ? numCtas - numFull * numKvHeads : 0;
-  const headsPerSpare = spare > 0 ? Math.ceil(numKvHeads / spare) : 0;
-  const weight = numFull + (spare > 0 ? 1 / headsPerSpare : 0);
-  const numGroups = numFull + (spare > 0 ? 1 : 0);
+  const numWhole = Math.max(1, Math.floor(numCtas / numKvHeads));
 
   let totalUnits = 0;
   builder.forEachQueryTile((tile) => {
     if (tile.kvHead === 0) totalUnits += units(tile.kvStart, tile.kvEnd, unitTokens) + TILE_UNITS;
   });
+  // A last, slower group of the CTAs that are left over: each takes several heads, one after the other.
+  const numSpare = totalUnits >= SPARE_GROUP_UNITS * numWhole ? Math.max(0, numCtas - numWhole * numKvHeads) : 0;
+  const headsPerSpare = Math.ceil(numKvHeads / numSpare);
+  const numGroups = numSpare > 0 ? numWhole + 1 : numWhole;
+  // What the groups do together in the time in which a whole one does 1.
+  const pace = numSpare > 0 ? numWhole + 1 / headsPerSpare : numWhole;
   // Group g has the units [shareEnd(g - 1), shareEnd(g)). A share that ends among a tile's TILE_UNITS, which come last,
   // ends with the tile's keys.
   const shareEnd = (group: number): number =>
-    group + 1 >= numGroups ? totalUnits : Math.floor(((group + 1) * totalUnits) / weight);
+    group + 1 >= numGroups ? totalUnits : Math.floor(((group + 1) * totalUnits) / pace);
   const ctaOf = (group: number, kvHead: number): number =>
-    group < numFull
+    group < numWhole
       ? (group * numKvHeads + kvHead) % numCtas
-      : numFull * numKvHeads + Math.floor(kvHead / headsPerSpare);
+      : numWhole * numKvHeads + Math.floor(kvHead / headsPerSpare);
 
   // Shares without a unit are skipped, so that all work is on the first CTAs: behind another kernel they start first.
   let firstUnit = 0;

@@ -175,6 +175,18 @@ describe('headGroups', () => {
     expect(tokens[15 * 8]).toBeLessThan(9 * 512);
   });
 
+  test('long shares: the four CTAs that make no whole group get as much to do as the others', () => {
+    const schedule = policies.headGroups(decode(Array(32).fill(16384)), machines.h100);
+    expect(findViolation(schedule)).toBeUndefined();
+    const tokens = schedule.tokensPerCta();
+    const whole = tokens.slice(0, 128);
+    const spare = tokens.slice(128);
+    expect(Math.max(...spare)).toBeLessThanOrEqual(Math.max(...whole));
+    expect(Math.min(...spare)).toBeGreaterThan(0.97 * Math.max(...whole));
+    const shorter = policies.headGroups(decode(Array(32).fill(4096)), machines.h100);
+    expect(Math.max(...shorter.tokensPerCta().slice(128))).toBe(0);
+  });
+
   test('more KV heads than CTAs: heads share CTAs', () => {
     const schedule = policies.headGroups(decode([100, 200], 16), cpuMachine(5));
     expect(findViolation(schedule)).toBeUndefined();
