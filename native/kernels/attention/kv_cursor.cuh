@@ -1,5 +1,5 @@
-// The load side of decode: each warp walks its own blocks of keys (block w, w + W, ... of each tile) across all tiles of
-// its CTA, ahead of the arithmetic, and copies them into its private ring. The next tile's record and first page ids are
+// The load side of decode: each team walks its own blocks of keys (block i, i + kTeams, ... of each tile) across all tiles of
+// its CTA, ahead of the arithmetic, and copies them into its private ring; every warp of it does the same walk. The next tile's record and first page ids are
 // requested one step at a time, so that nothing waits for them. Hides pages, segments and bad page ids.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace warpbook {
 
-// The block that a warp loads next.
+// The block that a team loads next.
 struct NextBlock {
   int position;
   int masked;
@@ -21,8 +21,8 @@ struct NextBlock {
 
 class KvCursor {
  public:
-  __device__ KvCursor(const AttentionParams& params, const ScheduleView& view, int warp, int lane)
-      : params_(params), view_(view), warp_(warp), lane_(lane), aligned_(!kGeneral || params.page_size % kBlockTokens == 0),
+  __device__ KvCursor(const AttentionParams& params, const ScheduleView& view, const Team& team, int lane)
+      : params_(params), view_(view), team_(team), lane_(lane), aligned_(!kGeneral || params.page_size % kBlockTokens == 0),
         page_shift_((params.page_size & (params.page_size - 1)) == 0 ? __ffs(params.page_size) - 1 : -1) {}
 
   // Tiles first_tile (`record`), first_tile + 1, ...; of a queue only the first one is known here, see add_queued.
@@ -42,7 +42,7 @@ class KvCursor {
     ++known_;
   }
 
-  // Moves to the next block of this warp and finds out where it is. False where no known tile has one. Reads plan data
+  // Moves to the next block of this team and finds out where it is. False where no known tile has one. Reads plan data
   // alone.
   __device__ __forceinline__ bool prepare(NextBlock& next) {
     if (!seek()) return false;
@@ -53,7 +53,7 @@ class KvCursor {
       // After the last batch comes the first one of the next pass.
       if (!last || pass_ + 1 < num_passes_) ids_next_ = load_ids(keys_, page_start_, num_steps_, last ? 0 : batch + 1);
     }
-    const KeyBlock block = block_of(view_, keys_, warp_ + step_ * kWarps);
+    const KeyBlock block = block_of(view_, keys_, team_.index + step_ * kTeams);
     next.position = block.position;
     next.masked = block.masked;
     if (aligned_) {
@@ -65,13 +65,13 @@ class KvCursor {
     return true;
   }
 
-  // After the first prepare(): brings this warp's first blocks to the L2. Before the kernel before has ended keys and
+  // After the first prepare(): brings this team's first blocks to the L2. Before the kernel before has ended keys and
   // values may not be read, for it may be writing some of them, but nothing forbids to fetch them from memory.
   __device__ __forceinline__ void warm_l2() const {
-    if (!aligned_) return;
+    if (!aligned_ || team_.member > 0) return;
 #pragma unroll 1
     for (int step = 0; step < min(num_steps_, kWarmBlocks); ++step) {
-      const KeyBlock block = block_of(view_, keys_, warp_ + step * kWarps);
+      const KeyBlock block = block_of(view_, keys_, team_.index + step * kTeams);
       const int page = __shfl_sync(kAllLanes, ids_, step);
       if (!in_pool(page)) continue;
       const int slot = block.position - page_of(block.position) * params_.page_size + (lane_ & 15);
@@ -83,7 +83,7 @@ class KvCursor {
   // Copies the block's keys into a stage and describes it there; then its values.
   __device__ __forceinline__ void copy_keys(const NextBlock& next, const KvStage& stage) const {
     copy<true>(next, stage);
-    if (lane_ == 0) *stage.info = {next.position, static_cast<int>(next.valid), next.masked, 0};
+    if (lane_ == 0 && team_.member == 0) *stage.info = {next.position, static_cast<int>(next.valid), next.masked, 0};
   }
   __device__ __forceinline__ void copy_values(const NextBlock& next, const KvStage& stage) const {
     copy<false>(next, stage);
@@ -105,7 +105,7 @@ class KvCursor {
   __device__ int load_ids(const TileKeys& keys, int page_start, int num_steps, int batch) const {
     const int step = (batch << batch_shift()) + (aligned_ ? lane_ : lane_ >> 4);
     if (step >= num_steps) return 0;
-    const KeyBlock block = block_of(view_, keys, warp_ + step * kWarps);
+    const KeyBlock block = block_of(view_, keys, team_.index + step * kTeams);
     int token = block.position;
     if (!aligned_) {
       token += lane_ & 15;
@@ -125,13 +125,13 @@ class KvCursor {
       ahead_ = kRecord;
     } else {
       const TileKeys keys(record_ahead_);
-      num_steps_ahead_ = steps_of_warp(count_blocks(view_, keys), warp_);
+      num_steps_ahead_ = steps_of_team(count_blocks(view_, keys), team_.index);
       ids_ahead_ = load_ids(keys, record_ahead_.get(TILE_PAGE_START), num_steps_ahead_, 0);
       ahead_ = kIds;
     }
   }
 
-  // Moves on to the next pass or tile that has a block for this warp. False if there is none.
+  // Moves on to the next pass or tile that has a block for this team. False if there is none.
   __device__ __forceinline__ bool seek() {
     while (step_ >= num_steps_) {
       if (pass_ + 1 < num_passes_ && num_steps_ > 0) {
@@ -161,7 +161,7 @@ class KvCursor {
   }
 
   __device__ void count_bad_page() const {
-    if (pass_ == 0) atomicAdd(view_.status(), 1);
+    if (pass_ == 0 && team_.member == 0) atomicAdd(view_.status(), 1);
   }
   __device__ bool in_pool(int page) const { return page >= 0 && page < params_.num_pages; }
 
@@ -171,7 +171,7 @@ class KvCursor {
     const int slot = block.position - page_of(block.position) * params_.page_size;
     const bool good = in_pool(page);
     if (unlikely(!good) && lane_ == 0 && (slot == 0 || block.position <= block.begin)) count_bad_page();
-    next.at = lane_start(params_, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, lane_);
+    next.at = lane_start(params_, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, team_, lane_);
     next.valid = (0xffffu >> max(block.position + kBlockTokens - block.end, 0)) &
                  (0xffffu << max(block.begin - block.position, 0));
     if (!good) next.valid = 0;
@@ -192,15 +192,15 @@ class KvCursor {
   template <bool kKeys>
   __device__ __forceinline__ void copy(const NextBlock& next, const KvStage& stage) const {
     if (!aligned_) {
-      copy_rows<kKeys>(params_, stage, next.at, next.first_lane, next.valid, lane_, policy_);
+      copy_rows<kKeys>(params_, stage, next.at, next.first_lane, next.valid, team_, lane_, policy_);
     } else if (!unlikely(next.valid == 0)) {
-      copy_block<kKeys>(params_, stage, next.at, lane_, policy_);
+      copy_block<kKeys>(params_, stage, next.at, team_, lane_, policy_);
     }
   }
 
   const AttentionParams& params_;
   const ScheduleView view_;
-  const int warp_;
+  const Team team_;
   const int lane_;
   const bool aligned_;
   const int page_shift_;

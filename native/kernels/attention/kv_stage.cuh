@@ -43,32 +43,54 @@ __device__ __forceinline__ uint32 value_offset(int row, int chunk) {
   return row * kRowBytes + ((chunk ^ (row & 7)) << 4);
 }
 
+// A warp's place: the team, and the member of it.
+struct Team {
+  int index;
+  int member;
+
+  // Among the warps of the team.
+  __device__ __forceinline__ void sync() const {
+    if constexpr (kTeamWarps == 1) {
+      __syncwarp();
+    } else {
+      sync_threads(1 + index, 32 * kTeamWarps);
+    }
+  }
+};
+
 constexpr int kRowsPerCopy = 32 / kRowChunks;
-constexpr int kCopies = kBlockTokens / kRowsPerCopy;
+// Copies of a warp: the members of a team take consecutive rows of a block.
+constexpr int kCopies = kBlockTokens / kRowsPerCopy / kTeamWarps;
+static_assert(kCopies > 0, "fewer copies than members of a team");
 
 // Keys and values of a stage are a group of copies each, committed in this order and also where there is nothing to copy,
-// so that the number of groups in flight says which of them are here. Both end with the whole warp's copies seen.
-__device__ __forceinline__ void wait_for_keys() {
+// so that the number of groups in flight says which of them are here. Both end with the whole team's copies seen.
+__device__ __forceinline__ void wait_for_keys(const Team& team) {
   wait_for_copies<2 * kStages - 1>();
-  __syncwarp();
+  team.sync();
 }
-__device__ __forceinline__ void wait_for_values() {
+__device__ __forceinline__ void wait_for_values(const Team& team) {
   wait_for_copies<2 * kStages - 2>();
-  __syncwarp();
+  team.sync();
+}
+
+// The first row of a block that a lane copies.
+__device__ __forceinline__ int first_row_of(const Team& team, int lane) {
+  return (kTeamWarps == 1 ? 0 : team.member * kCopies * kRowsPerCopy) + lane / kRowChunks;
 }
 
 // A lane's part of a block of consecutive tokens of one page: bytes from the start of the pool. `offset`: elements, of the
 // first token and head.
-__device__ __forceinline__ int64 lane_start(const AttentionParams& params, int64 offset, int lane) {
-  return (offset + lane / kRowChunks * params.kv_stride_token) * kKvBytes + lane % kRowChunks * 16;
+__device__ __forceinline__ int64 lane_start(const AttentionParams& params, int64 offset, const Team& team, int lane) {
+  return (offset + first_row_of(team, lane) * params.kv_stride_token) * kKvBytes + lane % kRowChunks * 16;
 }
 
 // Copies 16 consecutive tokens of one page, found by lane_start(). kKeys: keys or values.
 template <bool kKeys>
 __device__ __forceinline__ void copy_block(
-    const AttentionParams& params, const KvStage& stage, int64 start, int lane, uint64 policy) {
+    const AttentionParams& params, const KvStage& stage, int64 start, const Team& team, int lane, uint64 policy) {
   if constexpr (kTight) lane = forget(lane);
-  const int row = lane / kRowChunks;
+  const int row = first_row_of(team, lane);
   const int chunk = lane % kRowChunks;
   const int64 step = params.kv_stride_token * (kRowsPerCopy * kKvBytes);
   const char* source = static_cast<const char*>(kKeys ? params.k : params.v) + start;
@@ -83,14 +105,14 @@ __device__ __forceinline__ void copy_block(
 // the row is filled with zeros and nothing is read.
 template <bool kKeys>
 __device__ __forceinline__ void copy_rows(
-    const AttentionParams& params, const KvStage& stage, int64 offset, int first_lane, uint32 valid, int lane,
-    uint64 policy) {
+    const AttentionParams& params, const KvStage& stage, int64 offset, int first_lane, uint32 valid, const Team& team,
+    int lane, uint64 policy) {
   if constexpr (kTight) lane = forget(lane);
   const int chunk = lane % kRowChunks;
   const char* source = static_cast<const char*>(kKeys ? params.k : params.v);
 #pragma unroll
   for (int i = 0; i < kCopies; ++i) {
-    const int row = i * kRowsPerCopy + lane / kRowChunks;
+    const int row = i * kRowsPerCopy + first_row_of(team, lane);
     const int64 at = __shfl_sync(kAllLanes, offset, first_lane + row) * kKvBytes + chunk * 16;
     const uint32 target = kKeys ? stage.keys + key_offset(row, chunk) : stage.values + value_offset(row, chunk);
     copy16_or_zero(target, source + at, valid >> row & 1 ? 16 : 0, policy);

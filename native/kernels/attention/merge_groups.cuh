@@ -18,7 +18,7 @@ constexpr int kPending = 4;
 // Slots of a group that are kept in shared memory, a lane each; further ones are read from the schedule.
 constexpr int kKeptSlots = 32;
 // Partial states that a merging warp has in flight, where there are more than kFewStates.
-constexpr int kManyStates = kHeadDim <= 128 && kRowTiles == 1 ? 16 : 8;
+constexpr int kManyStates = kHeadDim <= 128 ? 16 : 8;
 constexpr int kFewStates = 8;
 // Rows of a group that a warp merges at once, where there are few states.
 constexpr int kRowsAtOnce = kHeadDim <= 128 && kRows >= 2 * kWarps ? 2 : 1;
