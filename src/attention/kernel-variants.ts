@@ -111,7 +111,7 @@ interface Tuning {
   readonly sharedMemoryBytes: number;
 }
 
-/** `struct SharedMemory` of attention_decode.cu. */
+/** `struct SharedMemory` of attention_decode.cu, which checks it. */
 function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number): number {
   const { headDim, rows } = kernel;
   const { rowTiles, teamWarps } = rowShape(kernel);
@@ -119,7 +119,7 @@ function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number)
   const state = rows * ((headDim + 4) * 4 + 8);
   const rowContexts = warps * rowTiles * 8 * 8;
   const pendingGroups = 4 * (8 + 32 + 2) * 4;
-  const bytes = (warps / teamWarps) * (stages * stage + state) + rowContexts + pendingGroups + 16;
+  const bytes = (warps / teamWarps) * (stages * stage + state + pendingGroups) + rowContexts + 16;
   return Math.ceil(bytes / 128) * 128;
 }
 
@@ -188,6 +188,7 @@ export function attentionProgram(kernel: KernelVariant, architecture: string): P
       WB_GENERAL: kernel.general ? 1 : 0,
       WB_TRACE: kernel.traced ? 1 : 0,
       WB_WARM_BLOCKS: stages,
+      WB_SHARED_MEMORY_BYTES: bytes,
     },
     threads: warps * 32,
     sharedMemoryBytes: bytes,
