@@ -23,7 +23,7 @@ struct SharedMemory {
   // Where a CTA shares its tiles only the first team's.
   PendingGroup pending[kTeams][kPending];
   // Every warp's copy, so that no barrier is needed.
-  RowContext rows[kWarps][kWarpRows];
+  RowContext rows[kWarps][kRowsPerWarp];
   // Queue dispatch: the tile after the current one.
   int queued;
 };
@@ -35,8 +35,8 @@ class Decode {
   __device__ Decode(const AttentionParams& params, SharedMemory& shared)
       : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5),
         team_{warp_ / kTeamWarps, warp_ % kTeamWarps}, view_(params), rule_(params),
-        queries_(params, view_, team_.member * kWarpRows, lane_), cursor_(params, view_, team_, lane_),
-        groups_(params, view_, team_, lane_),
+        queries_(params, view_, team_.member * kRowsPerWarp, lane_), cursor_(params, view_, team_, lane_),
+        groups_(params, view_, crew_, shared.pending[0], lane_),
         ring_(static_cast<uint32>(__cvta_generic_to_shared(shared.rings)) + team_.index * kStages * kStageBytes) {}
 
   __device__ __forceinline__ void run() {
@@ -80,7 +80,7 @@ class Decode {
     const int tile_stride = crew_.is_team ? kTeams : 1;
     TileRecord record = load_record(view_, first_tile, lane_);
     cursor_.start(crew_, first_tile, num_tiles, tile_stride, record);
-    groups_.start(crew_, shared_.pending[crew_.is_team ? team_.index : 0]);
+    if (crew_.is_team) groups_.set_crew(crew_, shared_.pending[team_.index]);
     int tile = first_tile;
     for (int ordinal = 0; ordinal < num_tiles; ++ordinal) {
       if (kTraced) start_ = global_time_ns();
@@ -180,9 +180,9 @@ class Decode {
     const int position_base = record.get(TILE_QO_POSITION_BASE);
     const int kv_seq = record.get(TILE_KV_SEQ);
     if (!unlikely(keys.masked || has_segments(keys) || rule_.alibi)) return;
-    if (lane_ < kWarpRows) {
+    if (lane_ < kRowsPerWarp) {
       const int offset = view_.kv_sequence(kv_seq)[KV_SEQUENCE_POSITION_OFFSET];
-      const int row = min(pass * kRows + team_.member * kWarpRows + lane_, row_count - 1);
+      const int row = min(pass * kRows + team_.member * kRowsPerWarp + lane_, row_count - 1);
       const RowRef ref = resolve_row(view_, row_start + row, flags, kv_head, position_base);
       const float slope = rule_.alibi ? static_cast<const float*>(params_.alibi_slopes)[ref.head] * kLog2e : 0;
       shared_.rows[warp_][lane_] = {ref.position - offset, slope};
@@ -200,7 +200,7 @@ class Decode {
     for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
       for (int c = 0; c < 2; ++c) {
-        const int row = team_.member * kWarpRows + n * 8 + 2 * t + c;
+        const int row = team_.member * kRowsPerWarp + n * 8 + 2 * t + c;
         if (row >= num_rows) continue;
         if (g == 0) shared_.softmax[team_.index][row] = {state_.max[n][c], state_.sum[n][c]};
 #pragma unroll

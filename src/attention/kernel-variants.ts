@@ -1,11 +1,14 @@
 /**
- * The one table of CUDA attention kernels: which builds of attention_decode.cu there are, which of them serves a wrapper,
- * and how each is tuned. Knows the kernel's macros and its shared memory, no device.
+ * The one table of CUDA attention kernels: which builds of attention_decode.cu there are (those of attention_prefill.cu are in
+ * prefill-variants.ts), which of them serves a wrapper, and how each is tuned. Knows the kernel's macros and its shared memory,
+ * no device.
  */
 import type { ProgramSource } from '../device/programs/program-source';
 import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
 import { DTYPE_CODE } from '../tensor/dtype';
+import { opPrograms } from './op-programs';
+import { prefillPrograms } from './prefill-variants';
 import type { AttentionVariant, KvDType } from './variant';
 
 /** A build of the kernel; see native/kernels/attention/config.cuh. */
@@ -42,6 +45,9 @@ const KV_DTYPES = ['same', 'float8_e4m3fn', 'float8_e5m2'] as const;
 const BLOCK_TOKENS = 16;
 /** Keys and values in flight on an SM: less leaves memory bandwidth unused, more gains nothing (docs/kernels.md). */
 const BYTES_IN_FLIGHT = 128 * 1024;
+
+/** Query rows of a tile up to which this kernel is the right one; above, the prefill kernel is. */
+export const MOST_DECODE_ROWS = 32;
 
 /** Rows of the build for tiles of `rows` rows. */
 function rowsOfBuild(rows: number): KernelVariant['rows'] {
@@ -210,17 +216,8 @@ export function tileClassOf(kernel: KernelVariant, architecture: string): TileCl
   };
 }
 
-/** `append_kv`: one CTA a token. */
-export const appendProgram: ProgramSource = {
-  name: 'append_kv',
-  file: 'append_kv.cu',
-  entry: 'append_kv',
-  defines: {},
-  threads: 256,
-  sharedMemoryBytes: 0,
-};
-
 /** Every program of this folder for an architecture: what is compiled ahead of time. */
 export function kernelPrograms(architecture: string): readonly ProgramSource[] {
-  return [...kernelVariants.map((kernel) => attentionProgram(kernel, architecture)), appendProgram];
+  const decode = kernelVariants.map((kernel) => attentionProgram(kernel, architecture));
+  return [...decode, ...prefillPrograms(architecture), ...opPrograms];
 }

@@ -4,11 +4,13 @@
  */
 import type { Device } from '../device/device';
 import { loadPrograms } from '../device/programs/load-programs';
-import type { Machine } from '../schedule/machine';
+import type { ProgramSource } from '../device/programs/program-source';
+import type { Machine, TileClass } from '../schedule/machine';
 import { ceilDiv } from '../units';
 import type { CapacityOptions } from './capacity';
-import { attentionProgram, selectKernel, tileClassOf } from './kernel-variants';
+import { attentionProgram, MOST_DECODE_ROWS, selectKernel, tileClassOf } from './kernel-variants';
 import { machineOf } from './machine-of';
+import { findPrefillKernel, prefillProgram, prefillTileClass } from './prefill-variants';
 import { type AttentionVariantOptions, makeVariant } from './variant';
 
 /** What a launch needs to know of its kernel. */
@@ -38,16 +40,30 @@ export async function prepareKernel(
   const machine = options.machine ?? machineOf(device);
   const { architecture } = device.description;
   if (architecture === undefined) return { program: 'attention', machine };
+  const { program, tileClass } = chooseProgram(options, defaults, architecture);
+  await loadPrograms(device, [program]);
+  return { program: program.name, machine: { ...machine, tileClasses: [tileClass] } };
+}
+
+/**
+ * The program for a wrapper and the tile class that it is planned with: the decode kernel where the capacity leaves a request no
+ * more query rows than one pass of it takes, the prefill kernel where it leaves more. Either takes any batch.
+ * @throws WarpbookError UNSUPPORTED
+ */
+export function chooseProgram(
+  options: Wanted,
+  defaults: { causal: boolean; paged: boolean },
+  architecture: string,
+): { program: ProgramSource; tileClass: TileClass } {
   const variant = makeVariant(options, defaults.causal);
   const { maxBatch, maxQoTokens = maxBatch, maxSegments = 0, maxRows = 0 } = options.capacity;
-  const kernel = selectKernel(variant, {
-    rows: (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch)),
-    pageSize: defaults.paged ? (options.pageSize ?? 16) : 1,
-    traced: options.trace ?? false,
-    maxSegments,
-    maxRows,
-  });
-  const program = attentionProgram(kernel, architecture);
-  await loadPrograms(device, [program]);
-  return { program: program.name, machine: { ...machine, tileClasses: [tileClassOf(kernel, architecture)] } };
+  const rows = (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch));
+  const traced = options.trace ?? false;
+  const prefill = rows > MOST_DECODE_ROWS ? findPrefillKernel(variant, traced) : undefined;
+  if (prefill) {
+    return { program: prefillProgram(prefill, architecture), tileClass: prefillTileClass(prefill, architecture) };
+  }
+  const pageSize = defaults.paged ? (options.pageSize ?? 16) : 1;
+  const decode = selectKernel(variant, { rows, pageSize, traced, maxSegments, maxRows });
+  return { program: attentionProgram(decode, architecture), tileClass: tileClassOf(decode, architecture) };
 }

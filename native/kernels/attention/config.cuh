@@ -28,9 +28,9 @@ constexpr bool kGeneral = WB_GENERAL;
 constexpr bool kTraced = WB_TRACE;
 
 constexpr int kThreads = kWarps * 32;
-constexpr int kWarpRows = 8 * kRowTiles;
+constexpr int kRowsPerWarp = 8 * kRowTiles;
 // Query rows that share one pass over the keys.
-constexpr int kRows = kWarpRows * kTeamWarps;
+constexpr int kRows = kRowsPerWarp * kTeamWarps;
 // The accumulators leave no registers for addresses that could as well be computed again.
 constexpr bool kTight = kRowTiles * kHeadDim >= 256;
 // KV tokens of a block: what a stage holds and one step of the main loop takes.

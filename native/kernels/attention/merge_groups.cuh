@@ -10,6 +10,7 @@
 // last arrival is known.
 #pragma once
 
+#include "attention/crew.cuh"
 #include "attention/output.cuh"
 
 namespace warpbook {
@@ -35,11 +36,13 @@ struct PendingGroup {
 
 class MergeGroups {
  public:
-  __device__ MergeGroups(const AttentionParams& params, const ScheduleView& view, const Team& team, int lane)
-      : params_(params), view_(view), crew_{team, false}, lane_(lane) {}
+  // `pending`: kPending entries for the crew, in shared memory.
+  __device__ MergeGroups(
+      const AttentionParams& params, const ScheduleView& view, const Crew& crew, PendingGroup* pending, int lane)
+      : params_(params), view_(view), crew_(crew), pending_(pending), lane_(lane) {}
 
-  // `pending`: kPending entries for the crew.
-  __device__ void start(const Crew& crew, PendingGroup* pending) {
+  // Before anything else.
+  __device__ void set_crew(const Crew& crew, PendingGroup* pending) {
     crew_ = crew;
     pending_ = pending;
   }
@@ -324,7 +327,7 @@ class MergeGroups {
   const AttentionParams& params_;
   const ScheduleView view_;
   Crew crew_;
-  PendingGroup* pending_ = nullptr;
+  PendingGroup* pending_;
   const int lane_;
   int num_pending_ = 0;
   // Of the leading warp, lane i: how many had arrived at pending group i.

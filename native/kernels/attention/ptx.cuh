@@ -1,6 +1,8 @@
 // The PTX instructions that the attention kernels use, one function each. No CUDA header is needed.
 #pragma once
 
+#include "pdl.cuh"
+
 namespace warpbook {
 
 using uint32 = unsigned int;
@@ -19,18 +21,6 @@ __device__ __forceinline__ int forget(int x) {
 
 constexpr uint32 kAllLanes = 0xffffffffu;
 
-// Programmatic dependent launch. Both are no-ops where the launch has no programmatic edge.
-__device__ __forceinline__ void launch_dependents() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-__device__ __forceinline__ void wait_for_predecessor() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
 // For data that is read once: it leaves the L2 before everything else.
 __device__ __forceinline__ uint64 evict_first_policy() {
   uint64 policy;
@@ -42,10 +32,7 @@ __device__ __forceinline__ uint64 evict_first_policy() {
 // is contiguous: a longer hint on short rows reads memory that nobody asked for.
 template <int kPrefetch>
 __device__ __forceinline__ void copy16(uint32 shared, const void* global, uint64 policy) {
-  if constexpr (kPrefetch >= 256) {
-    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::256B [%0], [%1], 16, %2;"
-                 ::"r"(shared), "l"(global), "l"(policy) : "memory");
-  } else if constexpr (kPrefetch == 128) {
+  if constexpr (kPrefetch >= 128) {
     asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2;"
                  ::"r"(shared), "l"(global), "l"(policy) : "memory");
   } else {
@@ -86,6 +73,9 @@ __device__ __forceinline__ uint4 load_shared16(uint32 address) {
   asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "r"(address));
   return r;
 }
+__device__ __forceinline__ void store_shared16(uint32 address, const uint4& x) {
+  asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w) : "memory");
+}
 __device__ __forceinline__ uint2 load_shared8(uint32 address) {
   uint2 r;
   asm volatile("ld.shared.v2.u32 {%0,%1}, [%2];" : "=r"(r.x), "=r"(r.y) : "r"(address));
@@ -125,6 +115,9 @@ __device__ __forceinline__ uint32 count_arrival(uint32* counter) {
 // Words that CTAs hand to each other without further synchronisation: each is seen whole, in any order.
 __device__ __forceinline__ void publish(float* target, float x) {
   asm volatile("st.relaxed.gpu.global.f32 [%0], %1;" ::"l"(target), "f"(x) : "memory");
+}
+__device__ __forceinline__ void publish2(float* target, float2 x) {
+  asm volatile("st.relaxed.gpu.global.v2.f32 [%0], {%1,%2};" ::"l"(target), "f"(x.x), "f"(x.y) : "memory");
 }
 __device__ __forceinline__ void publish4(float* target, float4 x) {
   asm volatile("st.relaxed.gpu.global.v4.f32 [%0], {%1,%2,%3,%4};"

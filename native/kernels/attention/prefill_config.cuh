@@ -1,0 +1,40 @@
+// What one build of the prefill kernel is made for: macros of the table of variants (src/attention/prefill-variants.ts) as
+// checked constants, beside those that all attention kernels share (config.cuh).
+#pragma once
+
+// Of the decode kernel; the headers that both use ask for them.
+#define WB_ROW_TILES 1
+#define WB_TEAM_WARPS 1
+#define WB_STAGES 2
+#define WB_WARM_BLOCKS 0
+#define WB_GENERAL 1
+#include "attention/config.cuh"
+
+namespace warpbook {
+
+// Groups of 16 query rows, the rows of the matrix instruction, that a warp has: two halve what is read from shared memory
+// for each instruction.
+constexpr int kRowGroups = WB_ROW_GROUPS;
+// KV tokens of a stage: what one step of the main loop takes.
+constexpr int kStepTokens = WB_STEP_TOKENS;
+// KV tokens whose scores are in registers at once.
+constexpr int kPartTokens = WB_PART_TOKENS;
+// Queries stay in registers through a tile; otherwise they are read from shared memory in every step.
+constexpr bool kQueriesInRegisters = WB_QUERIES_IN_REGISTERS;
+// Shared memory of the launch.
+constexpr int kSharedBytes = WB_SHARED_BYTES;
+
+constexpr int kWarpRows = 16 * kRowGroups;
+constexpr int kTileRows = kWarps * kWarpRows;
+// Matrix instructions over the head dim, of a product with queries.
+constexpr int kKeySteps = kHeadDim / 16;
+// Pairs of 8 columns of the output.
+constexpr int kOutputPairs = kHeadDim / 16;
+// Tokens that a warp copies of each step.
+constexpr int kWarpTokens = kStepTokens / kWarps;
+
+static_assert(kRowGroups == 1 || kRowGroups == 2, "16 or 32 query rows a warp");
+static_assert(kStepTokens % kPartTokens == 0 && kPartTokens % 32 == 0, "a step is whole parts of 32 tokens");
+static_assert(kWarpTokens == 8 || kWarpTokens == 16, "a warp copies 8 or 16 tokens");
+
+}  // namespace warpbook

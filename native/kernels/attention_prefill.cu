@@ -1,0 +1,369 @@
+// Attention for any number of query rows, driven by a Schedule in device memory: a persistent grid drains the list of work
+// tiles, kTileRows query rows of a tile at a time. The warps share keys and values, each has its own rows. Keys and values are
+// copied a step ahead of the arithmetic, across the tiles of a CTA.
+//
+// Tiles with more than kTileRows query rows take several passes over their keys.
+#include "attention/prefill_config.cuh"
+
+#include "attention/merge_groups.cuh"
+#include "attention/prefill_loader.cuh"
+#include "attention/prefill_rows.cuh"
+
+namespace warpbook {
+
+struct SharedMemory {
+  // Tiles first: their rows need alignment.
+  char queries[kTileRows * kTileRowBytes];
+  char stages[kStagesBytes];
+  StepInfo infos[2];
+  RowInfo rows[kTileRows];
+  RowsRange ranges[kWarps];
+  ScoreScale scale;
+  // The tile that is computed and the next one.
+  TileWords tiles[kWarps][2];
+  int num_groups[kWarps];
+  // One past the last tile.
+  int end;
+  PendingGroup pending[kPending];
+  // Queue dispatch: the tile after the current one.
+  int queued;
+};
+static_assert(sizeof(SharedMemory) <= kSharedBytes, "the table of variants must ask for as much");
+
+class Prefill {
+ public:
+  __device__ Prefill(const AttentionParams& params, SharedMemory& shared)
+      : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5), view_(params),
+        loader_(params, view_),
+        rows_(params, queries(), shared.rows + warp_ * kWarpRows, shared.scale, lane_) {}
+
+  __device__ __forceinline__ void run() {
+    launch_dependents();
+    queue_ = view_.header(HEADER_DISPATCH) == DISPATCH_QUEUE;
+    wait_for_predecessor();
+    // A grid smaller than the schedule's takes the surplus ranges in further rounds.
+#pragma unroll 1
+    for (int cta = blockIdx.x; cta < (queue_ ? gridDim.x : view_.header(HEADER_NUM_CTAS)); cta += gridDim.x) {
+      const int begin = queue_ ? cta : view_.cta_indptr()[cta];
+      const int end = queue_ ? view_.header(HEADER_NUM_TILES) : view_.cta_indptr()[cta + 1];
+      if (begin < end) drain(begin, end);
+    }
+    const int num_groups = view_.header(HEADER_NUM_MERGE_GROUPS);
+    const MergeGroups groups = merge_groups();
+    groups.write_empty_groups(groups.request_slot_count(num_groups), num_groups);
+    if (unlikely(queue_)) close_queue();
+  }
+
+ private:
+  __device__ static uint32 shared_address(const void* pointer) {
+    return static_cast<uint32>(__cvta_generic_to_shared(pointer));
+  }
+  // This warp's query rows.
+  __device__ uint32 queries() const { return shared_address(shared_.queries) + (thread_again() >> 5) * kWarpRows * kTileRowBytes; }
+  // Keys and values of a stage as they are computed with.
+  __device__ uint32 operands(int stage) const {
+    return shared_address(shared_.stages) + (kFloat8 ? 0 : stage * 2 * kKvTileBytes);
+  }
+  // Where a stage is copied to.
+  __device__ uint32 copies(int stage) const {
+    return kFloat8 ? shared_address(shared_.stages) + 2 * kKvTileBytes : operands(stage);
+  }
+
+  // Tiles [first, end); or of a queue `first`, and those below `end` that are drawn. A tile of more than kTileRows rows comes
+  // once for each pass over its keys.
+  __device__ __forceinline__ void drain(int first, int end) {
+    __syncthreads();  // nobody is still at the tiles of the round before
+    if (threadIdx.x == 0) shared_.end = end, shared_.scale = ScoreScale(params_);
+    request_tile(first, 0);
+    commit_copies();
+    bool loaded = false;
+    bool more = true;
+#pragma unroll 1
+    while (more) {
+      int64 start = 0;
+      if constexpr (kTraced) start = global_time_ns();
+      current_ ^= 1;
+      if (!loaded) {
+        wait_for_copies<0>();
+        __syncthreads();
+      }
+      const TileWords& tile = shared_.tiles[warp_][current_];
+      // What follows is asked for as soon as it is known.
+      const bool repeats = tile.get(TILE_ROW_COUNT) > tile.first_row + kTileRows;
+      const bool draws = queue_ && !repeats;
+      more = repeats || (!draws && tile.index + 1 < shared_.end);
+      if (more) request_tile(repeats ? tile.index : tile.index + 1, repeats ? tile.first_row + kTileRows : 0);
+      prepare_rows(tile);
+      rows_.reset();
+      const int num_steps = count_steps(view_, tile);
+      int step = loaded ? 0 : -1;
+      loaded = false;
+#pragma unroll 1
+      for (; step < num_steps; ++step) {
+        if (step >= 0) {
+          wait_for_copies<0>();
+          __syncthreads();
+          if (step == 0) take_queries();
+          widen();
+        }
+        if (unlikely(draws)) {
+          if (step == 1 && shared_.queued < shared_.end) request_tile(shared_.queued, 0);
+          if (step == 2) more = shared_.queued < shared_.end;
+        }
+        const int stage = stage_;
+        loaded = load_ahead(tile, step, num_steps, more);
+        if (step >= 0) attend(stage);
+        if (unlikely(draws && step == 0) && threadIdx.x == 0) shared_.queued = gridDim.x + atomicAdd(queue_head(), 1u);
+      }
+      if (unlikely(draws && num_steps <= 2)) {
+        __syncthreads();
+        more = shared_.queued < shared_.end;
+        if (more && num_steps == 1) request_tile(shared_.queued, 0);
+        commit_copies();
+      }
+      finish(tile);
+      if constexpr (kTraced) {
+        if (!repeats && threadIdx.x == 0) write_trace(params_, tile.index, tile.index, TRACE_PHASE_TILE, start);
+      }
+    }
+  }
+
+  // Brings a tile's record to where the next one belongs; it is there after the next wait.
+  __device__ __forceinline__ void request_tile(int index, int first_row) {
+    const int lane = thread_again() & 31;
+    const int warp = thread_again() >> 5;
+    TileWords& next = shared_.tiles[warp][current_ ^ 1];
+    __syncwarp();
+    if (lane < WB_TILE_STRIDE / 4) copy_chunk(shared_address(next.words + 4 * lane), view_.tile(index) + 4 * lane);
+    if (lane == 0) next.index = index, next.first_row = first_row;
+    __syncwarp();
+  }
+
+  // Copies the step after `step`, be it the first of the next tile, and asks for the page ids of the one after that. Returns
+  // whether it is the next tile's.
+  __device__ __forceinline__ bool load_ahead(const TileWords& tile, int step, int num_steps, bool more) {
+    const bool crosses = step + 1 == num_steps;
+    if (!crosses || more) {
+      const TileWords& ahead = crosses ? shared_.tiles[warp_][current_ ^ 1] : tile;
+      const int index = crosses ? 0 : step + 1;
+      if (!page_known_) page_ = loader_.load_page(ahead, index);
+      stage_ ^= 1;
+      loader_.copy(ahead, index, page_, copies(stage_), &shared_.infos[stage_]);
+    }
+    commit_copies();
+    const bool crosses_then = step + 2 == num_steps;
+    page_known_ = step + 2 < num_steps || (crosses_then && more && step >= 0);
+    if (page_known_) {
+      page_ = loader_.load_page(crosses_then ? shared_.tiles[warp_][current_ ^ 1] : tile, crosses_then ? 0 : step + 2);
+    }
+    return crosses && more;
+  }
+
+  // Finds this warp's rows and requests their queries. Groups of 16 rows go round the warps, so that the rows of a small tile
+  // are spread over them.
+  __device__ __forceinline__ void prepare_rows(const TileWords& tile) {
+    const int lane = thread_again() & 31;
+    const int warp = thread_again() >> 5;
+    const int num_rows = min(tile.get(TILE_ROW_COUNT) - tile.first_row, kTileRows);
+    const int local = lane & (kWarpRows - 1);
+    const int row = ((local >> 4) * kWarps + warp) * 16 + (local & 15);
+    const RowRef ref = resolve_row(view_, tile.get(TILE_ROW_START) + tile.first_row + min(row, num_rows - 1),
+                                   tile.get(TILE_FLAGS), tile.get(TILE_KV_HEAD), tile.get(TILE_QO_POSITION_BASE));
+    const int position = ref.position - view_.kv_sequence(tile.get(TILE_KV_SEQ))[KV_SEQUENCE_POSITION_OFFSET];
+    float slope = 0;
+    if (params_.alibi_slopes != nullptr) slope = static_cast<const float*>(params_.alibi_slopes)[ref.head] * kLog2e;
+    RowInfo* rows = shared_.rows + warp * kWarpRows;
+    __syncwarp();
+    rows[local] = {row < num_rows ? ref.token : -1, ref.head, position, slope};
+    const int first = __reduce_min_sync(kAllLanes, position);
+    const int last = __reduce_max_sync(kAllLanes, position);
+    if (lane == 0) {
+      const bool causal = params_.causal;
+      const int window = params_.window_left;
+      shared_.ranges[warp] = {window >= 0 ? last - window : -0x7fffffff - 1, causal ? first : 0x7fffffff,
+                               window >= 0 ? first - window : -0x7fffffff - 1, causal ? last : 0x7fffffff};
+      const int groups = (num_rows + 15) / 16 - warp;
+      shared_.num_groups[warp] = max(0, min(kRowGroups, (groups + kWarps - 1) / kWarps));
+    }
+    __syncwarp();
+    copy_queries(rows);
+  }
+
+  __device__ __forceinline__ void copy_queries(const RowInfo* rows) {
+    const int lane = thread_again() & 31;
+    constexpr int kRowsPerCopy = 32 / kTileRowChunks;
+    const int chunk = lane % kTileRowChunks;
+#pragma unroll 4
+    for (int row = lane / kTileRowChunks; row < kWarpRows; row += kRowsPerCopy) {
+      const RowInfo info = rows[row];
+      const int64 at = max(info.token, 0) * params_.q_stride_token + info.head * params_.q_stride_head;
+      copy_chunk_or_zero(queries() + chunk_offset(row, chunk), static_cast<const char*>(params_.q) + 2 * at + chunk * 16,
+                         info.token >= 0 ? 16 : 0);
+    }
+    commit_copies();
+  }
+
+  // The queries have come.
+  __device__ __forceinline__ void take_queries() {
+    const int lane = thread_again() & 31;
+    if constexpr (kFloat8 && kQueryDtype == DTYPE_BFLOAT16) {
+      constexpr int kRowsPerCopy = 32 / kTileRowChunks;
+      const int chunk = lane % kTileRowChunks;
+#pragma unroll 4
+      for (int row = lane / kTileRowChunks; row < kWarpRows; row += kRowsPerCopy) {
+        const uint32 address = queries() + chunk_offset(row, chunk);
+        uint4 x = load_shared16(address);
+        store_shared16(address, make_uint4(query_operand(x.x), query_operand(x.y), query_operand(x.z), query_operand(x.w)));
+      }
+    }
+    __syncwarp();
+    rows_.keep_queries();
+  }
+
+  // float8: every warp widens the tokens that it has copied, once nobody reads the step before any more.
+  __device__ __forceinline__ void widen() {
+    if constexpr (kFloat8) {
+      __syncwarp();
+      widen_tokens(operands(0), copies(0), (thread_again() >> 5) * kWarpTokens, thread_again() & 31,
+                   params_.kv_dtype == DTYPE_FLOAT8_E5M2);
+      __syncthreads();
+    }
+  }
+
+  __device__ __forceinline__ void attend(int stage) {
+    const StepInfo& info = shared_.infos[stage];
+    const RowsRange& range = shared_.ranges[warp_];
+    const int num_groups = shared_.num_groups[warp_];
+    if (num_groups == 0) return;
+    if (info.masked && (info.position > range.max_last || info.position + kStepTokens <= range.min_first)) return;
+    if (kRowGroups == 1 || num_groups == kRowGroups) {
+      rows_.attend<kRowGroups>(operands(stage), info, range);
+    } else {
+      rows_.attend<1>(operands(stage), info, range);
+    }
+  }
+
+  // Writes output rows, or the partial state.
+  __device__ __forceinline__ void finish(const TileWords& tile) {
+    const int lane = thread_again() & 31;
+    const int warp = thread_again() >> 5;
+    rows_.reduce_sums();
+    const int slot = tile.get(TILE_PARTIAL_SLOT);
+    const int num_rows = min(tile.get(TILE_ROW_COUNT) - tile.first_row, kTileRows);
+    const int g = lane >> 2;
+#pragma unroll
+    for (int i = 0; i < kRowGroups; ++i) {
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        const int row = (i * kWarps + warp) * 16 + g + 8 * c;
+        const bool there = row < num_rows;
+        const RowInfo info = shared_.rows[warp * kWarpRows + i * 16 + g + 8 * c];
+        RowSoftmax softmax{rows_.max[i][c], rows_.sum[i][c]};
+        if (slot < 0) {
+          const float factor = softmax.add_sink(params_, info.head);
+          write_final(info, there, i, c, factor * params_.v_scale * softmax.inverse(), softmax.lse());
+        } else if (there) {
+          write_partial(static_cast<int64>(slot) + tile.first_row + row, i, c, params_.v_scale * softmax.inverse(), softmax.lse());
+        }
+      }
+    }
+    if (slot >= 0 && tile.get(TILE_ROW_COUNT) == tile.first_row + num_rows) announce(tile);
+  }
+
+  // A lane has 2 of each 8 head dims; four lanes exchange theirs, so that each writes 8 in a row.
+  __device__ __forceinline__ void write_final(const RowInfo& info, bool there, int i, int c, float scale, float lse) {
+    const int lane = thread_again() & 31;
+    const int t = lane & 3;
+    const RowRef row{info.token, info.head, 0};
+    char* target = static_cast<char*>(params_.o) +
+                   2 * (row.token * params_.o_stride_token + row.head * params_.o_stride_head + 8 * t);
+#pragma unroll
+    for (int n = 0; n < kHeadDim / 8; n += 4) {
+      uint32 x[4];
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        x[j] = pack_output(rows_.output[i][n + j][2 * c] * scale, rows_.output[i][n + j][2 * c + 1] * scale);
+      }
+      transpose4x4(x, t);
+      if (there) *reinterpret_cast<uint4*>(target + 16 * n) = make_uint4(x[0], x[1], x[2], x[3]);
+    }
+    if (there && t == 0) write_lse(params_, row, lse);
+  }
+
+  // Word j of lane t becomes word t of lane j, in each four lanes.
+  __device__ __forceinline__ static void transpose4x4(uint32 (&x)[4], int t) {
+#pragma unroll
+    for (int bit = 1; bit < 4; bit <<= 1) {
+      const bool upper = t & bit;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        if (j & bit) continue;
+        const uint32 mine = upper ? x[j] : x[j + bit];
+        const uint32 other = __shfl_xor_sync(kAllLanes, mine, bit);
+        (upper ? x[j] : x[j + bit]) = other;
+      }
+    }
+  }
+
+  __device__ __forceinline__ void write_partial(int64 partial, int i, int c, float scale, float lse) {
+    const int lane = thread_again() & 31;
+    const int t = lane & 3;
+    float* target = partial_output(params_, partial) + 2 * t;
+#pragma unroll
+    for (int n = 0; n < kHeadDim / 8; ++n) {
+      publish2(target + 8 * n, make_float2(rows_.output[i][n][2 * c] * scale, rows_.output[i][n][2 * c + 1] * scale));
+    }
+    if (t == 0) publish(partial_lse(params_, partial), lse);
+  }
+
+  // Not ahead of time, as decode does: what is known early costs registers all through the main loop.
+  __device__ __forceinline__ void announce(const TileWords& tile) {
+    const int lane = thread_again() & 31;
+    const TileRecord record{lane < WB_TILE_STRIDE ? tile.words[lane] : 0};
+    const int num_groups = tile.get(TILE_MERGE_GROUP_COUNT);
+    MergeGroups groups = merge_groups();
+#pragma unroll 1
+    for (int i = 0; i < num_groups; ++i) {
+      groups.prefetch(record);
+      groups.announce(record, i);
+      groups.elect();
+      groups.merge_complete(true);
+    }
+  }
+  __device__ MergeGroups merge_groups() const {
+    return {params_, view_, {{thread_again() >> 5, 0}, false}, shared_.pending, thread_again() & 31};
+  }
+
+  // The last CTA leaves the queue as the next launch wants to find it.
+  __device__ __forceinline__ void close_queue() {
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    __threadfence();
+    if (atomicInc(queue_head() + 1, gridDim.x - 1) == gridDim.x - 1) *queue_head() = 0;
+  }
+  __device__ uint32* queue_head() const { return static_cast<uint32*>(params_.counters) + params_.max_merge_groups; }
+
+  const AttentionParams& params_;
+  SharedMemory& shared_;
+  const int lane_;
+  const int warp_;
+  const ScheduleView view_;
+  PrefillLoader loader_;
+  PrefillRows rows_;
+  // Which of the tiles in shared memory is computed.
+  int current_ = 0;
+  // The stage that was copied last.
+  int stage_ = 0;
+  // This lane's page of the step to be copied next, where it was asked for.
+  int page_ = 0;
+  bool page_known_ = false;
+  bool queue_ = false;
+};
+
+}  // namespace warpbook
+
+extern "C" __global__ void __launch_bounds__(warpbook::kThreads, warpbook::kCtasPerSm)
+attention_prefill(const __grid_constant__ warpbook::AttentionParams params) {
+  extern __shared__ __align__(1024) char memory[];
+  warpbook::Prefill(params, *reinterpret_cast<warpbook::SharedMemory*>(memory)).run();
+}
