@@ -1,6 +1,5 @@
 /** The policies that warpbook knows by name. A policy of your own is a function in a cell and takes the same way. */
 import type { Policy } from '../schedule';
-import { allHeads } from './all-heads';
 import { binarySearch, binarySearchByBatchSize } from './binary-search';
 import { fixedSplitCount } from './fixed-split-count';
 import { fixedSplitSize } from './fixed-split-size';
@@ -14,5 +13,4 @@ export const policies: {
   readonly binarySearch: Policy;
   readonly binarySearchByBatchSize: Policy;
   readonly headGroups: Policy;
-  readonly allHeads: Policy;
-} = { noSplit, fixedSplitCount, fixedSplitSize, binarySearch, binarySearchByBatchSize, headGroups, allHeads };
+} = { noSplit, fixedSplitCount, fixedSplitSize, binarySearch, binarySearchByBatchSize, headGroups };
