@@ -143,7 +143,10 @@ function tune(kernel: KernelVariant, architecture: string): Tuning {
       warps /= 2;
       stages = wantedStages(kernel, warps);
     } else {
-      throw new WarpbookError('UNSUPPORTED', `${programName(kernel)} needs more shared memory than ${architecture} has.`);
+      throw new WarpbookError(
+        'UNSUPPORTED',
+        `${programName(kernel)} needs more shared memory than ${architecture} has.`,
+      );
     }
   }
   // Exactly one CTA an SM: where two fit, CTAs of the next launch pile up on the SMs that are free first.
