@@ -46,7 +46,9 @@ const BLOCK_TOKENS = 16;
 const BYTES_IN_FLIGHT = 128 * 1024;
 
 /** Query rows of a tile up to which this kernel is the right one; above, the prefill kernel is. */
-export const MOST_DECODE_ROWS = 32;
+export function mostDecodeRows(headDim: number): 16 | 32 {
+  return headDim === 256 ? 16 : 32;
+}
 
 type Build = Pick<KernelVariant, 'rows' | 'general' | 'traced'>;
 const LEAN: Build = { rows: 8, general: false, traced: false };
@@ -62,7 +64,9 @@ const BUILDS: Record<'same' | 'float8_e4m3fn' | 'float8_e5m2', (dtype: string) =
 export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16'] as const).flatMap((dtype) =>
   (['same', 'float8_e4m3fn', 'float8_e5m2'] as const).flatMap((kv) =>
     ([64, 128, 256] as const).flatMap((headDim) =>
-      BUILDS[kv](dtype).map((build) => ({ dtype, kvDtype: kv === 'same' ? dtype : kv, headDim, ...build })),
+      BUILDS[kv](dtype)
+        .filter((build) => build.rows <= mostDecodeRows(headDim))
+        .map((build) => ({ dtype, kvDtype: kv === 'same' ? dtype : kv, headDim, ...build })),
     ),
   ),
 );
