@@ -53,6 +53,7 @@ const queue: Policy = (problem, machine) => {
 };
 const policyOf: Record<string, Policy> = {
   headGroups: policies.headGroups,
+  allHeads: policies.allHeads,
   binarySearch: policies.binarySearch,
   noSplit: policies.noSplit,
   split100: policies.fixedSplitSize(100),
@@ -68,7 +69,7 @@ for (const heads of [
   [32, 8],
   [64, 8],
 ] as [number, number][]) {
-  for (const policy of ['headGroups', 'binarySearch', 'split100', 'queue']) {
+  for (const policy of ['headGroups', 'allHeads', 'binarySearch', 'split100', 'queue']) {
     checks.push({ name: `ragged ${heads.join('/')} ${policy}`, kvLens: RAGGED, heads, policy });
   }
 }
@@ -90,7 +91,7 @@ for (const heads of [
 ] as [number, number][]) {
   checks.push({ name: `heads ${heads.join('/')}`, kvLens: SHORT, heads });
 }
-for (const policy of ['headGroups', 'split100', 'queue']) {
+for (const policy of ['headGroups', 'allHeads', 'split100', 'queue']) {
   checks.push({ name: `heads 32/1 ragged ${policy}`, kvLens: RAGGED, heads: [32, 1], policy });
 }
 const tokens = [1, 2, 3, 4, 1, 4, 2, 3];

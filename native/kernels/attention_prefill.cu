@@ -308,13 +308,12 @@ class Prefill {
   __device__ __forceinline__ void write_partial(int64 partial, int i, int c, float scale, float lse) {
     const int lane = thread_again() & 31;
     const int t = lane & 3;
-    float* target = static_cast<float*>(params_.partial_o) + partial * kHeadDim + 2 * t;
+    float* target = partial_output(params_, partial) + 2 * t;
 #pragma unroll
     for (int n = 0; n < kHeadDim / 8; ++n) {
-      const float2 x = make_float2(rows_.output[i][n][2 * c] * scale, rows_.output[i][n][2 * c + 1] * scale);
-      __stcg(reinterpret_cast<float2*>(target + 8 * n), x);
+      publish2(target + 8 * n, make_float2(rows_.output[i][n][2 * c] * scale, rows_.output[i][n][2 * c + 1] * scale));
     }
-    if (t == 0) write_partial_lse(params_, partial, lse);
+    if (t == 0) publish(partial_lse(params_, partial), lse);
   }
 
   // Not ahead of time, as decode does: what is known early costs registers all through the main loop.
@@ -327,11 +326,12 @@ class Prefill {
     for (int i = 0; i < num_groups; ++i) {
       groups.prefetch(record);
       groups.announce(record, i);
-      groups.flush(true);
+      groups.elect();
+      groups.merge_complete(true);
     }
   }
   __device__ MergeGroups merge_groups() const {
-    return {params_, view_, shared_.pending, thread_again() >> 5, thread_again() & 31};
+    return {params_, view_, {{thread_again() >> 5, 0}, false}, shared_.pending, thread_again() & 31};
   }
 
   // The last CTA leaves the queue as the next launch wants to find it.

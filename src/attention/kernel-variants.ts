@@ -47,9 +47,13 @@ const BLOCK_TOKENS = 16;
 /** Keys and values in flight on an SM: less leaves memory bandwidth unused, more gains nothing (docs/kernels.md). */
 const BYTES_IN_FLIGHT = 128 * 1024;
 
-/** Rows of the build for many rows: what a warp's accumulators have registers for. Above, the prefill kernel is for. */
-export function mostDecodeRows(headDim: number): 16 | 32 {
-  return headDim === 256 ? 16 : 32;
+/** Query rows of a tile up to which this kernel is the right one; above, the prefill kernel is. */
+export const MOST_DECODE_ROWS = 32;
+
+/** Rows of the build for tiles of `rows` rows. */
+function rowsOfBuild(rows: number): KernelVariant['rows'] {
+  if (rows <= 8) return 8;
+  return rows <= 16 ? 16 : 32;
 }
 
 /**
@@ -64,7 +68,8 @@ export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16']
       return [
         ...(kv === 'float8_e5m2' ? [] : [{ ...few, general: false }]),
         { ...few, general: true },
-        { ...kernel, rows: mostDecodeRows(headDim), general: true },
+        { ...kernel, rows: 16, general: true },
+        { ...kernel, rows: 32, general: true },
       ];
     }),
   ),
@@ -84,13 +89,19 @@ export function selectKernel(variant: AttentionVariant, needs: KernelNeeds): Ker
         'float16 and bfloat16 queries, keys of the same type or float8, and headDim 64, 128 and 256. The CPU device takes this one.',
     );
   }
-  const rows = needs.rows <= 8 ? 8 : mostDecodeRows(headDim);
+  const rows = rowsOfBuild(needs.rows);
   const general =
     needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0 || variant.sinks || variant.alibi;
   const wanted: KernelVariant = { ...known, rows, general, traced: needs.traced };
   // What is built ahead and does more is better than what would have to be compiled.
   const isAhead = kernelVariants.some((k) => programName(k) === programName({ ...wanted, traced: false }));
   return isAhead ? wanted : { ...wanted, general: true };
+}
+
+/** How a build holds its rows: tiles of 8 rows a warp, and warps that split the rows of one stream of keys. */
+function rowShape({ rows, headDim }: KernelVariant): { rowTiles: number; teamWarps: number } {
+  const rowTiles = rows === 8 || headDim === 256 ? 1 : 2;
+  return { rowTiles, teamWarps: rows / 8 / rowTiles };
 }
 
 /** Shared memory of an SM and of a CTA, bytes, by architecture (CUDA C++ Programming Guide, technical specifications). */
@@ -107,15 +118,16 @@ interface Tuning {
   readonly sharedMemoryBytes: number;
 }
 
-/** `struct SharedMemory` of attention_decode.cu. */
+/** `struct SharedMemory` of attention_decode.cu, which checks it. */
 function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number): number {
   const { headDim, rows } = kernel;
+  const { rowTiles, teamWarps } = rowShape(kernel);
   const stage = stageBytes(kernel) + 16;
-  const queries = rows * headDim >= 4096 ? rows * headDim * 2 : 16;
-  const state = Math.min(rows, 16) * ((headDim + 4) * 4 + 8);
-  const rowContexts = rows * 8;
+  const state = rows * ((headDim + 4) * 4 + 8);
+  const rowContexts = warps * rowTiles * 8 * 8;
   const pendingGroups = 4 * (8 + 32 + 2) * 4;
-  return Math.ceil((warps * (stages * stage + state + rowContexts) + queries + pendingGroups + 16) / 128) * 128;
+  const bytes = (warps / teamWarps) * (stages * stage + state + pendingGroups) + rowContexts + 16;
+  return Math.ceil(bytes / 128) * 128;
 }
 
 function stageBytes({ headDim, kvDtype }: KernelVariant): number {
@@ -125,15 +137,22 @@ function stageBytes({ headDim, kvDtype }: KernelVariant): number {
 /** As many bytes in flight as are of use, in as many warps as there is room for. */
 function tune(kernel: KernelVariant, architecture: string): Tuning {
   const { perSm, perCta } = sharedMemoryOf(architecture);
-  const most = stageBytes(kernel) > 8192 || (kernel.headDim === 256 && kernel.rows > 8) ? 4 : 8;
+  const { teamWarps } = rowShape(kernel);
+  // The states of more warps would not fit beside long stages.
+  const most = stageBytes(kernel) > 8192 && teamWarps === 1 ? 4 : 8;
   let warps = most;
   let stages = wantedStages(kernel, warps);
   while (sharedMemoryBytes(kernel, warps, stages) > perCta) {
     if (stages > 1) {
       stages--;
-    } else {
+    } else if (warps > teamWarps) {
       warps /= 2;
       stages = wantedStages(kernel, warps);
+    } else {
+      throw new WarpbookError(
+        'UNSUPPORTED',
+        `${programName(kernel)} needs more shared memory than ${architecture} has.`,
+      );
     }
   }
   // Exactly one CTA an SM: where two fit, CTAs of the next launch pile up on the SMs that are free first.
@@ -142,7 +161,8 @@ function tune(kernel: KernelVariant, architecture: string): Tuning {
 }
 
 function wantedStages(kernel: KernelVariant, warps: number): number {
-  return Math.max(2, Math.min(8, BYTES_IN_FLIGHT / (warps * stageBytes(kernel))));
+  const teams = warps / rowShape(kernel).teamWarps;
+  return Math.max(2, Math.min(16, BYTES_IN_FLIGHT / (teams * stageBytes(kernel))));
 }
 
 const SHORT: Record<string, string> = {
@@ -161,11 +181,7 @@ export function programName(kernel: KernelVariant): string {
 /** A build for an architecture such as `sm_90a`. */
 export function attentionProgram(kernel: KernelVariant, architecture: string): ProgramSource {
   const { warps, stages, sharedMemoryBytes: bytes } = tune(kernel, architecture);
-  // 16 rows of 256 head dims take 128 registers for the output and 64 for the queries, of 128 head dims in two bytes half
-  // of that beside twice the values. What is spilled lives outside the products: 32 requests of 4k with 4 tokens each reach
-  // 2.9 TB/s all the same.
-  const wide = kernel.headDim === 256 ? 2400 : 64;
-  const maxSpillBytes = kernel.rows === 16 && kernel.headDim >= 128 ? wide : 0;
+  const { rowTiles, teamWarps } = rowShape(kernel);
   return {
     name: programName(kernel),
     file: 'attention_decode.cu',
@@ -174,17 +190,19 @@ export function attentionProgram(kernel: KernelVariant, architecture: string): P
       WB_QUERY_DTYPE: DTYPE_CODE[kernel.dtype],
       WB_KV_DTYPE: DTYPE_CODE[kernel.kvDtype],
       WB_HEAD_DIM: kernel.headDim,
-      WB_ROW_TILES: kernel.rows / 8,
+      WB_ROW_TILES: rowTiles,
+      WB_TEAM_WARPS: teamWarps,
       WB_WARPS: warps,
       WB_STAGES: stages,
       WB_CTAS_PER_SM: 1,
       WB_GENERAL: kernel.general ? 1 : 0,
       WB_TRACE: kernel.traced ? 1 : 0,
       WB_WARM_BLOCKS: stages,
+      WB_SHARED_MEMORY_BYTES: bytes,
     },
     threads: warps * 32,
     sharedMemoryBytes: bytes,
-    options: { pdl: true, maxSpillBytes },
+    options: { pdl: true },
   };
 }
 
@@ -193,7 +211,7 @@ export function tileClassOf(kernel: KernelVariant, architecture: string): TileCl
   const { warps, sharedMemoryBytes: bytes } = tune(kernel, architecture);
   return {
     queryRows: kernel.rows,
-    kvStep: warps * BLOCK_TOKENS,
+    kvStep: (warps / rowShape(kernel).teamWarps) * BLOCK_TOKENS,
     headDimQk: kernel.headDim,
     headDimV: kernel.headDim,
     threads: warps * 32,

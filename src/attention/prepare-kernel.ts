@@ -8,7 +8,7 @@ import type { ProgramSource } from '../device/programs/program-source';
 import type { Machine, TileClass } from '../schedule/machine';
 import { ceilDiv } from '../units';
 import type { CapacityOptions } from './capacity';
-import { attentionProgram, mostDecodeRows, selectKernel, tileClassOf } from './kernel-variants';
+import { attentionProgram, MOST_DECODE_ROWS, selectKernel, tileClassOf } from './kernel-variants';
 import { machineOf } from './machine-of';
 import { findPrefillKernel, prefillProgram, prefillTileClass } from './prefill-variants';
 import { type AttentionVariantOptions, makeVariant } from './variant';
@@ -59,7 +59,7 @@ export function chooseProgram(
   const { maxBatch, maxQoTokens = maxBatch, maxSegments = 0, maxRows = 0 } = options.capacity;
   const rows = (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch));
   const traced = options.trace ?? false;
-  const prefill = rows > mostDecodeRows(variant.headDim) ? findPrefillKernel(variant, traced) : undefined;
+  const prefill = rows > MOST_DECODE_ROWS ? findPrefillKernel(variant, traced) : undefined;
   if (prefill) {
     return { program: prefillProgram(prefill, architecture), tileClass: prefillTileClass(prefill, architecture) };
   }

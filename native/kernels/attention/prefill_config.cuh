@@ -4,6 +4,7 @@
 
 // Of the decode kernel; the headers that both use ask for them.
 #define WB_ROW_TILES 1
+#define WB_TEAM_WARPS 1
 #define WB_STAGES 2
 #define WB_WARM_BLOCKS 0
 #define WB_GENERAL 1

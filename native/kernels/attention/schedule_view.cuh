@@ -96,11 +96,6 @@ __device__ __forceinline__ int count_blocks(const ScheduleView& view, const Tile
   return blocks;
 }
 
-// Warp w takes blocks w, w + W, ...: how many of `blocks`.
-__device__ __forceinline__ int steps_of_warp(int blocks, int warp) {
-  return blocks > warp ? (blocks - warp + kWarps - 1) / kWarps : 0;
-}
-
 // Block number `index` of a tile, which must have as many.
 __device__ __forceinline__ KeyBlock block_of(const ScheduleView& view, const TileKeys& keys, int index) {
   KeyBlock block{0, keys.start, keys.end, keys.masked};

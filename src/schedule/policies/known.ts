@@ -1,9 +1,11 @@
 /** The policies that warpbook knows by name. A policy of your own is a function in a cell and takes the same way. */
 import type { Policy } from '../schedule';
+import { allHeads } from './all-heads';
 import { binarySearch, binarySearchByBatchSize } from './binary-search';
 import { fixedSplitCount } from './fixed-split-count';
 import { fixedSplitSize } from './fixed-split-size';
 import { headGroups } from './head-groups';
+import { headGroupsSpare } from './head-groups-spare';
 import { noSplit } from './no-split';
 
 export const policies: {
@@ -13,4 +15,15 @@ export const policies: {
   readonly binarySearch: Policy;
   readonly binarySearchByBatchSize: Policy;
   readonly headGroups: Policy;
-} = { noSplit, fixedSplitCount, fixedSplitSize, binarySearch, binarySearchByBatchSize, headGroups };
+  readonly headGroupsSpare: Policy;
+  readonly allHeads: Policy;
+} = {
+  noSplit,
+  fixedSplitCount,
+  fixedSplitSize,
+  binarySearch,
+  binarySearchByBatchSize,
+  headGroups,
+  headGroupsSpare,
+  allHeads,
+};

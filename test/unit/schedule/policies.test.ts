@@ -15,6 +15,7 @@ const everyPolicy: Record<string, Policy> = {
   binarySearch: policies.binarySearch,
   binarySearchByBatchSize: policies.binarySearchByBatchSize,
   headGroups: policies.headGroups,
+  headGroupsSpare: policies.headGroupsSpare,
 };
 const decode = (kvLens: number[], numKvHeads = 8, pageSize = 16) =>
   makeProblem({ kvLens, numQoHeads: numKvHeads * 4, numKvHeads, headDim: 128, pageSize });
@@ -173,6 +174,18 @@ describe('headGroups', () => {
     const tokens = schedule.tokensPerCta();
     expect(tokens[0]).toBe(41 * 128);
     expect(tokens[15 * 8]).toBeLessThan(9 * 512);
+  });
+
+  test('long shares: the four CTAs that make no whole group get as much to do as the others', () => {
+    const schedule = policies.headGroupsSpare(decode(Array(32).fill(16384)), machines.h100);
+    expect(findViolation(schedule)).toBeUndefined();
+    const tokens = schedule.tokensPerCta();
+    const whole = tokens.slice(0, 128);
+    const spare = tokens.slice(128);
+    expect(Math.max(...spare)).toBeLessThanOrEqual(Math.max(...whole));
+    expect(Math.min(...spare)).toBeGreaterThan(0.97 * Math.max(...whole));
+    const shorter = policies.headGroupsSpare(decode(Array(32).fill(4096)), machines.h100);
+    expect(Math.max(...shorter.tokensPerCta().slice(128))).toBe(0);
   });
 
   test('more KV heads than CTAs: heads share CTAs', () => {
