@@ -19,6 +19,7 @@ struct SharedMemory {
   RowInfo rows[kTileRows];
   RowsRange ranges[kWarps];
   ScoreScale scale;
+  LoadPlan plans[kThreads];
   // The tile that is computed and the next one.
   TileWords tiles[kWarps][2];
   int num_groups[kWarps];
@@ -34,7 +35,7 @@ class Prefill {
  public:
   __device__ Prefill(const AttentionParams& params, SharedMemory& shared)
       : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5), view_(params),
-        loader_(params, view_),
+        loader_(params, view_, shared.plans[threadIdx.x]),
         rows_(params, queries(), shared.rows + warp_ * kWarpRows, shared.scale, lane_) {}
 
   __device__ __forceinline__ void run() {
@@ -86,6 +87,7 @@ class Prefill {
       if (!loaded) {
         wait_for_copies<0>();
         __syncthreads();
+        opened_ = false;
       }
       const TileWords& tile = shared_.tiles[warp_][current_];
       // What follows is asked for as soon as it is known.
@@ -139,22 +141,22 @@ class Prefill {
     __syncwarp();
   }
 
-  // Copies the step after `step`, be it the first of the next tile, and asks for the page ids of the one after that. Returns
-  // whether it is the next tile's.
+  // Copies the step after `step`, be it the first of the next tile. Returns whether it is.
   __device__ __forceinline__ bool load_ahead(const TileWords& tile, int step, int num_steps, bool more) {
     const bool crosses = step + 1 == num_steps;
+    const TileWords& next = shared_.tiles[warp_][current_ ^ 1];
     if (!crosses || more) {
-      const TileWords& ahead = crosses ? shared_.tiles[warp_][current_ ^ 1] : tile;
-      const int index = crosses ? 0 : step + 1;
-      if (!page_known_) page_ = loader_.load_page(ahead, index);
+      const TileWords& ahead = crosses ? next : tile;
+      if (!opened_ || (crosses && num_steps == 1)) loader_.open(ahead);
+      opened_ = true;
       stage_ ^= 1;
-      loader_.copy(ahead, index, page_, copies(stage_), &shared_.infos[stage_]);
+      loader_.copy(ahead, crosses ? 0 : step + 1, copies(stage_), &shared_.infos[stage_]);
     }
     commit_copies();
-    const bool crosses_then = step + 2 == num_steps;
-    page_known_ = step + 2 < num_steps || (crosses_then && more && step >= 0);
-    if (page_known_) {
-      page_ = loader_.load_page(crosses_then ? shared_.tiles[warp_][current_ ^ 1] : tile, crosses_then ? 0 : step + 2);
+    if (step + 2 == num_steps) {
+      // The next tile's record is there since the first step.
+      opened_ = more && step >= 0;
+      if (opened_) loader_.open(next);
     }
     return crosses && more;
   }
@@ -354,9 +356,8 @@ class Prefill {
   int current_ = 0;
   // The stage that was copied last.
   int stage_ = 0;
-  // This lane's page of the step to be copied next, where it was asked for.
-  int page_ = 0;
-  bool page_known_ = false;
+  // The loader is on the tile that it will copy a step of.
+  bool opened_ = false;
   bool queue_ = false;
 };
 

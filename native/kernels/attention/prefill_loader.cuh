@@ -74,48 +74,80 @@ __device__ __forceinline__ int thread_again() {
   return thread;
 }
 
+// Of the tile that is being loaded, what the steps have in common that need no care: all of their tokens are wanted, and those
+// of a warp lie one behind the other. The last two fields are the lane's own.
+struct __align__(16) LoadPlan {
+  // Of the tile's first step.
+  int position;
+  int masked;
+  // Steps at positions from `whole_begin` to `whole_end` are such.
+  int whole_begin;
+  int whole_end;
+  // Page ids of the sequence; 0: ragged.
+  const int* pages;
+  // Of the sequence's first page.
+  int page_start;
+  // log2 of the page size.
+  int page_shift;
+  // Bytes from a run of tokens to this lane's first chunk.
+  int64 offset;
+  // Where that chunk goes in a stage.
+  uint32 target;
+};
+
 class PrefillLoader {
  public:
-  __device__ PrefillLoader(const AttentionParams& params, const ScheduleView& view) : params_(params), view_(view) {}
+  // `plan`: this thread's, in shared memory.
+  __device__ PrefillLoader(const AttentionParams& params, const ScheduleView& view, LoadPlan& plan)
+      : params_(params), view_(view), plan_(plan) {}
 
-  // Asks for this lane's page of a step.
-  __device__ __forceinline__ int load_page(const TileWords& tile, int index) const {
-    const StepTokens step = step_of(view_, tile, index);
-    const int token = lane_token(step, thread_again());
-    if (token < step.begin || token >= step.end) return 0;
-    const int entry = tile.get(TILE_PAGE_START) + page_of(token);
-    const int* indices = static_cast<const int*>(params_.kv_indices);
-    if (indices == nullptr) return entry;
-    return entry < params_.num_kv_indices ? __ldg(indices + entry) : -1;
+  // Moves on to a tile. Its first page is asked for.
+  __device__ __forceinline__ void open(const TileWords& tile) {
+    const int thread = thread_again();
+    const int row = (thread & 31) / kTokenChunks;
+    const int chunk = thread % kTokenChunks;
+    const int size = params_.page_size;
+    const bool ragged = params_.kv_indices == nullptr;
+    const int shift = __ffs(size) - 1;
+    const int begin = tile.get(TILE_KV_START);
+    const int end = tile.get(TILE_KV_END);
+    const int page_start = tile.get(TILE_PAGE_START);
+    const bool runs = ragged || (size % 16 == 0 && (size & (size - 1)) == 0 && begin < end &&
+                                 page_start + (end - 1 >> shift) < params_.num_kv_indices);
+    const bool plain = runs && tile.get(TILE_SEG_COUNT) == 0;
+    plan_.position = begin & -16;
+    plan_.masked = tile.get(TILE_FLAGS) & TILE_FLAG_NEEDS_MASK;
+    plan_.whole_begin = plain ? begin : 0x7fffffff;
+    plan_.whole_end = plain ? end - kStepTokens : -0x7fffffff;
+    plan_.pages = static_cast<const int*>(params_.kv_indices) + (ragged ? 0 : page_start);
+    plan_.page_start = page_start;
+    plan_.page_shift = shift;
+    plan_.offset = (tile.get(TILE_KV_HEAD) * params_.kv_stride_head + row * token_stride()) * kKvBytes + chunk * 16;
+    plan_.target = token_offset((thread >> 5) * kWarpTokens + row, chunk);
+    page_ = load_page(tile, 0);
   }
 
-  // Copies a step, of which this lane has the page.
-  __device__ __forceinline__ void copy(
-      const TileWords& tile, int index, int page, uint32 stage, StepInfo* info) const {
-    const StepTokens step = step_of(view_, tile, index);
-    const int thread = thread_again();
-    const int lane = thread & 31;
-    const int warp = thread >> 5;
-    const int token = lane_token(step, thread);
-    const int slot = token - page_of(token) * params_.page_size;
-    const bool wanted = token >= step.begin && token < step.end;
-    const bool good = wanted && page >= 0 && page < params_.num_pages;
-    if (unlikely(wanted && !good) && tile.first_row == 0 && lane < kWarpTokens && (slot == 0 || token == step.begin)) {
-      atomicAdd(view_.status(), 1);
+  // Copies a step of the tile that it is on, and asks for the page of the one after it.
+  __device__ __forceinline__ void copy(const TileWords& tile, int index, uint32 stage, StepInfo* info) {
+    const int position = plan_.position + index * kStepTokens;
+    const int warp = thread_again() >> 5;
+    const int first = position + warp * kWarpTokens;
+    const bool ragged = params_.kv_indices == nullptr;
+    const int page = ragged ? plan_.page_start + first : page_;
+    const bool whole = position >= plan_.whole_begin && position <= plan_.whole_end &&
+                       in_pool(page + (ragged ? kWarpTokens - 1 : 0));
+    if (unlikely(!whole)) {
+      copy_step(tile, index, stage, info);
+      page_ = load_page(tile, index + 1);
+      return;
     }
-    const int64 offset = good ? page * params_.kv_stride_page + slot * params_.kv_stride_token +
-                                    tile.get(TILE_KV_HEAD) * params_.kv_stride_head
-                              : 0;
-    const uint32 valid = __ballot_sync(kAllLanes, good) & kAllTokens;
-    if (lane == 0) {
-      store_valid(info->valid, warp, valid);
-      if (warp == 0) info->position = step.position, info->masked = step.masked;
+    if ((thread_again() & 31) == 0) {
+      store_valid(info->valid, warp, kAllTokens);
+      if (warp == 0) info->position = position, info->masked = plan_.masked;
     }
-    if (valid == kAllTokens && is_contiguous()) {
-      copy_run(stage, thread, offset);
-    } else {
-      copy_tokens(stage, thread, offset, valid);
-    }
+    copy_run(stage + plan_.target, place(page, first & (params_.page_size - 1)));
+    // The next step need not be whole, but this warp has tokens there.
+    if (!ragged && first < plan_.whole_end) page_ = __ldg(plan_.pages + (first + kStepTokens >> plan_.page_shift));
   }
 
  private:
@@ -130,41 +162,70 @@ class PrefillLoader {
     }
   }
 
-  __device__ static int lane_token(const StepTokens& step, int thread) {
-    return step.position + (thread >> 5) * kWarpTokens + (thread & (kWarpTokens - 1));
+  __device__ bool in_pool(int page) const {
+    return static_cast<uint64>(static_cast<int64>(page)) < static_cast<uint64>(params_.num_pages);
   }
 
-  __device__ int page_of(int token) const {
-    const int size = params_.page_size;
-    return (size & (size - 1)) == 0 ? token >> (__ffs(size) - 1) : token / size;
+  // Elements between the tokens of a run.
+  __device__ int64 token_stride() const {
+    return params_.kv_indices == nullptr ? params_.kv_stride_page : params_.kv_stride_token;
   }
 
-  // A warp's tokens lie one behind the other.
-  __device__ bool is_contiguous() const { return params_.kv_indices == nullptr || params_.page_size % 16 == 0; }
+  // Bytes from the start of the pool to a token of a page.
+  __device__ __forceinline__ uint64 place(int page, int slot) const {
+    return (static_cast<uint32>(page) * static_cast<uint64>(params_.kv_stride_page) +
+            static_cast<uint32>(slot) * static_cast<uint64>(params_.kv_stride_token)) * kKvBytes;
+  }
 
-  __device__ __forceinline__ void copy_run(uint32 stage, int thread, int64 offset) const {
-    const int row = (thread & 31) / kTokenChunks;
-    const int chunk = thread % kTokenChunks;
-    const int64 stride = (params_.kv_indices == nullptr ? params_.kv_stride_page : params_.kv_stride_token) * kKvBytes;
-    const int64 start = __shfl_sync(kAllLanes, offset, 0) * kKvBytes + row * stride + chunk * 16;
-    const char* keys = static_cast<const char*>(params_.k) + start;
-    const char* values = static_cast<const char*>(params_.v) + start;
+  __device__ __forceinline__ void copy_run(uint32 target, uint64 offset) const {
+    const int64 stride = token_stride() * (kTokensPerCopy * kKvBytes);
+    const char* keys = static_cast<const char*>(params_.k) + (offset + plan_.offset);
+    const char* values = static_cast<const char*>(params_.v) + (offset + plan_.offset);
 #pragma unroll
     for (int i = 0; i < kTokenCopies; ++i) {
-      const uint32 target = stage + token_offset((thread >> 5) * kWarpTokens + i * kTokensPerCopy + row, chunk);
-      copy_chunk(target, keys + i * kTokensPerCopy * stride);
-      copy_chunk(target + kStepBytes / 2, values + i * kTokensPerCopy * stride);
+      copy_chunk(target + i * kTokensPerCopy * kCopyRowBytes, keys + i * stride);
+      copy_chunk(target + i * kTokensPerCopy * kCopyRowBytes + kStepBytes / 2, values + i * stride);
     }
   }
 
-  __device__ __forceinline__ void copy_tokens(uint32 stage, int thread, int64 offset, uint32 valid) const {
-    const int chunk = thread % kTokenChunks;
+  // The page of this lane's token of a step, whatever the page size; 0 where the token isn't wanted.
+  __device__ __forceinline__ int load_page(const TileWords& tile, int index) const {
+    const StepTokens step = step_of(view_, tile, index);
+    const int thread = thread_again();
+    const int token = step.position + (thread >> 5) * kWarpTokens + (thread & (kWarpTokens - 1));
+    if (token < step.begin || token >= step.end) return 0;
+    const int entry = tile.get(TILE_PAGE_START) + token / params_.page_size;
+    const int* indices = static_cast<const int*>(params_.kv_indices);
+    if (indices == nullptr) return entry;
+    return entry < params_.num_kv_indices ? __ldg(indices + entry) : -1;
+  }
+
+  // Tokens from anywhere, some of which may not be wanted or not be there: their rows are filled with zeros.
+  __device__ __forceinline__ void copy_step(const TileWords& tile, int index, uint32 stage, StepInfo* info) {
+    const StepTokens step = step_of(view_, tile, index);
+    const int lane = thread_again() & 31;
+    const int warp = thread_again() >> 5;
+    const int token = step.position + warp * kWarpTokens + (lane & (kWarpTokens - 1));
+    const int slot = token % params_.page_size;
+    const bool wanted = token >= step.begin && token < step.end;
+    const int page = params_.kv_indices == nullptr ? tile.get(TILE_PAGE_START) + token : page_;
+    const bool good = wanted && in_pool(page);
+    if (wanted && !good && (slot == 0 || token == step.begin) && tile.first_row == 0 && lane < kWarpTokens) {
+      atomicAdd(view_.status(), 1);
+    }
+    const uint64 offset = good ? place(page, slot) + tile.get(TILE_KV_HEAD) * params_.kv_stride_head * kKvBytes : 0;
+    const uint32 valid = __ballot_sync(kAllLanes, good) & kAllTokens;
+    if (lane == 0) {
+      store_valid(info->valid, warp, valid);
+      if (warp == 0) info->position = step.position, info->masked = step.masked;
+    }
+    const int chunk = lane % kTokenChunks;
 #pragma unroll 1
     for (int i = 0; i < kTokenCopies; ++i) {
-      const int row = i * kTokensPerCopy + (thread & 31) / kTokenChunks;
-      const int64 at = __shfl_sync(kAllLanes, offset, row) * kKvBytes + chunk * 16;
+      const int row = i * kTokensPerCopy + lane / kTokenChunks;
+      const uint64 at = __shfl_sync(kAllLanes, offset, row) + chunk * 16;
       const int bytes = valid >> row & 1 ? 16 : 0;
-      const uint32 target = stage + token_offset((thread >> 5) * kWarpTokens + row, chunk);
+      const uint32 target = stage + token_offset(warp * kWarpTokens + row, chunk);
       copy_chunk_or_zero(target, static_cast<const char*>(params_.k) + at, bytes);
       copy_chunk_or_zero(target + kStepBytes / 2, static_cast<const char*>(params_.v) + at, bytes);
     }
@@ -172,6 +233,9 @@ class PrefillLoader {
 
   const AttentionParams& params_;
   const ScheduleView view_;
+  LoadPlan& plan_;
+  // Of this lane's token of the step to be copied next, where it was asked for.
+  int page_ = 0;
 };
 
 }  // namespace warpbook

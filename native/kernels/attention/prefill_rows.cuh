@@ -111,7 +111,7 @@ class PrefillRows {
   }
 
  private:
-  __device__ uint32 query_address(int k, int i) const { return (queries_ ^ (k << 5)) + i * 16 * kTileRowBytes; }
+  __device__ uint32 query_address(int k, int i) const { return queries_ + k * 32 + i * 16 * kTileRowBytes; }
 
   template <int kGroups>
   __device__ __forceinline__ void load_queries(uint32 (&a)[kRowGroups][4], int k) const {
@@ -130,20 +130,25 @@ class PrefillRows {
     }
     // Operands are read one instruction's worth ahead of their use.
     constexpr int kPairs = kPartTokens / 16;
+#ifndef WB_KEYS_AHEAD
+#define WB_KEYS_AHEAD 1
+#endif
+    constexpr int kAhead = WB_KEYS_AHEAD;
     uint32 a[2][kRowGroups][4];
-    uint32 b[2][4];
+    uint32 b[kAhead + 1][4];
     load_queries<kGroups>(a[0], 0);
-    load_matrices(b[0], keys);
+#pragma unroll
+    for (int n = 0; n < kAhead; ++n) load_matrices(b[n], keys + n / kPairs * 32 + n % kPairs * 16 * kTileRowBytes);
 #pragma unroll
     for (int k = 0; k < kKeySteps; ++k) {
       if (k + 1 < kKeySteps) load_queries<kGroups>(a[(k + 1) & 1], k + 1);
 #pragma unroll
       for (int n = 0; n < kPairs; ++n) {
-        const int next = k * kPairs + n + 1;
+        const int next = k * kPairs + n + kAhead;
         if (next < kKeySteps * kPairs) {
-          load_matrices(b[next & 1], (keys ^ (next / kPairs << 5)) + next % kPairs * 16 * kTileRowBytes);
+          load_matrices(b[next % (kAhead + 1)], keys + next / kPairs * 32 + next % kPairs * 16 * kTileRowBytes);
         }
-        const uint32(&y)[4] = b[(next - 1) & 1];
+        const uint32(&y)[4] = b[(next - kAhead) % (kAhead + 1)];
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
           const uint32(&x)[4] = kQueriesInRegisters ? query_[k][i] : a[k & 1][i];
@@ -300,19 +305,25 @@ class PrefillRows {
   __device__ __forceinline__ void multiply_values(
       uint32 values, const float (&scores)[kRowGroups][kPartTokens / 8][4], float multiplier) {
     constexpr int kChunks = kPartTokens / 16;
-    uint32 b[2][4];
-    load_matrices_transposed(b[0], values);
+#ifndef WB_VALUES_AHEAD
+#define WB_VALUES_AHEAD 1
+#endif
+    constexpr int kAhead = WB_VALUES_AHEAD;
+    uint32 b[kAhead + 1][4];
+#pragma unroll
+    for (int n = 0; n < kAhead; ++n) load_matrices_transposed(b[n], values + n * 32);
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
       uint32 weights[kRowGroups][4];
       weigh<kGroups>(scores, multiplier, k, weights);
 #pragma unroll
       for (int n = 0; n < kOutputPairs; ++n) {
-        const int next = k * kOutputPairs + n + 1;
+        const int next = k * kOutputPairs + n + kAhead;
         if (next < kChunks * kOutputPairs) {
-          load_matrices_transposed(b[next & 1], (values ^ (next % kOutputPairs << 5)) + next / kOutputPairs * 16 * kTileRowBytes);
+          load_matrices_transposed(b[next % (kAhead + 1)],
+                                   values + next % kOutputPairs * 32 + next / kOutputPairs * 16 * kTileRowBytes);
         }
-        const uint32(&y)[4] = b[(next - 1) & 1];
+        const uint32(&y)[4] = b[(next - kAhead) % (kAhead + 1)];
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
           const uint32(&x)[4] = weights[i];

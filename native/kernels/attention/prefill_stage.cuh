@@ -1,8 +1,8 @@
 // Tiles of 16-bit elements in shared memory, a row for each query row or KV token: where a 16-byte chunk lies, how the
-// matrix instruction's operands are read, and how tokens get there. Chunks are swizzled by the row, so that eight rows of one
-// chunk lie in different banks.
+// matrix instruction's operands are read, and how tokens get there. Rows are 16 bytes apart from a multiple of 128, so that
+// one chunk of eight rows lies in different banks, and every operand of a step at a constant distance from the first.
 //
-// float8 tokens arrive in a room of their own, unswizzled, and are widened to float16 from there.
+// float8 tokens arrive in a room of their own, without gaps, and are widened to float16 from there.
 #pragma once
 
 #include "attention/elements.cuh"
@@ -11,16 +11,17 @@
 
 namespace warpbook {
 
-constexpr int kTileRowBytes = kHeadDim * 2;
-constexpr int kTileRowChunks = kTileRowBytes / 16;
+constexpr int kTileRowChunks = kHeadDim / 8;
+constexpr int kTileRowBytes = kTileRowChunks * 16 + 16;
 constexpr int kKvTileBytes = kStepTokens * kTileRowBytes;
 // A token in global memory.
 constexpr int kTokenBytes = kHeadDim * kKvBytes;
 constexpr int kTokenChunks = kTokenBytes / 16;
 constexpr int kTokensPerCopy = 32 / kTokenChunks;
 constexpr int kTokenCopies = kWarpTokens / kTokensPerCopy;
-// Keys and values of a step as they are copied.
-constexpr int kStepBytes = 2 * kStepTokens * kTokenBytes;
+// A token as it is copied, and keys and values of a step.
+constexpr int kCopyRowBytes = kFloat8 ? kTokenBytes : kTileRowBytes;
+constexpr int kStepBytes = 2 * kStepTokens * kCopyRowBytes;
 
 // Room for two steps; of float8, for one as it is copied and one as it is computed with.
 constexpr int kStagesBytes = 2 * kKvTileBytes + (kFloat8 ? kStepBytes : 2 * kKvTileBytes);
@@ -37,12 +38,10 @@ struct __align__(16) StepInfo {
   uint32 valid[kStepTokens / 32];
 };
 
-__device__ __forceinline__ uint32 chunk_offset(int row, int chunk) {
-  return row * kTileRowBytes + ((chunk ^ (row & 7)) << 4);
-}
+__device__ __forceinline__ uint32 chunk_offset(int row, int chunk) { return row * kTileRowBytes + chunk * 16; }
 
-// Where a lane reads from, relative to a tile of 16 rows and 16 columns. Columns 16 c and on: XOR with c << 5; rows 16 r and
-// on: plus r * 16 * kTileRowBytes. Of the first operand (queries), and of values, which are transposed on the way:
+// Where a lane reads from, relative to a tile of 16 rows and 16 columns. Of the first operand (queries), and of values, which
+// are transposed on the way:
 __device__ __forceinline__ uint32 row_operand_offset(int lane) { return chunk_offset(lane & 15, lane >> 4); }
 // Of keys, whose rows are the columns of the second operand:
 __device__ __forceinline__ uint32 column_operand_offset(int lane) {
@@ -68,7 +67,7 @@ __device__ __forceinline__ void copy_chunk_or_zero(uint32 shared, const void* gl
 
 // Where chunk `chunk` of a token lies in its part (keys or values) of a stage.
 __device__ __forceinline__ uint32 token_offset(int token, int chunk) {
-  return kFloat8 ? token * kTokenBytes + chunk * 16 : chunk_offset(token, chunk);
+  return token * kCopyRowBytes + chunk * 16;
 }
 
 // Two float8 as two float16, which hold them exactly: the low two bytes of x, or the high ones. One build serves both
