@@ -10,12 +10,17 @@
 
 namespace warpbook {
 
-// A work tile's record, which tile it is, and the first of its rows that is meant: a tile of too many rows is computed in
-// passes.
+// A work tile's record, and what is known about it besides.
 struct __align__(16) TileWords {
   int words[WB_TILE_STRIDE];
   int index;
+  // First of its rows that are meant: a tile of too many rows is computed in passes.
   int first_row;
+  int num_steps;
+  // Another tile or pass follows.
+  int more;
+  // What follows must be drawn from the queue.
+  int draws;
 
   __device__ int get(int field) const { return words[field]; }
 };
