@@ -13,7 +13,7 @@ const MAY_IMPORT = {
   device: ['native'],
   graph: ['device'],
   tensor: ['device'],
-  measure: ['device'],
+  measure: ['device', 'graph'],
   workload: [],
   schedule: [],
   timeline: [],

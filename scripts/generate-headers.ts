@@ -6,7 +6,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendParams } from '../src/attention/append-params';
 import { attentionParams } from '../src/attention/launch-params';
+import { MERGE_ROWS_PER_CTA, mergeStatesParams } from '../src/attention/merge-params';
 import type { ParamLayout } from '../src/device/params';
+import { ROOF, roofParamLayouts } from '../src/measure/programs';
 import { HEADER, HEADER_WORDS } from '../src/schedule/layout';
 import * as tile from '../src/schedule/work-tile';
 import { DTYPE_CODE } from '../src/tensor/dtype';
@@ -59,12 +61,19 @@ function paramStruct(layout: ParamLayout<never>): string {
 
 /** Parameter layouts by the header that declares their structs. */
 export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[]>> = {
-  'attention_params.h': [attentionParams as ParamLayout<never>, appendParams as ParamLayout<never>],
+  'roof_params.h': roofParamLayouts as readonly ParamLayout<never>[],
+  'attention_params.h': [
+    attentionParams,
+    appendParams,
+    mergeStatesParams,
+  ] as readonly unknown[] as readonly ParamLayout<never>[],
   'tensor_params.h': tensorParamLayouts as readonly ParamLayout<never>[],
 };
 
 /** Constants that precede the structs of a header. */
 const PARAM_ENUMS: Readonly<Record<string, string>> = {
+  'roof_params.h': enumOf('ROOF', ROOF),
+  'attention_params.h': enumOf('MERGE', { rowsPerCta: MERGE_ROWS_PER_CTA }),
   'tensor_params.h': [
     enumOf('TENSOR', TENSOR_LIMITS),
     enumOf('COMPARE', COMPARE_FIELD),

@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'OUT_OF_PAGES' // the page pool is exhausted
   | 'CAPTURE_FORBIDDEN' // a call that must not happen while a stream is being captured
   | 'CAPTURE_INVALID' // the capture itself went wrong (an unjoined stream, a promise returned)
+  | 'GRAPH_MISMATCH' // an update by a graph that an instance can't take on
   | 'GRAPH_STALE' // replay of a graph whose memory or plan layout is gone
   | 'DEVICE_LOST' // a sticky failure of the device; restart the kernel
   | 'NATIVE' // the addon is missing or failed

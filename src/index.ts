@@ -2,36 +2,69 @@
 import { registerDisplays } from './display/register';
 
 export { alibiSlopes } from './attention/alibi';
+export type { AppendPlaces } from './attention/append-kv';
 export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './attention/batch-attention';
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
-export { BatchPrefill, type BatchPrefillOptions, type RaggedKv } from './attention/batch-prefill';
+export { BatchPrefill, type BatchPrefillOptions } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
-export { openDevice } from './attention/open-device';
+export type { RaggedKv } from './attention/kv-operand';
+export {
+  type InPlaceMergeOptions,
+  type MergeOptions,
+  mergeState,
+  mergeStateInPlace,
+  mergeStates,
+} from './attention/merge-states';
+export { type DeviceKind, openDevice, useDevice } from './attention/open-device';
 export { PageTable, type PageTableOptions } from './attention/page-table';
 // Attention
 export { type KvLayout, PagedKvCache, type PagedKvCacheOptions } from './attention/paged-kv';
 export { Plan, type PlanCost } from './attention/plan';
 export { type ReferenceInput, type ReferenceResult, reference, referenceAttention } from './attention/reference';
 export type { AttentionVariant, AttentionVariantOptions, KvDType, QueryDType } from './attention/variant';
-export type { BackendDescription, GraphNodeDescription, ProgramInfo, ProgramOptions } from './device/backend';
+export type {
+  BackendDescription,
+  CtaOverrides,
+  GraphNodeDescription,
+  ParameterPlace,
+  ProgramInfo,
+  ProgramOptions,
+} from './device/backend';
 export type { Buffer } from './device/buffer';
 // Devices, memory and ordering
 export { type Device, type DeviceOptions, defaultDevice } from './device/device';
 export type { Event } from './device/event';
+export type { CompileOptions } from './device/kernel/compile-kernel';
+export { Kernel, type KernelLaunch, type Occupancy } from './device/kernel/kernel';
+export type { CtaShape, Extent } from './device/kernel/launch-shape';
+export type { BufferPlace, KernelArgument, TensorLike } from './device/kernel/pack-arguments';
+export type { KernelParameter } from './device/kernel/signature';
 export type { MemoryOwner, MemoryReport } from './device/memory';
+export { CompilationError, type CompilerProblem } from './device/programs/compilation-error';
 export { loadPrograms } from './device/programs/load-programs';
 export type { ProgramSource } from './device/programs/program-source';
 export { scope } from './device/scope';
 export type { Stream } from './device/stream';
+export type { Telemetry } from './device/telemetry';
 // Displays
 export { Chart } from './display/chart';
 export { type GanttOptions, gantt } from './display/gantt';
+export { latencyChart } from './display/measure-display';
 export { type Progress, progress } from './display/progress';
 export { type Table, type TableOptions, table } from './display/table';
 export { type ErrorCode, WarpbookError } from './errors';
 export { capture } from './graph/capture';
 export type { Graph } from './graph/graph';
-export type { GraphExec } from './graph/graph-exec';
+export type { GraphExec, GraphMemory } from './graph/graph-exec';
+// Measuring
+export type { Measured } from './measure/chain';
+export { type CompareOptions, compare, Verdict } from './measure/compare';
+export type { JudgeOptions, VerdictWord } from './measure/judge';
+export { type MeasureOptions, measure } from './measure/measure';
+export { Measurement, type Roof, type StoppedBy } from './measure/measurement';
+export { type MeasureProgress, onMeasuring } from './measure/progress';
+export { type MeasuredRoof, measureRoof, type RoofOptions } from './measure/roof';
+export type { Spread } from './measure/statistics';
 export { clearOutput, display } from './notebook/display';
 export { type BuilderOptions, ScheduleBuilder } from './schedule/builder';
 export type { Dealing } from './schedule/deal';

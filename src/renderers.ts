@@ -69,6 +69,11 @@ export async function renderBundle(value: unknown, options: RenderOptions = {}):
   }
 }
 
+/** Whether a value's class has a renderer. */
+export function hasRenderer(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && findRenderer(value) !== undefined;
+}
+
 function findRenderer(value: object): Renderer<never> | undefined {
   for (let p: object | null = Object.getPrototypeOf(value); p; p = Object.getPrototypeOf(p)) {
     const render = byPrototype.get(p);

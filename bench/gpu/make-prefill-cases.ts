@@ -63,7 +63,11 @@ const queued =
   (policy: Policy): Policy =>
   (problem, machine) => {
     const dealt = policy(problem, machine);
-    return new Schedule('queue', problem, dealt.machine, { ...dealt, numPartialRows: dealt.numPartialRows, dispatch: 'queue' });
+    return new Schedule('queue', problem, dealt.machine, {
+      ...dealt,
+      numPartialRows: dealt.numPartialRows,
+      dispatch: 'queue',
+    });
   };
 /** Query tiles of 300 rows: the kernel takes them in passes. */
 const wideRows: Policy = (problem, machine) =>
@@ -231,7 +235,8 @@ for (const length of [512, 1024, 2048, 4096, 8192, 16384]) {
   time('HND', { layout: 'HND' });
   time('4/4', { heads: [32, 32], ragged: true });
   time('32/1', { heads: [32, 1], ragged: true });
-  for (const headDim of [64, 256]) time(`d${headDim}`, { headDim, ragged: true, heads: headDim === 64 ? [64, 16] : [16, 4] });
+  for (const headDim of [64, 256])
+    time(`d${headDim}`, { headDim, ragged: true, heads: headDim === 64 ? [64, 16] : [16, 4] });
   time('e4m3', { kvDtype: 'float8_e4m3fn' });
   time('window 1024', { windowLeft: 1024 });
 }
@@ -289,7 +294,12 @@ function write(folder: string, kind: string, entry: Case, index: number): object
     capacity,
     offsets: layout.offsets,
     grid,
-    program: { name: program.name, threads: program.threads, sharedMemoryBytes: program.sharedMemoryBytes, ctasPerSm: tileClass.ctasPerSm },
+    program: {
+      name: program.name,
+      threads: program.threads,
+      sharedMemoryBytes: program.sharedMemoryBytes,
+      ctasPerSm: tileClass.ctasPerSm,
+    },
     numTiles: schedule.numTiles,
     numMergeGroups: schedule.numMergeGroups,
   };

@@ -71,6 +71,13 @@ Bytes Arguments::bytes(size_t index, const char* what) const {
   return bytes;
 }
 
+Integers Arguments::integers(size_t index, const char* what) const {
+  Integers integers{};
+  integers.data =
+      static_cast<const int32_t*>(typed_array(index, what, napi_int32_array, "an Int32Array", &integers.size));
+  return integers;
+}
+
 Numbers Arguments::numbers(size_t index, const char* what) const {
   Numbers numbers{};
   numbers.data =

@@ -17,6 +17,11 @@ struct Bytes {
   size_t size;
 };
 
+struct Integers {
+  const int32_t* data;
+  size_t size;
+};
+
 struct Numbers {
   const double* data;
   size_t size;
@@ -43,6 +48,7 @@ class Arguments {
   std::string string(size_t index, const char* what) const;
   // The bytes stay valid until the export returns.
   Bytes bytes(size_t index, const char* what) const;
+  Integers integers(size_t index, const char* what) const;
   Numbers numbers(size_t index, const char* what) const;
 
   [[noreturn]] void refuse(size_t index, const char* what, const std::string& wanted) const;

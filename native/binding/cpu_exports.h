@@ -40,9 +40,14 @@ Napi::Value cpu_end_capture(const Arguments& arguments);
 Napi::Value cpu_abort_capture(const Arguments& arguments);
 Napi::Value cpu_destroy_graph(const Arguments& arguments);
 Napi::Value cpu_describe_graph(const Arguments& arguments);
+Napi::Value cpu_add_child_graph(const Arguments& arguments);
 Napi::Value cpu_instantiate(const Arguments& arguments);
 Napi::Value cpu_destroy_exec(const Arguments& arguments);
 Napi::Value cpu_update_node(const Arguments& arguments);
+Napi::Value cpu_update_exec(const Arguments& arguments);
+Napi::Value cpu_set_enabled(const Arguments& arguments);
+Napi::Value cpu_exec_bytes(const Arguments& arguments);
+Napi::Value cpu_upload(const Arguments& arguments);
 Napi::Value cpu_replay(const Arguments& arguments);
 
 }  // namespace warpbook::binding

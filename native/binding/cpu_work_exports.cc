@@ -10,22 +10,28 @@ namespace warpbook::binding {
 
 namespace {
 
+Napi::Array describe_nodes(Napi::Env env, const std::vector<cpu::GraphNode>& nodes);
+
 Napi::Object describe_node(Napi::Env env, const cpu::GraphNode& node) {
   Napi::Object object = Napi::Object::New(env);
+  const auto name = [&](const char* kind, const char* label) {
+    object.Set("kind", kind);
+    object.Set("label", label);
+  };
   if (const auto* launch = std::get_if<cpu::LaunchWork>(node.work.get())) {
-    object.Set("kind", "kernel");
-    object.Set("label", launch->program->name);
+    name("kernel", launch->program->name);
     Napi::Array grid = Napi::Array::New(env, 3);
     for (uint32_t axis = 0; axis < 3; ++axis) grid.Set(axis, launch->grid[axis]);
     object.Set("grid", grid);
   } else if (const auto* copy = std::get_if<cpu::CopyWork>(node.work.get())) {
-    object.Set("kind", "copy");
-    object.Set("label", "copy");
+    name("copy", "copy");
     object.Set("byte_length", static_cast<double>(copy->num_bytes));
+  } else if (const auto* fill = std::get_if<cpu::FillWork>(node.work.get())) {
+    name("fill", "fill");
+    object.Set("byte_length", static_cast<double>(fill->num_bytes));
   } else {
-    object.Set("kind", "fill");
-    object.Set("label", "fill");
-    object.Set("byte_length", static_cast<double>(std::get<cpu::FillWork>(*node.work).num_bytes));
+    name("graph", "graph");
+    object.Set("nodes", describe_nodes(env, std::get<cpu::ChildGraphWork>(*node.work).graph->nodes));
   }
   Napi::Array dependencies = Napi::Array::New(env, node.dependencies.size());
   for (size_t i = 0; i < node.dependencies.size(); ++i) {
@@ -33,6 +39,12 @@ Napi::Object describe_node(Napi::Env env, const cpu::GraphNode& node) {
   }
   object.Set("dependencies", dependencies);
   return object;
+}
+
+Napi::Array describe_nodes(Napi::Env env, const std::vector<cpu::GraphNode>& nodes) {
+  Napi::Array list = Napi::Array::New(env, nodes.size());
+  for (size_t i = 0; i < nodes.size(); ++i) list.Set(static_cast<uint32_t>(i), describe_node(env, nodes[i]));
+  return list;
 }
 
 }  // namespace
@@ -106,12 +118,12 @@ Napi::Value cpu_destroy_graph(const Arguments& arguments) {
 }
 
 Napi::Value cpu_describe_graph(const Arguments& arguments) {
-  const cpu::Graph& graph = arguments.device(0).graph(arguments.handle(1, "graph"));
-  Napi::Array nodes = Napi::Array::New(arguments.env(), graph.nodes.size());
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    nodes.Set(static_cast<uint32_t>(i), describe_node(arguments.env(), graph.nodes[i]));
-  }
-  return nodes;
+  return describe_nodes(arguments.env(), arguments.device(0).graph(arguments.handle(1, "graph")).nodes);
+}
+
+Napi::Value cpu_add_child_graph(const Arguments& arguments) {
+  arguments.device(0).add_child_graph(arguments.handle(1, "stream"), arguments.handle(2, "graph"));
+  return arguments.env().Undefined();
 }
 
 Napi::Value cpu_instantiate(const Arguments& arguments) {
@@ -127,6 +139,27 @@ Napi::Value cpu_destroy_exec(const Arguments& arguments) {
 Napi::Value cpu_update_node(const Arguments& arguments) {
   const auto node_index = static_cast<int>(arguments.integer(2, "node index", 0, std::numeric_limits<int>::max()));
   arguments.device(0).update_node(arguments.handle(1, "exec"), node_index, launch_arguments(arguments, 3));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cpu_update_exec(const Arguments& arguments) {
+  return Napi::String::New(arguments.env(), arguments.device(0).update_exec(arguments.handle(1, "exec"),
+                                                                            arguments.handle(2, "graph")));
+}
+
+Napi::Value cpu_set_enabled(const Arguments& arguments) {
+  const auto node_index = static_cast<int>(arguments.integer(2, "node index", 0, std::numeric_limits<int>::max()));
+  arguments.device(0).set_enabled(arguments.handle(1, "exec"), node_index, arguments.boolean(3, "enabled"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cpu_exec_bytes(const Arguments& arguments) {
+  const int64_t bytes = arguments.device(0).exec_bytes(arguments.handle(1, "exec"));
+  return Napi::Number::New(arguments.env(), static_cast<double>(bytes));
+}
+
+Napi::Value cpu_upload(const Arguments& arguments) {
+  arguments.device(0).upload(arguments.handle(1, "exec"), arguments.handle(2, "stream"));
   return arguments.env().Undefined();
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "binding/addon_data.h"
+#include "binding/cta_overrides.h"
 #include "binding/cuda_exports.h"
 #include "binding/device_promises.h"
 #include "binding/handles.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr int64_t kMaxOrdinal = 1023;
 constexpr int64_t kMaxThreads = 1024;
+constexpr int64_t kMaxClusterSize = 16;
 constexpr int64_t kMaxSharedBytes = int64_t{1} << 24;
 
 Napi::Object facts_object(Napi::Env env, const cuda::DeviceFacts& facts) {
@@ -25,7 +27,9 @@ Napi::Object facts_object(Napi::Env env, const cuda::DeviceFacts& facts) {
   object.Set("num_sms", facts.num_sms);
   object.Set("compute_capability_major", facts.major);
   object.Set("compute_capability_minor", facts.minor);
+  object.Set("max_threads_per_sm", facts.max_threads_per_sm);
   object.Set("max_shared_bytes", facts.max_shared_bytes);
+  object.Set("pci_bus_id", facts.pci_bus_id);
   return object;
 }
 
@@ -71,20 +75,47 @@ Napi::Value cuda_live_counts(const Arguments& arguments) {
 Napi::Value cuda_load_program(const Arguments& arguments) {
   const Bytes image = arguments.bytes(3, "image");
   cuda::ProgramOptions options;
-  options.name = arguments.string(2, "name");
+  options.label = arguments.string(2, "label");
   options.entry = arguments.string(4, "entry");
-  options.threads = static_cast<int>(arguments.integer(5, "threads", 1, kMaxThreads));
-  options.shared_bytes = static_cast<int>(arguments.integer(6, "shared memory bytes", 0, kMaxSharedBytes));
-  options.cooperative = arguments.boolean(7, "cooperative");
-  options.pdl = arguments.boolean(8, "pdl");
+  const auto threads = static_cast<uint32_t>(arguments.integer(5, "threads", 0, kMaxThreads));
+  if (threads > 0) options.shape.threads = {threads, 1, 1};
+  options.shape.shared_bytes = static_cast<int>(arguments.integer(6, "shared memory bytes", 0, kMaxSharedBytes));
+  options.shape.cooperative = arguments.boolean(7, "cooperative");
+  options.shape.pdl = arguments.boolean(8, "pdl");
+  options.shape.cluster_size = static_cast<int>(arguments.integer(9, "cluster size", 1, kMaxClusterSize));
+  const Integers offsets = arguments.integers(10, "parameter offsets");
+  options.parameter_offsets.assign(offsets.data, offsets.data + offsets.size);
   const cuda::ProgramInfo info = arguments.cuda_device(0).load_program(arguments.handle(1, "program"),
                                                                        std::move(options), image.data, image.size);
   Napi::Object object = Napi::Object::New(arguments.env());
   object.Set("registers", info.registers);
   object.Set("shared_bytes", info.shared_bytes);
+  object.Set("static_shared_bytes", info.static_shared_bytes);
   object.Set("local_bytes", info.local_bytes);
+  object.Set("max_threads", info.max_threads);
   object.Set("max_ctas_per_sm", info.max_ctas_per_sm);
+  object.Set("max_clusters", info.max_clusters);
+  if (info.knows_parameters) {
+    Napi::Array parameters = Napi::Array::New(arguments.env(), info.parameters.size());
+    for (size_t i = 0; i < info.parameters.size(); ++i) {
+      Napi::Object parameter = Napi::Object::New(arguments.env());
+      parameter.Set("offset", static_cast<double>(info.parameters[i].offset));
+      parameter.Set("byte_length", static_cast<double>(info.parameters[i].num_bytes));
+      parameters.Set(static_cast<uint32_t>(i), parameter);
+    }
+    object.Set("parameters", parameters);
+  }
   return object;
+}
+
+Napi::Value cuda_unload_program(const Arguments& arguments) {
+  arguments.cuda_device(0).unload_program(arguments.handle(1, "program"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_ctas_per_sm(const Arguments& arguments) {
+  const int count = arguments.cuda_device(0).ctas_per_sm(arguments.handle(1, "program"), cta_overrides(arguments, 2));
+  return Napi::Number::New(arguments.env(), count);
 }
 
 Napi::Value cuda_allocate(const Arguments& arguments) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "binding/cuda_exports.h"
+#include "binding/cta_overrides.h"
 #include "binding/device_promises.h"
 #include "binding/relocations.h"
 #include "cuda/device.h"
@@ -13,31 +14,40 @@ namespace warpbook::binding {
 
 namespace {
 
-// program, grid x, grid y, grid z, params, relocations, number of relocations; starting at argument `first`.
+// program, grid x, grid y, grid z, CTA, params, relocations, number of relocations; starting at argument `first`.
 cuda::LaunchArguments launch_arguments(const Arguments& arguments, size_t first) {
-  const Bytes params = arguments.bytes(first + 4, "params");
+  const Bytes params = arguments.bytes(first + 5, "params");
   cuda::LaunchArguments launch;
   launch.program = arguments.handle(first, "program");
   launch.grid = {arguments.uint32(first + 1, "grid x"), arguments.uint32(first + 2, "grid y"),
                  arguments.uint32(first + 3, "grid z")};
+  launch.cta = cta_overrides(arguments, first + 4);
   launch.params = params.data;
   launch.num_params_bytes = params.size;
-  launch.relocations = relocations(arguments, first + 5);
+  launch.relocations = relocations(arguments, first + 6);
   return launch;
 }
 
-Napi::Object describe_node(Napi::Env env, const cuda::GraphNode& node, const std::vector<int>& node_dependencies) {
+Napi::Array describe_nodes(Napi::Env env, const cuda::Graph& graph, cuda::Health& health);
+
+Napi::Object describe_node(Napi::Env env, const cuda::GraphNode& node, const std::vector<int>& node_dependencies,
+                           cuda::Health& health) {
   Napi::Object object = Napi::Object::New(env);
+  const auto name = [&](const char* kind, const std::string& label) {
+    object.Set("kind", kind);
+    object.Set("label", label);
+  };
   if (node.kind == cuda::NodeKind::kKernel) {
-    object.Set("kind", "kernel");
-    object.Set("label", *node.program->name());
+    name("kernel", *node.program->label());
     Napi::Array grid = Napi::Array::New(env, 3);
     for (uint32_t axis = 0; axis < 3; ++axis) grid.Set(axis, node.grid[axis]);
     object.Set("grid", grid);
+  } else if (node.kind == cuda::NodeKind::kGraph) {
+    name("graph", "graph");
+    object.Set("nodes", describe_nodes(env, *node.child, health));
   } else {
     const char* kind = node.kind == cuda::NodeKind::kCopy ? "copy" : "fill";
-    object.Set("kind", kind);
-    object.Set("label", kind);
+    name(kind, kind);
     object.Set("byte_length", static_cast<double>(node.num_bytes));
   }
   Napi::Array dependencies = Napi::Array::New(env, node_dependencies.size());
@@ -46,6 +56,15 @@ Napi::Object describe_node(Napi::Env env, const cuda::GraphNode& node, const std
   }
   object.Set("dependencies", dependencies);
   return object;
+}
+
+Napi::Array describe_nodes(Napi::Env env, const cuda::Graph& graph, cuda::Health& health) {
+  const std::vector<std::vector<int>> dependencies = graph.dependencies(health);
+  Napi::Array list = Napi::Array::New(env, graph.nodes().size());
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    list.Set(static_cast<uint32_t>(i), describe_node(env, graph.nodes()[i], dependencies[i], health));
+  }
+  return list;
 }
 
 }  // namespace
@@ -119,13 +138,12 @@ Napi::Value cuda_destroy_graph(const Arguments& arguments) {
 
 Napi::Value cuda_describe_graph(const Arguments& arguments) {
   cuda::Device& device = arguments.cuda_device(0);
-  const cuda::Graph& graph = device.graph(arguments.handle(1, "graph"));
-  const std::vector<std::vector<int>> dependencies = graph.dependencies(device.health());
-  Napi::Array nodes = Napi::Array::New(arguments.env(), graph.nodes().size());
-  for (size_t i = 0; i < graph.nodes().size(); ++i) {
-    nodes.Set(static_cast<uint32_t>(i), describe_node(arguments.env(), graph.nodes()[i], dependencies[i]));
-  }
-  return nodes;
+  return describe_nodes(arguments.env(), device.graph(arguments.handle(1, "graph")), device.health());
+}
+
+Napi::Value cuda_add_child_graph(const Arguments& arguments) {
+  arguments.cuda_device(0).add_child_graph(arguments.handle(1, "stream"), arguments.handle(2, "graph"));
+  return arguments.env().Undefined();
 }
 
 Napi::Value cuda_instantiate(const Arguments& arguments) {
@@ -141,6 +159,27 @@ Napi::Value cuda_destroy_exec(const Arguments& arguments) {
 Napi::Value cuda_update_node(const Arguments& arguments) {
   const auto node_index = static_cast<int>(arguments.integer(2, "node index", 0, std::numeric_limits<int>::max()));
   arguments.cuda_device(0).update_node(arguments.handle(1, "exec"), node_index, launch_arguments(arguments, 3));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_update_exec(const Arguments& arguments) {
+  return Napi::String::New(arguments.env(), arguments.cuda_device(0).update_exec(arguments.handle(1, "exec"),
+                                                                                 arguments.handle(2, "graph")));
+}
+
+Napi::Value cuda_set_enabled(const Arguments& arguments) {
+  const auto node_index = static_cast<int>(arguments.integer(2, "node index", 0, std::numeric_limits<int>::max()));
+  arguments.cuda_device(0).set_enabled(arguments.handle(1, "exec"), node_index, arguments.boolean(3, "enabled"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_exec_bytes(const Arguments& arguments) {
+  const int64_t bytes = arguments.cuda_device(0).exec_bytes(arguments.handle(1, "exec"));
+  return Napi::Number::New(arguments.env(), static_cast<double>(bytes));
+}
+
+Napi::Value cuda_upload(const Arguments& arguments) {
+  arguments.cuda_device(0).upload(arguments.handle(1, "exec"), arguments.handle(2, "stream"));
   return arguments.env().Undefined();
 }
 

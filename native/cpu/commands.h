@@ -83,16 +83,24 @@ struct ReplayCommand final : Command {
   ReplayCommand(std::shared_ptr<const ExecNodes> nodes, Parallel& parallel, const Health& health)
       : nodes(std::move(nodes)), parallel(parallel), health(health) {}
   void run() override {
-    for (current = 0; current < nodes->size() && health.ok(); ++current) execute(*(*nodes)[current], parallel);
+    for (current = 0; current < nodes->size() && health.ok(); ++current) {
+      const ExecNode& node = (*nodes)[current];
+      if (node.enabled) execute(*node.work, parallel);
+    }
   }
   std::string describe() const override {
-    return "graph replay, node " + std::to_string(current) + ": " + cpu::describe(*(*nodes)[current]);
+    return "graph replay, node " + std::to_string(current) + ": " + cpu::describe(*(*nodes)[current].work);
   }
 
   std::shared_ptr<const ExecNodes> nodes;
   Parallel& parallel;
   const Health& health;
   size_t current = 0;
+};
+
+// An upload of a graph: there is nowhere to go, but it is an operation as on CUDA.
+struct UploadCommand final : Command {
+  std::string describe() const override { return "graph upload"; }
 };
 
 struct SynchronizeCommand final : Command {

@@ -80,9 +80,17 @@ class Device {
   void abort_capture(Handle stream);
   void destroy_graph(Handle graph);
   const Graph& graph(Handle graph) { return *graphs_.get(graph); }
+  // In a capture: the graph as a node of the one that is captured.
+  void add_child_graph(Handle stream, Handle graph);
   void instantiate(Handle graph, Handle exec);
   void destroy_exec(Handle exec);
   void update_node(Handle exec, int node_index, const LaunchArguments& arguments);
+  // Work and addresses of the graph's nodes for those of the exec. Empty, or why it can't be.
+  std::string update_exec(Handle exec, Handle graph);
+  void set_enabled(Handle exec, int node_index, bool enabled);
+  // Bytes of the exec's own memory.
+  int64_t exec_bytes(Handle exec);
+  void upload(Handle exec, Handle stream);
   void replay(Handle exec, Handle stream);
 
   // The checks of calls that take a callback, for a caller that has to make a promise first: they throw as the call
@@ -120,6 +128,7 @@ class Device {
   // Throw Misuse unless the range lies within the memory.
   uint8_t* address_in(HandleTable<MemoryPtr>& table, Handle handle, size_t byte_offset, size_t num_bytes);
   uint8_t* address(Handle buffer, size_t byte_offset, size_t num_bytes);
+  ExecNode& exec_node(ExecNodes& nodes, int node_index);
   LaunchWork make_launch(const LaunchArguments& arguments);
   void end_participation(Capture& capture);
   void release_in_order(MemoryPtr memory);
@@ -133,7 +142,7 @@ class Device {
   int64_t buffer_bytes_ = 0;
   HandleTable<MemoryPtr> buffers_{"buffer"};
   HandleTable<MemoryPtr> staging_{"staging memory"};
-  HandleTable<std::unique_ptr<Graph>> graphs_{"graph"};
+  HandleTable<std::shared_ptr<const Graph>> graphs_{"graph"};
   HandleTable<GraphExec> execs_{"graph exec"};
   HandleTable<Event> events_{"event"};
   HandleTable<StreamSlot> streams_{"stream"};

@@ -110,7 +110,7 @@ void Device::end_capture(Handle stream, Handle graph) {
                  std::to_string(stream) + " does not wait for; record an event there and wait for it");
   }
   end_participation(*capture);
-  graphs_.add(graph, std::make_unique<Graph>(capture->take_graph()));
+  graphs_.add(graph, std::make_shared<const Graph>(capture->take_graph()));
 }
 
 void Device::abort_capture(Handle stream) {
@@ -123,10 +123,18 @@ void Device::destroy_graph(Handle graph) {
   if (!closed_) graphs_.take(graph);
 }
 
+void Device::add_child_graph(Handle stream, Handle graph) {
+  if (!streams_.get(stream).capture) {
+    throw Misuse("got add_child_graph on stream " + std::to_string(stream) +
+                 ", which is not being captured; wanted one that is");
+  }
+  enqueue(stream, ChildGraphWork{graphs_.get(graph)});
+}
+
 void Device::instantiate(Handle graph, Handle exec) {
   require_open();
   auto nodes = std::make_shared<ExecNodes>();
-  for (const GraphNode& node : graphs_.get(graph)->nodes) nodes->push_back(node.work);
+  for (const GraphNode& node : graphs_.get(graph)->nodes) nodes->push_back({node.work});
   execs_.add(exec, {std::move(nodes)});
 }
 
@@ -134,21 +142,63 @@ void Device::destroy_exec(Handle exec) {
   if (!closed_) execs_.take(exec);
 }
 
+ExecNode& Device::exec_node(ExecNodes& nodes, int node_index) {
+  if (node_index >= 0 && static_cast<size_t>(node_index) < nodes.size()) return nodes[node_index];
+  throw Misuse("got node " + std::to_string(node_index) + " of a graph of " + std::to_string(nodes.size()) +
+               " nodes; wanted one of them");
+}
+
 void Device::update_node(Handle exec, int node_index, const LaunchArguments& arguments) {
   require_open();
   GraphExec& target = execs_.get(exec);
-  if (node_index < 0 || static_cast<size_t>(node_index) >= target.nodes->size()) {
-    throw Misuse("got node " + std::to_string(node_index) + " of a graph of " + std::to_string(target.nodes->size()) +
-                 " nodes; wanted one of them");
-  }
-  const auto* launch = std::get_if<LaunchWork>((*target.nodes)[node_index].get());
+  auto nodes = std::make_shared<ExecNodes>(*target.nodes);
+  ExecNode& node = exec_node(*nodes, node_index);
+  const auto* launch = std::get_if<LaunchWork>(node.work.get());
   if (launch == nullptr || launch->program != arguments.program) {
     throw Misuse("got an update to '" + std::string(arguments.program->name) + "' for a node that is a " +
-                 describe(*(*target.nodes)[node_index]) + "; wanted the same program");
+                 describe(*node.work) + "; wanted the same program");
+  }
+  node.work = std::make_shared<const Work>(make_launch(arguments));
+  target.nodes = std::move(nodes);
+}
+
+std::string Device::update_exec(Handle exec, Handle graph) {
+  require_open();
+  GraphExec& target = execs_.get(exec);
+  const std::vector<GraphNode>& source = graphs_.get(graph)->nodes;
+  if (source.size() != target.nodes->size()) {
+    return "it has " + std::to_string(source.size()) + " nodes instead of " + std::to_string(target.nodes->size());
   }
   auto nodes = std::make_shared<ExecNodes>(*target.nodes);
-  (*nodes)[node_index] = std::make_shared<const Work>(make_launch(arguments));
+  for (size_t i = 0; i < source.size(); ++i) {
+    if (source[i].work->index() != (*nodes)[i].work->index()) {
+      return "node " + std::to_string(i) + " is a " + describe(*source[i].work) + " instead of a " +
+             describe(*(*nodes)[i].work);
+    }
+    (*nodes)[i].work = source[i].work;
+  }
   target.nodes = std::move(nodes);
+  return "";
+}
+
+void Device::set_enabled(Handle exec, int node_index, bool enabled) {
+  require_open();
+  GraphExec& target = execs_.get(exec);
+  auto nodes = std::make_shared<ExecNodes>(*target.nodes);
+  exec_node(*nodes, node_index).enabled = enabled;
+  target.nodes = std::move(nodes);
+}
+
+int64_t Device::exec_bytes(Handle exec) {
+  require_open();
+  const ExecNodes& nodes = *execs_.get(exec).nodes;
+  return static_cast<int64_t>(nodes.capacity() * sizeof(ExecNode));
+}
+
+void Device::upload(Handle exec, Handle stream) {
+  Stream& target = eager_stream(stream, "upload");
+  execs_.get(exec);
+  target.enqueue(std::make_unique<UploadCommand>());
 }
 
 void Device::replay(Handle exec, Handle stream) {

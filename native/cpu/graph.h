@@ -24,8 +24,14 @@ struct Graph {
   std::vector<GraphNode> nodes;
 };
 
+struct ExecNode {
+  std::shared_ptr<const Work> work;
+  // A disabled node does nothing.
+  bool enabled = true;
+};
+
 // What a replay runs. Shared with the replays that are enqueued: an update makes a new list.
-using ExecNodes = std::vector<std::shared_ptr<const Work>>;
+using ExecNodes = std::vector<ExecNode>;
 
 struct GraphExec {
   std::shared_ptr<const ExecNodes> nodes;

@@ -4,9 +4,11 @@
 
 #include "cpu/attention/append_kv.h"
 #include "cpu/attention/attention.h"
+#include "cpu/attention/merge_states.h"
 #include "cpu/ops/ops.h"
 #include "cpu/program.h"
 #include "cpu/programs.h"
+#include "cpu/roof/roof.h"
 
 namespace warpbook::cpu {
 
@@ -21,9 +23,13 @@ const Program* const kPrograms[] = {
     &noop_program,
     &append_kv_program,
     &attention_program,
+    &multiply_add_program,
+    &stream_read_program,
+    &merge_states_program,
     &tensor_arange_program,
     &tensor_compare_program,
     &tensor_copy_program,
+    &tensor_fill_program,
     &tensor_random_program,
 };
 

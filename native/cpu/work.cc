@@ -4,6 +4,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "cpu/graph.h"
+
 namespace warpbook::cpu {
 
 namespace {
@@ -60,6 +62,10 @@ void run(const FillWork& fill, Parallel& parallel) {
   });
 }
 
+void run(const ChildGraphWork& child, Parallel& parallel) {
+  for (const GraphNode& node : child.graph->nodes) execute(*node.work, parallel);
+}
+
 }  // namespace
 
 Params::Params(const uint8_t* bytes, size_t num_bytes) : units_((num_bytes + 15) / 16), size_(num_bytes) {
@@ -84,7 +90,8 @@ std::string describe(const Work& work) {
            " x " + std::to_string(launch->grid[1]) + " x " + std::to_string(launch->grid[2]);
   }
   if (const auto* copy = std::get_if<CopyWork>(&work)) return "copy of " + std::to_string(copy->num_bytes) + " bytes";
-  return "fill of " + std::to_string(std::get<FillWork>(work).num_bytes) + " bytes";
+  if (const auto* fill = std::get_if<FillWork>(&work)) return "fill of " + std::to_string(fill->num_bytes) + " bytes";
+  return "child graph of " + std::to_string(std::get<ChildGraphWork>(work).graph->nodes.size()) + " nodes";
 }
 
 }  // namespace warpbook::cpu

@@ -1,9 +1,10 @@
-// What a stream can be told to compute, with every address and parameter already frozen: a launch, a copy, a fill.
-// The same values are the nodes of a captured graph.
+// What a stream can be told to compute, with every address and parameter already frozen: a launch, a copy, a fill, and in
+// graphs another graph. The same values are the nodes of a captured graph.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -49,7 +50,14 @@ struct FillWork {
   size_t pattern_bytes;
 };
 
-using Work = std::variant<LaunchWork, CopyWork, FillWork>;
+struct Graph;
+
+// A graph as a node of another one: all of its nodes, in their order.
+struct ChildGraphWork {
+  std::shared_ptr<const Graph> graph;
+};
+
+using Work = std::variant<LaunchWork, CopyWork, FillWork, ChildGraphWork>;
 
 // Runs to the end on the calling thread and the pool; throws what the program throws.
 void execute(const Work& work, Parallel& parallel);

@@ -16,11 +16,14 @@ struct DeviceFacts {
   std::string name;
   size_t total_bytes = 0;
   int num_sms = 0;
+  int max_threads_per_sm = 0;
   int major = 0;
   int minor = 0;
   // Largest dynamic shared memory of a CTA.
   int max_shared_bytes = 0;
   bool has_pools = false;
+  // Where it is plugged in, as the driver's other libraries know it: "00000000:1b:00.0".
+  std::string pci_bus_id;
 };
 
 // Every GPU that the driver offers.

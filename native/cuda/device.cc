@@ -57,10 +57,23 @@ ProgramInfo Device::load_program(Handle program, ProgramOptions options, const u
                                  size_t num_image_bytes) {
   require_open();
   require_healthy();
-  auto loaded = std::make_shared<const Program>(context_, health_, std::move(options), image, num_image_bytes);
+  auto loaded = std::make_shared<Program>(context_, health_, std::move(options), image, num_image_bytes);
   const ProgramInfo info = loaded->info();
   programs_.add(program, std::move(loaded));
   return info;
+}
+
+// Behind what is enqueued: the driver must not take code away that still runs.
+void Device::unload_program(Handle program) {
+  if (closed_) return;
+  require_open();
+  memory_->release(std::shared_ptr<const void>(programs_.take(program)), pending_records());
+}
+
+int Device::ctas_per_sm(Handle program, const CtaOverrides& cta) {
+  require_open();
+  require_healthy();
+  return programs_.get(program)->ctas_per_sm(health_, cta);
 }
 
 // --- memory ---------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ struct LaunchArguments {
   // As loaded by load_program().
   Handle program = 0;
   std::array<uint32_t, 3> grid{};
+  CtaOverrides cta;
   const uint8_t* params = nullptr;
   size_t num_params_bytes = 0;
   std::vector<Relocation> relocations;
@@ -55,6 +56,11 @@ class Device {
   LiveCounts live_counts();
 
   ProgramInfo load_program(Handle program, ProgramOptions options, const uint8_t* image, size_t num_image_bytes);
+
+  // Graphs and launches that were made before keep it.
+  void unload_program(Handle program);
+  // CTAs of such a shape that fit on an SM at the same time.
+  int ctas_per_sm(Handle program, const CtaOverrides& cta);
 
   void allocate(Handle buffer, size_t num_bytes);
   void free(Handle buffer);
@@ -86,9 +92,17 @@ class Device {
   void destroy_graph(Handle graph);
   const Graph& graph(Handle graph) { return *graphs_.get(graph); }
   Health& health() { return health_; }
+  // In a capture: the graph as a node of the one that is captured.
+  void add_child_graph(Handle stream, Handle graph);
   void instantiate(Handle graph, Handle exec);
   void destroy_exec(Handle exec);
   void update_node(Handle exec, int node_index, const LaunchArguments& arguments);
+  // Work and addresses of the graph's nodes for those of the exec. Empty, or why it can't be.
+  std::string update_exec(Handle exec, Handle graph);
+  void set_enabled(Handle exec, int node_index, bool enabled);
+  // What the GPU's free memory shrank by when the exec was made: other processes' allocations meanwhile count too.
+  int64_t exec_bytes(Handle exec) { return execs_.get(exec)->num_bytes; }
+  void upload(Handle exec, Handle stream);
   void replay(Handle exec, Handle stream);
 
   // The checks of calls that take a callback, for a caller that has to make a promise first: they throw as the call
@@ -128,6 +142,7 @@ class Device {
   template <typename Body>
   void enqueue(Handle stream, GraphNode node, const Body& body);
   void end_participation(Capture& capture);
+  const GraphNode& exec_node(const GraphExec& exec, int node_index);
   std::vector<RecordPtr> pending_records();
   void require_open() const;
   void release_everything();
@@ -147,7 +162,7 @@ class Device {
   HandleTable<DeviceMemory> buffers_{"buffer"};
   HandleTable<PinnedPtr> staging_{"staging memory"};
   HandleTable<std::shared_ptr<Graph>> graphs_{"graph"};
-  HandleTable<std::unique_ptr<GraphExec>> execs_{"graph exec"};
+  HandleTable<std::shared_ptr<GraphExec>> execs_{"graph exec"};
   HandleTable<Event> events_{"event"};
   HandleTable<StreamSlot> streams_{"stream"};
   // Of streams that the caller has destroyed and that may still be working.

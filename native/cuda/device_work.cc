@@ -1,4 +1,4 @@
-// The CUDA device's part that enqueues work and that captures and replays graphs; the rest is in device.cc.
+// The CUDA device's part that enqueues work; device_graphs.cc has graphs, device.cc the rest.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -17,7 +17,7 @@ constexpr size_t kPartBytes = BouncePool::kMaxBlockBytes;
 std::string describe(const GraphNode& node) {
   if (node.kind == NodeKind::kCopy) return "copying " + std::to_string(node.num_bytes) + " bytes";
   if (node.kind == NodeKind::kFill) return "filling " + std::to_string(node.num_bytes) + " bytes";
-  return "launching '" + *node.program->name() + "' with a grid of " + std::to_string(node.grid[0]) + " x " +
+  return "launching '" + *node.program->label() + "' with a grid of " + std::to_string(node.grid[0]) + " x " +
          std::to_string(node.grid[1]) + " x " + std::to_string(node.grid[2]) + " CTAs";
 }
 
@@ -69,7 +69,7 @@ void Device::enqueue(Handle stream, GraphNode node, const Body& body) {
       throw;
     }
   }
-  if (!capture) slot.stream->count(node.program ? node.program->name() : nullptr);
+  if (!capture) slot.stream->count(node.program ? node.program->label() : nullptr);
 }
 
 void Device::write(Handle stream, Handle buffer, size_t byte_offset, const uint8_t* bytes, size_t num_bytes) {
@@ -184,11 +184,11 @@ void Device::launch(Handle stream, const LaunchArguments& arguments) {
   GraphNode node;
   node.program = programs_.get(arguments.program);
   node.grid = arguments.grid;
-  node.program->require_launch(arguments.grid, arguments.num_params_bytes);
+  const CtaShape shape = node.program->resolve(health_, arguments.grid, arguments.cta, arguments.num_params_bytes);
   uint8_t* params = relocate(arguments);
-  const Program& program = *node.program;
+  Program& program = *node.program;
   enqueue(stream, std::move(node), [&](const Steps& step) {
-    step(program.launch(step.stream, arguments.grid, params), "cuLaunchKernelEx");
+    step(program.launch(step.stream, arguments.grid, shape, params), "cuLaunchKernelEx");
   });
 }
 
@@ -248,116 +248,6 @@ void Device::read(Handle stream, Handle buffer, size_t byte_offset, size_t num_b
   // Parts that could not be enqueued arrive without bytes, behind those that could.
   RecordPtr behind = num_waited_for < num_parts ? target.mark() : nullptr;
   for (; num_waited_for < num_parts; ++num_waited_for) waiter_->add(behind, what, [=] { arrive({}, 0, 0); });
-}
-
-// --- graphs ---------------------------------------------------------------------------------------------------------
-
-void Device::begin_capture(Handle stream) {
-  Stream& target = eager_stream(stream, "begin_capture");
-  require_healthy();
-  if (!target.idle()) target.mark();
-  // Relaxed: what would break the capture is refused by the caller's side, which knows the calls by name.
-  const CUresult result = context_->driver.cuStreamBeginCapture(target.raw(), CU_STREAM_CAPTURE_MODE_RELAXED);
-  health_.check(result, "cuStreamBeginCapture", "starting a capture on " + target.describe());
-  require_healthy();
-  streams_.get(stream).capture = std::make_shared<Capture>(context_, stream);
-}
-
-void Device::end_participation(Capture& capture) {
-  capture.end();
-  for (auto& [handle, slot] : streams_.all()) {
-    if (slot.capture.get() == &capture) slot.capture = nullptr;
-  }
-}
-
-void Device::end_capture(Handle stream, Handle graph) {
-  require_open();
-  graphs_.require_free(graph);
-  StreamSlot& slot = streams_.get(stream);
-  const std::shared_ptr<Capture> capture = slot.capture;
-  if (!capture || capture->origin() != stream) {
-    throw Misuse("got end_capture on stream " + std::to_string(stream) + "; wanted the stream of begin_capture");
-  }
-  end_participation(*capture);
-  CUgraph captured = nullptr;
-  const CUresult result = context_->driver.cuStreamEndCapture(slot.stream->raw(), &captured);
-  health_.check(result, "cuStreamEndCapture", "ending the capture of " + slot.stream->describe());
-  require_healthy();
-  graphs_.add(graph, capture->take_graph(captured));
-}
-
-void Device::abort_capture(Handle stream) {
-  if (closed_) return;
-  require_open();
-  StreamSlot& slot = streams_.get(stream);
-  const std::shared_ptr<Capture> capture = slot.capture;
-  if (!capture) return;
-  CUstream origin = streams_.get(capture->origin()).stream->raw();
-  end_participation(*capture);
-  // Whatever was wrong with the capture, this ends it.
-  CUgraph dropped = nullptr;
-  context_->driver.cuStreamEndCapture(origin, &dropped);
-  if (dropped != nullptr) context_->driver.cuGraphDestroy(dropped);
-}
-
-void Device::destroy_graph(Handle graph) {
-  if (!closed_) graphs_.take(graph);
-}
-
-void Device::instantiate(Handle graph, Handle exec) {
-  require_open();
-  require_healthy();
-  execs_.require_free(exec);
-  const std::shared_ptr<Graph>& source = graphs_.get(graph);
-  const std::string doing = "instantiating a graph of " + std::to_string(source->nodes().size()) + " nodes";
-  CUgraphExec instance = nullptr;
-  const Driver& driver = context_->driver;
-  health_.check(driver.cuGraphInstantiateWithFlags(&instance, source->raw(), 0), "cuGraphInstantiateWithFlags", doing);
-  require_healthy();
-  auto made = std::make_unique<GraphExec>(context_, source, instance);
-  // Now, so that the first replay is as fast as the others.
-  health_.check(driver.cuGraphUpload(instance, memory_->stream()), "cuGraphUpload", doing);
-  execs_.add(exec, std::move(made));
-}
-
-void Device::destroy_exec(Handle exec) {
-  if (!closed_) execs_.take(exec);
-}
-
-void Device::update_node(Handle exec, int node_index, const LaunchArguments& arguments) {
-  require_open();
-  const GraphExec& target = *execs_.get(exec);
-  const std::vector<GraphNode>& nodes = target.graph->nodes();
-  if (node_index < 0 || static_cast<size_t>(node_index) >= nodes.size()) {
-    throw Misuse("got node " + std::to_string(node_index) + " of a graph of " + std::to_string(nodes.size()) +
-                 " nodes; wanted one of them");
-  }
-  const GraphNode& node = nodes[node_index];
-  const ProgramPtr& program = programs_.get(arguments.program);
-  if (node.kind != NodeKind::kKernel || *node.program->name() != *program->name()) {
-    throw Misuse("got an update to '" + *program->name() + "' for a node that is a " +
-                 (node.kind == NodeKind::kKernel ? "launch of '" + *node.program->name() + "'" : "copy or a fill") +
-                 "; wanted the same program");
-  }
-  node.program->require_launch(arguments.grid, arguments.num_params_bytes);
-  uint8_t* params = relocate(arguments);
-  if (!health_.ok()) return;
-  health_.check(node.program->update(target.exec, node.driver_node, arguments.grid, params),
-                "cuGraphExecKernelNodeSetParams",
-                "updating node " + std::to_string(node_index) + ", '" + *program->name() + "'");
-}
-
-void Device::replay(Handle exec, Handle stream) {
-  Stream& target = eager_stream(stream, "replay");
-  const GraphExec& source = *execs_.get(exec);
-  if (health_.ok()) {
-    const CUresult result = context_->driver.cuGraphLaunch(source.exec, target.raw());
-    if (result != CUDA_SUCCESS) {
-      health_.check(result, "cuGraphLaunch", "replaying a graph on " + target.describe());
-    }
-  }
-  static const auto* const label = new auto(std::make_shared<const std::string>("a graph"));
-  target.count(*label);
 }
 
 }  // namespace warpbook::cuda

@@ -75,6 +75,8 @@
   X(cuFuncLoad, "cuFuncLoad", 12040, false, (CUfunction function))                                                    \
   X(cuOccupancyMaxActiveBlocksPerMultiprocessor, "cuOccupancyMaxActiveBlocksPerMultiprocessor", 6050, true,           \
     (int* num_ctas, CUfunction function, int threads, size_t dynamic_shared_bytes))                                   \
+  X(cuOccupancyMaxActiveClusters, "cuOccupancyMaxActiveClusters", 11080, true,                                        \
+    (int* num_clusters, CUfunction function, const CUlaunchConfig* config))                                           \
   X(cuLaunchKernelEx, "cuLaunchKernelEx", 11060, true,                                                                \
     (const CUlaunchConfig* config, CUfunction function, void** params, void** extra))                                 \
   X(cuStreamBeginCapture, "cuStreamBeginCapture_v2", 10010, true, (CUstream stream, CUstreamCaptureMode mode))        \
@@ -88,6 +90,8 @@
     (CUstream stream, CUgraphNode* nodes, size_t num_nodes, unsigned int flags))                                      \
   X(cuGraphAddEmptyNode, "cuGraphAddEmptyNode", 10000, true,                                                          \
     (CUgraphNode * node, CUgraph graph, const CUgraphNode* dependencies, size_t num_dependencies))                    \
+  X(cuGraphAddChildGraphNode, "cuGraphAddChildGraphNode", 10000, true,                                                \
+    (CUgraphNode * node, CUgraph graph, const CUgraphNode* dependencies, size_t num_dependencies, CUgraph child))     \
   X(cuGraphGetNodes, "cuGraphGetNodes", 10000, true, (CUgraph graph, CUgraphNode* nodes, size_t* num_nodes))          \
   X(cuGraphGetEdges, "cuGraphGetEdges", 10000, true,                                                                  \
     (CUgraph graph, CUgraphNode* from, CUgraphNode* to, size_t* num_edges))                                           \
@@ -100,4 +104,8 @@
   X(cuGraphLaunch, "cuGraphLaunch", 10000, true, (CUgraphExec exec, CUstream stream))                                 \
   X(cuGraphExecKernelNodeSetParams, "cuGraphExecKernelNodeSetParams_v2", 12000, true,                                 \
     (CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS_v2* params))                                   \
+  X(cuGraphExecUpdate, "cuGraphExecUpdate_v2", 12000, true,                                                           \
+    (CUgraphExec exec, CUgraph graph, CUgraphExecUpdateResultInfo* info))                                             \
+  X(cuGraphNodeSetEnabled, "cuGraphNodeSetEnabled", 11060, true,                                                      \
+    (CUgraphExec exec, CUgraphNode node, unsigned int enabled))                                                       \
   X(cuGraphExecDestroy, "cuGraphExecDestroy", 10000, true, (CUgraphExec exec))

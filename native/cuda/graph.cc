@@ -50,6 +50,37 @@ std::vector<std::vector<int>> Graph::dependencies(Health& health) const {
   return dependencies;
 }
 
+int Graph::index_of(CUgraphNode driver_node) const {
+  const auto found = index_of_driver_node_.find(driver_node);
+  return found == index_of_driver_node_.end() ? -1 : found->second;
+}
+
+std::vector<CUgraphNode> Graph::driver_nodes(int index) const {
+  std::vector<CUgraphNode> nodes;
+  for (const auto& [node, owner] : index_of_driver_node_) {
+    if (owner == index) nodes.push_back(node);
+  }
+  return nodes;
+}
+
+GraphExec::GraphExec(ContextPtr context, std::shared_ptr<Graph> graph, CUgraphExec exec, int64_t num_bytes)
+    : context(std::move(context)),
+      graph(std::move(graph)),
+      exec(exec),
+      enabled(this->graph->nodes().size(), true),
+      num_bytes(num_bytes) {
+  take_programs(*this->graph);
+}
+
+void GraphExec::take_programs(const Graph& source) {
+  programs.clear();
+  children.clear();
+  for (const GraphNode& node : source.nodes()) {
+    programs.push_back(node.program);
+    children.push_back(node.child);
+  }
+}
+
 GraphExec::~GraphExec() {
   if (context->abandoned()) return;
   context->make_current();
@@ -81,17 +112,28 @@ CUresult Capture::note(CUstream stream) {
   return CUDA_SUCCESS;
 }
 
-CUresult Capture::note_empty(CUstream stream) {
+template <typename Make>
+CUresult Capture::append(CUstream stream, const Make& make) {
   CUgraph graph = nullptr;
   const CUgraphNode* frontier_nodes = nullptr;
   size_t count = 0;
   CUresult result = frontier(stream, &graph, &frontier_nodes, &count);
   if (result != CUDA_SUCCESS) return result;
   CUgraphNode node = nullptr;
-  result = context_->driver.cuGraphAddEmptyNode(&node, graph, frontier_nodes, count);
+  result = make(&node, graph, frontier_nodes, count);
   if (result != CUDA_SUCCESS) return result;
   result = context_->driver.cuStreamUpdateCaptureDependencies(stream, &node, 1, CU_STREAM_SET_CAPTURE_DEPENDENCIES);
   return result == CUDA_SUCCESS ? note(stream) : result;
+}
+
+CUresult Capture::note_empty(CUstream stream) {
+  return append(stream, context_->driver.cuGraphAddEmptyNode);
+}
+
+CUresult Capture::note_child(CUstream stream, CUgraph child) {
+  return append(stream, [&](CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count) {
+    return context_->driver.cuGraphAddChildGraphNode(node, graph, dependencies, count, child);
+  });
 }
 
 std::shared_ptr<Graph> Capture::take_graph(CUgraph graph) {

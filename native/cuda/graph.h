@@ -18,7 +18,9 @@ namespace warpbook::cuda {
 
 using cpu::Handle;
 
-enum class NodeKind { kKernel, kCopy, kFill };
+class Graph;
+
+enum class NodeKind { kKernel, kCopy, kFill, kGraph };
 
 // One call that was captured.
 struct GraphNode {
@@ -28,6 +30,8 @@ struct GraphNode {
   std::array<uint32_t, 3> grid{};
   // Copies and fills only.
   size_t num_bytes = 0;
+  // Child graphs only: what the driver has made a copy of.
+  std::shared_ptr<const Graph> child;
   // The last of the driver's nodes.
   CUgraphNode driver_node = nullptr;
 };
@@ -45,6 +49,10 @@ class Graph {
   const std::vector<GraphNode>& nodes() const { return nodes_; }
   // For each node the indices of those that must finish first, ascending, as the driver's edges say.
   std::vector<std::vector<int>> dependencies(Health& health) const;
+  // The index of the call that a node of the driver's belongs to; -1 for one that the driver added itself.
+  int index_of(CUgraphNode driver_node) const;
+  // All of the driver's nodes that belong to a call.
+  std::vector<CUgraphNode> driver_nodes(int index) const;
 
  private:
   ContextPtr context_;
@@ -53,17 +61,24 @@ class Graph {
   std::unordered_map<CUgraphNode, int> index_of_driver_node_;
 };
 
-// The driver wants the graph's nodes for updates, so an exec holds its graph.
+// The driver wants the graph's nodes for updates, so an exec holds its graph. What the nodes launch may change.
 struct GraphExec {
-  GraphExec(ContextPtr context, std::shared_ptr<Graph> graph, CUgraphExec exec)
-      : context(std::move(context)), graph(std::move(graph)), exec(exec) {}
+  GraphExec(ContextPtr context, std::shared_ptr<Graph> graph, CUgraphExec exec, int64_t num_bytes);
   ~GraphExec();
+  // By index: the program that a node launches now, nullptr for what is no launch.
+  void take_programs(const Graph& source);
   GraphExec(const GraphExec&) = delete;
   GraphExec& operator=(const GraphExec&) = delete;
 
   ContextPtr context;
   std::shared_ptr<Graph> graph;
   CUgraphExec exec;
+  std::vector<ProgramPtr> programs;
+  // Of child graphs, whose programs are used as long as the exec is; by index.
+  std::vector<std::shared_ptr<const Graph>> children;
+  std::vector<bool> enabled;
+  // What free memory shrank by when it was made.
+  int64_t num_bytes;
 };
 
 // A capture in progress.
@@ -84,9 +99,14 @@ class Capture {
   // copy of no bytes), an empty node stands for it. The driver's answer.
   CUresult note(CUstream stream);
   CUresult note_empty(CUstream stream);
+  // Adds the node for a graph in the graph. The driver's answer.
+  CUresult note_child(CUstream stream, CUgraph child);
   std::shared_ptr<Graph> take_graph(CUgraph graph);
 
  private:
+  // Puts a node behind what the stream has come to: `make(node, graph, dependencies, count)`.
+  template <typename Make>
+  CUresult append(CUstream stream, const Make& make);
   CUresult frontier(CUstream stream, CUgraph* graph, const CUgraphNode** nodes, size_t* num_nodes) const;
 
   ContextPtr context_;

@@ -108,7 +108,7 @@ void MemoryPool::free_now(const DeviceMemory& memory) {
   if (result != CUDA_SUCCESS) health_.fail(result, "cuMemFreeAsync", "freeing memory");
 }
 
-void MemoryPool::defer(std::variant<DeviceMemory, PinnedPtr> memory, std::vector<RecordPtr> pending) {
+void MemoryPool::defer(std::variant<DeviceMemory, std::shared_ptr<const void>> memory, std::vector<RecordPtr> pending) {
   deferred_.push_back({std::move(memory), std::move(pending)});
   collect(false);
 }

@@ -51,18 +51,20 @@ class MemoryPool {
   DeviceMemory allocate(size_t num_bytes);
   // Takes the memory back once all of `pending` have been reached.
   void release(DeviceMemory memory, std::vector<RecordPtr> pending) { defer(memory, std::move(pending)); }
-  // Keeps pinned memory alive until all of `pending` have been reached.
-  void release(PinnedPtr memory, std::vector<RecordPtr> pending) { defer(std::move(memory), std::move(pending)); }
+  // Keeps anything else that work may use (pinned memory, code, graphs) alive until all of `pending` have been reached.
+  void release(std::shared_ptr<const void> held, std::vector<RecordPtr> pending) {
+    defer(std::move(held), std::move(pending));
+  }
 
   CUstream stream() const { return stream_; }
 
  private:
   struct Deferred {
-    std::variant<DeviceMemory, PinnedPtr> memory;
+    std::variant<DeviceMemory, std::shared_ptr<const void>> memory;
     std::vector<RecordPtr> pending;
   };
 
-  void defer(std::variant<DeviceMemory, PinnedPtr> memory, std::vector<RecordPtr> pending);
+  void defer(std::variant<DeviceMemory, std::shared_ptr<const void>> memory, std::vector<RecordPtr> pending);
   void collect(bool wait);
   CUresult try_allocate(CUdeviceptr* address, size_t num_bytes);
   [[noreturn]] void refuse(size_t num_bytes);

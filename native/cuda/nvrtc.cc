@@ -1,12 +1,15 @@
 #include "cuda/nvrtc.h"
 
+#include <cxxabi.h>
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
 
 #include "cpu/misuse.h"
+#include "cuda/shared_library.h"
 
 namespace warpbook::cuda {
 
@@ -27,6 +30,8 @@ constexpr nvrtcResult kCompilationError = 6;
      const char* const* include_names))                                                                      \
   X(nvrtcDestroyProgram, "7.0", (nvrtcProgram * program))                                                    \
   X(nvrtcCompileProgram, "7.0", (nvrtcProgram program, int num_options, const char* const* options))         \
+  X(nvrtcAddNameExpression, "8.0", (nvrtcProgram program, const char* expression))                          \
+  X(nvrtcGetLoweredName, "8.0", (nvrtcProgram program, const char* expression, const char** name))           \
   X(nvrtcGetProgramLogSize, "7.0", (nvrtcProgram program, size_t* size))                                     \
   X(nvrtcGetProgramLog, "7.0", (nvrtcProgram program, char* log))                                            \
   X(nvrtcGetCUBINSize, "11.1", (nvrtcProgram program, size_t* size))                                         \
@@ -67,12 +72,7 @@ const Nvrtc& open(const std::string& library) {
   std::lock_guard<std::mutex> lock(mutex);
   std::unique_ptr<Nvrtc>& known = (*opened)[library];
   if (known) return *known;
-  void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    throw Misuse("Got an NVRTC at " + library + " that does not load (" + dlerror() +
-                     "); wanted libnvrtc.so of CUDA 12 or newer. Install it again.",
-                 "UNSUPPORTED");
-  }
+  void* handle = open_shared_library(library, "an NVRTC", "libnvrtc.so of CUDA 12 or newer");
   auto nvrtc = std::make_unique<Nvrtc>();
 #define WARPBOOK_FIND(function, version, parameters) find(handle, library, #function, version, &nvrtc->function);
   WARPBOOK_NVRTC_FUNCTIONS(WARPBOOK_FIND)
@@ -89,6 +89,13 @@ void require(const Nvrtc& nvrtc, nvrtcResult result, const char* call, const std
                "), while " + doing + ". Check that NVRTC and its builtins library are complete and of one version.");
 }
 
+KernelName kernel_name(const char* lowered) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> readable(
+      abi::__cxa_demangle(lowered, nullptr, nullptr, &status), std::free);
+  return {lowered, status == 0 ? readable.get() : lowered};
+}
+
 }  // namespace
 
 NvrtcVersion nvrtc_version(const std::string& library) {
@@ -99,7 +106,8 @@ NvrtcVersion nvrtc_version(const std::string& library) {
 }
 
 Compilation nvrtc_compile(const std::string& library, const std::string& source, const std::string& file_name,
-                          const std::vector<std::string>& options) {
+                          const std::vector<std::string>& options,
+                          const std::vector<std::string>& name_expressions) {
   const Nvrtc& nvrtc = open(library);
   const std::string doing = "compiling " + file_name;
   nvrtcProgram raw = nullptr;
@@ -108,6 +116,9 @@ Compilation nvrtc_compile(const std::string& library, const std::string& source,
   const auto destroy = [&nvrtc](nvrtcProgram program) { nvrtc.nvrtcDestroyProgram(&program); };
   const std::unique_ptr<_nvrtcProgram, decltype(destroy)> program(raw, destroy);
 
+  for (const std::string& expression : name_expressions) {
+    require(nvrtc, nvrtc.nvrtcAddNameExpression(program.get(), expression.c_str()), "nvrtcAddNameExpression", doing);
+  }
   std::vector<const char*> arguments;
   for (const std::string& option : options) arguments.push_back(option.c_str());
   const nvrtcResult compiled =
@@ -127,6 +138,11 @@ Compilation nvrtc_compile(const std::string& library, const std::string& source,
   compilation.image.resize(size);
   require(nvrtc, nvrtc.nvrtcGetCUBIN(program.get(), reinterpret_cast<char*>(compilation.image.data())),
           "nvrtcGetCUBIN", doing);
+  for (const std::string& expression : name_expressions) {
+    const char* lowered = nullptr;
+    require(nvrtc, nvrtc.nvrtcGetLoweredName(program.get(), expression.c_str(), &lowered), "nvrtcGetLoweredName", doing);
+    compilation.names.push_back(kernel_name(lowered));
+  }
   compilation.ok = true;
   return compilation;
 }

@@ -12,10 +12,20 @@ struct NvrtcVersion {
   int minor = 0;
 };
 
+// What a name in the source became.
+struct KernelName {
+  // In the image.
+  std::string lowered;
+  // For people: with types and template arguments where it is a C++ name.
+  std::string readable;
+};
+
 struct Compilation {
   bool ok = false;
   // The cubin; empty unless ok.
   std::vector<uint8_t> image;
+  // Of the name expressions, in their order; empty unless ok.
+  std::vector<KernelName> names;
   // What the compiler said: warnings, and with --ptxas-options=-v the use of registers.
   std::string log;
 };
@@ -23,9 +33,11 @@ struct Compilation {
 // Throws Misuse UNSUPPORTED for a library that doesn't load or isn't NVRTC. Any thread.
 NvrtcVersion nvrtc_version(const std::string& library);
 
-// Compiles to a cubin; `options` have to name a real architecture (sm_..). Takes up to minutes. Any thread, several at
-// a time. Throws Misuse for a library as above, or a failure that isn't the source's.
+// Compiles to a cubin; `options` have to name a real architecture (sm_..). `name_expressions` are kernels as C++ calls
+// them, `scale<float>`: templates among them are instantiated. Takes up to minutes. Any thread, several at a time. Throws
+// Misuse for a library as above, or a failure that isn't the source's.
 Compilation nvrtc_compile(const std::string& library, const std::string& source, const std::string& file_name,
-                          const std::vector<std::string>& options);
+                          const std::vector<std::string>& options,
+                          const std::vector<std::string>& name_expressions);
 
 }  // namespace warpbook::cuda

@@ -1,5 +1,6 @@
 #include "cuda/program.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "cpu/misuse.h"
@@ -12,6 +13,44 @@ using cpu::Misuse;
 
 constexpr size_t kLogBytes = 8192;
 constexpr uint32_t kMaxGrid[3] = {2147483647, 65535, 65535};
+constexpr uint32_t kMaxThreads[3] = {1024, 1024, 64};
+// Larger clusters run on some GPUs only, and the driver wants to hear that this is known.
+constexpr int kPortableClusterSize = 8;
+
+std::string times(const std::array<uint32_t, 3>& extents) {
+  return std::to_string(extents[0]) + " x " + std::to_string(extents[1]) + " x " + std::to_string(extents[2]);
+}
+
+uint64_t volume(const std::array<uint32_t, 3>& extents) {
+  return uint64_t{extents[0]} * extents[1] * extents[2];
+}
+
+// A launch's attributes, and the configuration that points to them.
+struct LaunchConfig {
+  LaunchConfig(CUstream stream, const std::array<uint32_t, 3>& grid, const CtaShape& shape) {
+    unsigned count = 0;
+    if (shape.cooperative) {
+      attributes[count].id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+      attributes[count++].value.cooperative = 1;
+    }
+    if (shape.pdl) {
+      attributes[count].id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+      attributes[count++].value.programmaticStreamSerializationAllowed = 1;
+    }
+    if (shape.cluster_size > 1) {
+      attributes[count].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+      attributes[count++].value.clusterDim = {static_cast<unsigned>(shape.cluster_size), 1, 1};
+    }
+    config = {grid[0],          grid[1],          grid[2],
+              shape.threads[0], shape.threads[1], shape.threads[2],
+              static_cast<unsigned>(shape.shared_bytes), stream, attributes, count};
+  }
+  LaunchConfig(const LaunchConfig&) = delete;
+  LaunchConfig& operator=(const LaunchConfig&) = delete;
+
+  CUlaunchAttribute attributes[3] = {};
+  CUlaunchConfig config{};
+};
 
 }  // namespace
 
@@ -19,7 +58,7 @@ Program::Program(ContextPtr context, Health& health, ProgramOptions options, con
                  size_t num_image_bytes)
     : context_(std::move(context)),
       options_(std::move(options)),
-      name_(std::make_shared<const std::string>(options_.name)) {
+      label_(std::make_shared<const std::string>(options_.label)) {
   try {
     load(health, image, num_image_bytes);
   } catch (...) {
@@ -36,7 +75,8 @@ Program::~Program() {
 
 void Program::load(Health& health, const uint8_t* image, size_t num_image_bytes) {
   const Driver& driver = context_->driver;
-  const std::string doing = "loading program '" + options_.name + "'";
+  const CtaShape& shape = options_.shape;
+  const std::string doing = "loading program '" + options_.label + "'";
   const auto require = [&](CUresult result, const char* call) {
     if (!health.check(result, call, doing)) throw Misuse(health.message(), health.code());
   };
@@ -55,97 +95,176 @@ void Program::load(Health& health, const uint8_t* image, size_t num_image_bytes)
   }
   require(driver.cuModuleGetFunction(&function_, module_, options_.entry.c_str()), "cuModuleGetFunction");
   if (driver.cuFuncLoad != nullptr) require(driver.cuFuncLoad(function_), "cuFuncLoad");
-  find_params_bytes();
+  find_parameters();
 
   const auto attribute = [&](CUfunction_attribute which) {
     int value = 0;
     require(driver.cuFuncGetAttribute(&value, which, function_), "cuFuncGetAttribute");
     return value;
   };
-  const int max_threads = attribute(CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
-  if (options_.threads > max_threads) {
-    throw Misuse("Got program '" + options_.name + "' with " + std::to_string(options_.threads) +
-                     " threads in a CTA; wanted at most " + std::to_string(max_threads) +
-                     ", which is what its registers and launch bounds leave. Use fewer threads.",
-                 "UNSUPPORTED");
-  }
-  const int static_bytes = attribute(CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES);
-  const int most = context_->facts.max_shared_bytes - static_bytes;
-  if (options_.shared_bytes > most) {
-    throw Misuse("Got program '" + options_.name + "' with " + std::to_string(options_.shared_bytes) +
-                     " bytes of dynamic shared memory in a CTA; wanted at most " + std::to_string(most) +
-                     " on this GPU (" + std::to_string(context_->facts.max_shared_bytes) +
-                     " less " + std::to_string(static_bytes) +
-                     " static ones). Use smaller tiles or fewer stages.",
-                 "UNSUPPORTED");
-  }
-  require(driver.cuFuncSetAttribute(function_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, options_.shared_bytes),
-          "cuFuncSetAttribute");
+  info_.max_threads = attribute(CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
+  info_.static_shared_bytes = attribute(CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES);
   info_.registers = attribute(CU_FUNC_ATTRIBUTE_NUM_REGS);
-  info_.shared_bytes = static_bytes + options_.shared_bytes;
+  info_.shared_bytes = info_.static_shared_bytes + shape.shared_bytes;
   info_.local_bytes = attribute(CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES);
-  require(driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(&info_.max_ctas_per_sm, function_, options_.threads,
-                                                             static_cast<size_t>(options_.shared_bytes)),
+  const bool leaves_threads_open = shape.threads == std::array<uint32_t, 3>{};
+  CtaShape checked = shape;
+  if (leaves_threads_open) checked.threads = {1, 1, 1};
+  require_cta(checked);
+  require(driver.cuFuncSetAttribute(function_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shape.shared_bytes),
+          "cuFuncSetAttribute");
+  allowed_shared_bytes_ = shape.shared_bytes;
+  if (shape.cluster_size > kPortableClusterSize) {
+    require(driver.cuFuncSetAttribute(function_, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1),
+            "cuFuncSetAttribute");
+  }
+  if (leaves_threads_open) return;
+  require(driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(&info_.max_ctas_per_sm, function_,
+                                                             static_cast<int>(volume(shape.threads)),
+                                                             static_cast<size_t>(shape.shared_bytes)),
           "cuOccupancyMaxActiveBlocksPerMultiprocessor");
+  if (shape.cluster_size > 1) {
+    const LaunchConfig launch(nullptr, {static_cast<uint32_t>(shape.cluster_size), 1, 1}, shape);
+    require(driver.cuOccupancyMaxActiveClusters(&info_.max_clusters, function_, &launch.config),
+            "cuOccupancyMaxActiveClusters");
+  }
 }
 
-void Program::find_params_bytes() {
+void Program::find_parameters() {
   const Driver& driver = context_->driver;
-  if (driver.cuFuncGetParamInfo == nullptr) return;
-  size_t offset = 0;
-  size_t size = 0;
+  if (driver.cuFuncGetParamInfo == nullptr) {
+    offsets_ = options_.parameter_offsets;
+    return;
+  }
+  info_.knows_parameters = true;
   params_bytes_ = 0;
-  if (driver.cuFuncGetParamInfo(function_, 0, &offset, &size) != CUDA_SUCCESS) return;
-  params_bytes_ = static_cast<int64_t>(size);
-  if (driver.cuFuncGetParamInfo(function_, 1, &offset, &size) != CUDA_SUCCESS) return;
-  throw Misuse("Got kernel '" + options_.entry + "' of program '" + options_.name +
-                   "' with more than one parameter; wanted one: the parameter struct, by value.",
-               "UNSUPPORTED");
+  ProgramParameter parameter;
+  while (driver.cuFuncGetParamInfo(function_, info_.parameters.size(), &parameter.offset, &parameter.num_bytes) ==
+         CUDA_SUCCESS) {
+    info_.parameters.push_back(parameter);
+    offsets_.push_back(parameter.offset);
+    params_bytes_ = static_cast<int64_t>(parameter.offset + parameter.num_bytes);
+  }
 }
 
-void Program::require_launch(const std::array<uint32_t, 3>& grid, size_t num_params_bytes) const {
+void Program::require_cta(const CtaShape& shape) const {
+  const auto refuse = [this](const std::string& what, const char* code) {
+    throw Misuse("Got program '" + options_.label + "' with " + what, code);
+  };
+  for (int axis = 0; axis < 3; ++axis) {
+    if (shape.threads[axis] >= 1 && shape.threads[axis] <= kMaxThreads[axis]) continue;
+    refuse("CTAs of " + times(shape.threads) + " threads; wanted at least 1 x 1 x 1 and at most 1024 x 1024 x 64.",
+           "INVALID_ARGUMENT");
+  }
+  if (volume(shape.threads) > static_cast<uint64_t>(info_.max_threads)) {
+    refuse(std::to_string(volume(shape.threads)) + " threads in a CTA; wanted at most " +
+               std::to_string(info_.max_threads) +
+               ", which is what its registers and launch bounds leave. Use fewer threads.",
+           "UNSUPPORTED");
+  }
+  const int most = context_->facts.max_shared_bytes - info_.static_shared_bytes;
+  if (shape.shared_bytes < 0 || shape.shared_bytes > most) {
+    refuse(std::to_string(shape.shared_bytes) + " bytes of dynamic shared memory in a CTA; wanted at most " +
+               std::to_string(most) + " on this GPU (" + std::to_string(context_->facts.max_shared_bytes) + " less " +
+               std::to_string(info_.static_shared_bytes) + " static ones). Use smaller tiles or fewer stages.",
+           "UNSUPPORTED");
+  }
+  if (shape.cluster_size > 1 && context_->facts.major < 9) {
+    refuse("clusters of " + std::to_string(shape.cluster_size) +
+               " CTAs on a GPU of compute capability " + std::to_string(context_->facts.major) + "." +
+               std::to_string(context_->facts.minor) + "; wanted 9.0 or higher. Leave the clusters out.",
+           "UNSUPPORTED");
+  }
+}
+
+void Program::allow_shared(Health& health, int shared_bytes) {
+  if (shared_bytes <= allowed_shared_bytes_) return;
+  if (!health.ok()) return;
+  const CUresult result = context_->driver.cuFuncSetAttribute(
+      function_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_bytes);
+  if (health.check(result, "cuFuncSetAttribute", "allowing '" + options_.label + "' its shared memory")) {
+    allowed_shared_bytes_ = shared_bytes;
+  }
+}
+
+CtaShape Program::resolve(Health& health, const std::array<uint32_t, 3>& grid, const CtaOverrides& overrides,
+                          size_t num_params_bytes) {
+  CtaShape shape = options_.shape;
+  bool differs = false;
+  if (overrides.threads != std::array<int32_t, 3>{}) {
+    for (int axis = 0; axis < 3; ++axis) shape.threads[axis] = static_cast<uint32_t>(overrides.threads[axis]);
+    differs = true;
+  }
+  if (overrides.shared_bytes >= 0) {
+    shape.shared_bytes = overrides.shared_bytes;
+    differs = true;
+  }
+  if (overrides.cooperative >= 0) shape.cooperative = overrides.cooperative != 0;
+  if (overrides.pdl >= 0) shape.pdl = overrides.pdl != 0;
+  if (overrides.cluster_size >= 0) {
+    shape.cluster_size = overrides.cluster_size;
+    differs = true;
+  }
+  if (shape.threads == std::array<uint32_t, 3>{}) {
+    throw Misuse("got a launch of program '" + options_.label + "' without the number of threads; wanted it, because "
+                 "the program was loaded without one");
+  }
+  if (differs) {
+    require_cta(shape);
+    allow_shared(health, shape.shared_bytes);
+  }
   for (int axis = 0; axis < 3; ++axis) {
     if (grid[axis] >= 1 && grid[axis] <= kMaxGrid[axis]) continue;
-    throw Misuse("got a launch of program '" + options_.name + "' with a grid of " + std::to_string(grid[0]) + " x " +
-                 std::to_string(grid[1]) + " x " + std::to_string(grid[2]) +
+    throw Misuse("got a launch of program '" + options_.label + "' with a grid of " + times(grid) +
                  " CTAs; wanted at least 1 x 1 x 1 and at most 2147483647 x 65535 x 65535");
   }
+  if (shape.cluster_size > 1 && grid[0] % static_cast<uint32_t>(shape.cluster_size) != 0) {
+    throw Misuse("got a launch of program '" + options_.label + "' with a grid of " + times(grid) + " CTAs in clusters of " +
+                 std::to_string(shape.cluster_size) + "; wanted a multiple of the cluster in x");
+  }
   if (params_bytes_ >= 0 && num_params_bytes != static_cast<size_t>(params_bytes_)) {
-    throw Misuse("got " + std::to_string(num_params_bytes) + " parameter bytes for program '" + options_.name +
+    throw Misuse("got " + std::to_string(num_params_bytes) + " parameter bytes for program '" + options_.label +
                  "'; wanted " + std::to_string(params_bytes_));
   }
+  return shape;
 }
 
-CUresult Program::launch(CUstream stream, const std::array<uint32_t, 3>& grid, void* params) const {
-  CUlaunchAttribute attributes[2] = {};
-  unsigned num_attributes = 0;
-  if (options_.cooperative) {
-    attributes[num_attributes].id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
-    attributes[num_attributes++].value.cooperative = 1;
+int Program::ctas_per_sm(Health& health, const CtaOverrides& overrides) {
+  const CtaShape shape = resolve(health, {static_cast<uint32_t>(options_.shape.cluster_size), 1, 1}, overrides, params_bytes_ < 0 ? 0 : params_bytes_);
+  int count = 0;
+  const CUresult result = context_->driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(
+      &count, function_, static_cast<int>(volume(shape.threads)), static_cast<size_t>(shape.shared_bytes));
+  if (!health.check(result, "cuOccupancyMaxActiveBlocksPerMultiprocessor",
+                    "asking for the occupancy of '" + options_.label + "'")) {
+    throw Misuse(health.message(), health.code());
   }
-  if (options_.pdl) {
-    attributes[num_attributes].id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
-    attributes[num_attributes++].value.programmaticStreamSerializationAllowed = 1;
-  }
-  const CUlaunchConfig config = {
-      grid[0], grid[1], grid[2], static_cast<unsigned>(options_.threads), 1, 1,
-      static_cast<unsigned>(options_.shared_bytes), stream, attributes, num_attributes};
-  void* arguments[] = {params};
-  return context_->driver.cuLaunchKernelEx(&config, function_, arguments, nullptr);
+  return count;
 }
 
-CUresult Program::update(CUgraphExec exec, CUgraphNode node, const std::array<uint32_t, 3>& grid, void* params) const {
-  void* arguments[] = {params};
+void** Program::pointers(uint8_t* params) {
+  pointers_.clear();
+  for (const size_t offset : offsets_) pointers_.push_back(params + offset);
+  return pointers_.data();
+}
+
+CUresult Program::launch(CUstream stream, const std::array<uint32_t, 3>& grid, const CtaShape& shape,
+                         uint8_t* params) {
+  const LaunchConfig launch(stream, grid, shape);
+  return context_->driver.cuLaunchKernelEx(&launch.config, function_, pointers(params), nullptr);
+}
+
+CUresult Program::update(CUgraphExec exec, CUgraphNode node, const std::array<uint32_t, 3>& grid,
+                         const CtaShape& shape, uint8_t* params) {
   CUDA_KERNEL_NODE_PARAMS_v2 node_params{};
   node_params.func = function_;
   node_params.gridDimX = grid[0];
   node_params.gridDimY = grid[1];
   node_params.gridDimZ = grid[2];
-  node_params.blockDimX = static_cast<unsigned>(options_.threads);
-  node_params.blockDimY = 1;
-  node_params.blockDimZ = 1;
-  node_params.sharedMemBytes = static_cast<unsigned>(options_.shared_bytes);
-  node_params.kernelParams = arguments;
+  node_params.blockDimX = shape.threads[0];
+  node_params.blockDimY = shape.threads[1];
+  node_params.blockDimZ = shape.threads[2];
+  node_params.sharedMemBytes = static_cast<unsigned>(shape.shared_bytes);
+  node_params.kernelParams = pointers(params);
   return context_->driver.cuGraphExecKernelNodeSetParams(exec, node, &node_params);
 }
 

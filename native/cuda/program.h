@@ -12,20 +12,55 @@
 
 namespace warpbook::cuda {
 
-struct ProgramOptions {
-  std::string name;
-  std::string entry;
-  int threads = 0;
+// How the CTAs of a launch look.
+struct CtaShape {
+  // {0, 0, 0} for a program whose launches say it each time.
+  std::array<uint32_t, 3> threads{};
+  // Dynamic.
   int shared_bytes = 0;
   bool cooperative = false;
   bool pdl = false;
+  // CTAs of a cluster, neighbours in x; 1: no clusters.
+  int cluster_size = 1;
+};
+
+// What one launch has otherwise than its program; -1 (or 0 threads): as the program.
+struct CtaOverrides {
+  std::array<int32_t, 3> threads{};
+  int32_t shared_bytes = -1;
+  int32_t cooperative = -1;
+  int32_t pdl = -1;
+  int32_t cluster_size = -1;
+};
+
+struct ProgramOptions {
+  // In messages and pictures.
+  std::string label;
+  std::string entry;
+  CtaShape shape;
+  // Of the kernel's parameters, where the driver is too old to tell them.
+  std::vector<size_t> parameter_offsets;
+};
+
+struct ProgramParameter {
+  size_t offset = 0;
+  size_t num_bytes = 0;
 };
 
 struct ProgramInfo {
   int registers = 0;
+  // Static and dynamic.
   int shared_bytes = 0;
+  int static_shared_bytes = 0;
   int local_bytes = 0;
+  int max_threads = 0;
+  // 0 where the program leaves its threads to the launches.
   int max_ctas_per_sm = 0;
+  // Clusters on the whole GPU; 0 without clusters.
+  int max_clusters = 0;
+  // False where the driver is too old to tell them (before CUDA 12.4).
+  bool knows_parameters = false;
+  std::vector<ProgramParameter> parameters;
 };
 
 class Program {
@@ -37,33 +72,44 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  const ProgramOptions& options() const { return options_; }
   const ProgramInfo& info() const { return info_; }
-  const std::shared_ptr<const std::string>& name() const { return name_; }
-  CUfunction function() const { return function_; }
+  const std::shared_ptr<const std::string>& label() const { return label_; }
 
-  // Throws Misuse unless the grid and the size of the parameters fit.
-  void require_launch(const std::array<uint32_t, 3>& grid, size_t num_params_bytes) const;
+  // The shape of a launch. Throws Misuse unless grid, CTAs and the size of the parameters fit.
+  CtaShape resolve(Health& health, const std::array<uint32_t, 3>& grid, const CtaOverrides& overrides,
+                   size_t num_params_bytes);
+
+  // CTAs of such a shape that fit on an SM at the same time. Throws Misuse as resolve().
+  int ctas_per_sm(Health& health, const CtaOverrides& overrides);
 
   // Enqueues a launch whose parameters are copied meanwhile; the driver's answer.
-  CUresult launch(CUstream stream, const std::array<uint32_t, 3>& grid, void* params) const;
-  // Replaces grid and parameters of a node that is a launch of this program; the driver's answer.
-  CUresult update(CUgraphExec exec, CUgraphNode node, const std::array<uint32_t, 3>& grid, void* params) const;
+  CUresult launch(CUstream stream, const std::array<uint32_t, 3>& grid, const CtaShape& shape, uint8_t* params);
+  // Replaces grid, threads, shared memory and parameters of a node that is a launch of this program; the driver's
+  // answer. A node keeps its attributes.
+  CUresult update(CUgraphExec exec, CUgraphNode node, const std::array<uint32_t, 3>& grid, const CtaShape& shape,
+                  uint8_t* params);
 
  private:
   void load(Health& health, const uint8_t* image, size_t num_image_bytes);
-  void find_params_bytes();
+  void find_parameters();
+  void require_cta(const CtaShape& shape) const;
+  void allow_shared(Health& health, int shared_bytes);
+  void** pointers(uint8_t* params);
 
   ContextPtr context_;
   const ProgramOptions options_;
-  const std::shared_ptr<const std::string> name_;
+  const std::shared_ptr<const std::string> label_;
   ProgramInfo info_;
   CUmodule module_ = nullptr;
   CUfunction function_ = nullptr;
-  // Size of the kernel's one parameter, 0 for a kernel without; -1 where the driver is too old to say.
+  // Where each parameter begins in the block that launches pass, and the block's size: -1 where nobody knows.
+  std::vector<size_t> offsets_;
   int64_t params_bytes_ = -1;
+  // Dynamic shared memory that the driver has been told to allow.
+  int allowed_shared_bytes_ = 0;
+  std::vector<void*> pointers_;
 };
 
-using ProgramPtr = std::shared_ptr<const Program>;
+using ProgramPtr = std::shared_ptr<Program>;
 
 }  // namespace warpbook::cuda

@@ -1,33 +1,103 @@
-// append_kv: writes new keys and values to their slots of a paged pool. One CTA a token; a slot outside the pool is
-// skipped, so a padded slot mapping may hold -1. Rows are widened to float32, divided by the pool's scale and rounded to
-// the pool's type, as on the CPU device.
+// append_kv: writes new keys and values to their slots of a paged pool. One CTA a token; what has no slot is skipped, so
+// padding may hold -1. As on the CPU device, rows are widened to float32, divided by the pool's scale and rounded to the
+// pool's type; rows of the pool's own type and the scale 1 are copied bit by bit.
 #include "attention_params.h"
+#include "pdl.cuh"
 #include "tensor/elements.cuh"
 
 namespace warpbook {
 
-__device__ __forceinline__ void append_row(
-    const AppendKvParams& params, const void* source, void* target, int64 source_at, int64 target_at, float scale) {
-  const float x = load_float(params.dtype, source, source_at);
-  store_float(params.page_dtype, target, target_at, scale != 1.0f ? __fdiv_rn(x, scale) : x);
+// Of the token's request and position; -1 where the page table has no such place.
+__device__ __forceinline__ int64 slot_of_position(const AppendKvParams& params, int64 token) {
+  const int request = static_cast<const int*>(params.batch_indices)[token];
+  const int position = static_cast<const int*>(params.positions)[token];
+  if (request < 0 || request >= params.batch_size || position < 0) return -1;
+  const int* indptr = static_cast<const int*>(params.kv_indptr) + request;
+  const int page_of_request = position / params.page_size;
+  const int64 entry = static_cast<int64>(indptr[0]) + page_of_request;
+  if (entry < 0 || entry >= indptr[1] || entry >= params.num_kv_indices) return -1;
+  const int64 page = static_cast<const int*>(params.kv_indices)[entry];
+  return page < 0 ? -1 : page * params.page_size + (position - page_of_request * params.page_size);
+}
+
+// The pool's own type: both rows of a token's heads, one Piece after the other.
+template <class Piece>
+__device__ __forceinline__ void copy_heads(const AppendKvParams& params, int64 source, int64 target) {
+  const int per_piece = sizeof(Piece) / item_size(params.dtype);
+  const int per_head = params.head_dim / per_piece;
+  for (int i = threadIdx.x; i < params.num_kv_heads * per_head; i += blockDim.x) {
+    const int head = i / per_head;
+    const int dim = (i - head * per_head) * per_piece;
+    const int64 from = (source + head * params.stride_head + dim) / per_piece;
+    const int64 to = (target + head * params.page_stride_head + dim) / per_piece;
+    const Piece key = static_cast<const Piece*>(params.k)[from];
+    const Piece value = static_cast<const Piece*>(params.v)[from];
+    static_cast<Piece*>(params.k_pages)[to] = key;
+    static_cast<Piece*>(params.v_pages)[to] = value;
+  }
+}
+
+__device__ __forceinline__ float scaled(float x, float scale) { return scale != 1.0f ? __fdiv_rn(x, scale) : x; }
+
+// Another type, or scales: eight elements at once, or one.
+__device__ __forceinline__ void convert_heads_in_groups(const AppendKvParams& params, int64 source, int64 target) {
+  const int per_head = params.head_dim / kGroup;
+  for (int i = threadIdx.x; i < params.num_kv_heads * per_head; i += blockDim.x) {
+    const int head = i / per_head;
+    const int dim = (i - head * per_head) * kGroup;
+    const int64 from = source + head * params.stride_head + dim;
+    const int64 to = target + head * params.page_stride_head + dim;
+    float key[kGroup], value[kGroup];
+    load8(params.dtype, params.k, from, key);
+    load8(params.dtype, params.v, from, value);
+#pragma unroll
+    for (int d = 0; d < kGroup; ++d) {
+      key[d] = scaled(key[d], params.k_scale);
+      value[d] = scaled(value[d], params.v_scale);
+    }
+    store8(params.page_dtype, params.k_pages, to, key);
+    store8(params.page_dtype, params.v_pages, to, value);
+  }
+}
+__device__ __forceinline__ void convert_heads(const AppendKvParams& params, int64 source, int64 target) {
+  for (int i = threadIdx.x; i < params.num_kv_heads * params.head_dim; i += blockDim.x) {
+    const int head = i / params.head_dim;
+    const int dim = i - head * params.head_dim;
+    const int64 from = source + head * params.stride_head + dim;
+    const int64 to = target + head * params.page_stride_head + dim;
+    store_float(params.page_dtype, params.k_pages, to, scaled(load_float(params.dtype, params.k, from), params.k_scale));
+    store_float(params.page_dtype, params.v_pages, to, scaled(load_float(params.dtype, params.v, from), params.v_scale));
+  }
+}
+
+// Whether all rows begin at whole groups of eight elements; those of the pool's pages always do.
+__device__ __forceinline__ bool in_groups(const AppendKvParams& params) {
+  const int64 elements = params.stride_token | params.stride_head | params.head_dim;
+  return elements % kGroup == 0 && is_aligned8(params.dtype, params.k) && is_aligned8(params.dtype, params.v);
 }
 
 }  // namespace warpbook
 
 extern "C" __global__ void __launch_bounds__(256) append_kv(const __grid_constant__ warpbook::AppendKvParams params) {
-  using warpbook::int64;
+  using namespace warpbook;
+  wait_for_predecessor();
+  const bool same = params.dtype == params.page_dtype && params.k_scale == 1.0f && params.v_scale == 1.0f;
+  const bool groups = in_groups(params);
   for (int64 token = blockIdx.x; token < params.num_tokens; token += gridDim.x) {
-    const int64 slot = static_cast<const int64*>(params.slots)[token];
+    const int64 slot = params.slots != nullptr ? static_cast<const int64*>(params.slots)[token]
+                                               : slot_of_position(params, token);
     if (slot < 0 || slot >= params.num_pages * params.page_size) continue;
     const int64 page = slot / params.page_size;
-    const int64 page_at = page * params.page_stride_page + (slot - page * params.page_size) * params.page_stride_token;
-    for (int i = threadIdx.x; i < params.num_kv_heads * params.head_dim; i += blockDim.x) {
-      const int head = i / params.head_dim;
-      const int dim = i - head * params.head_dim;
-      const int64 source_at = token * params.stride_token + head * params.stride_head + dim;
-      const int64 target_at = page_at + head * params.page_stride_head + dim;
-      warpbook::append_row(params, params.k, params.k_pages, source_at, target_at, params.k_scale);
-      warpbook::append_row(params, params.v, params.v_pages, source_at, target_at, params.v_scale);
+    const int64 target = page * params.page_stride_page + (slot - page * params.page_size) * params.page_stride_token;
+    const int64 source = token * params.stride_token;
+    if (groups) {
+      same ? copy_heads<uint4>(params, source, target) : convert_heads_in_groups(params, source, target);
+    } else if (!same) {
+      convert_heads(params, source, target);
+    } else if (item_size(params.dtype) == 4) {
+      copy_heads<uint32>(params, source, target);
+    } else {
+      copy_heads<unsigned short>(params, source, target);
     }
   }
 }

@@ -3,6 +3,10 @@
 
 namespace warpbook {
 
+enum : int {
+  MERGE_ROWS_PER_CTA = 16,
+};
+
 struct alignas(16) AttentionParams {
   void* q;  // queries: [num_qo_tokens, num_qo_heads, head_dim]
   void* k;  // keys: pages, or [num_kv_tokens, num_kv_heads, head_dim] where ragged
@@ -56,8 +60,14 @@ struct alignas(16) AppendKvParams {
   void* v;  // new values, laid out as the keys
   void* k_pages;  // pool of keys
   void* v_pages;  // pool of values
-  void* slots;  // int64 [num_tokens]: page * page_size + token; negative: skipped
+  void* slots;  // int64 [num_tokens]: page * page_size + token; 0: from request and position
+  void* batch_indices;  // int32 [num_tokens]: request of each token; read where slots is 0, as all down to kv_indices
+  void* positions;  // int32 [num_tokens]: of each token in its request
+  void* kv_indptr;  // int32 [batch_size + 1]: where the page lists of the requests begin
+  void* kv_indices;  // int32 [num_kv_indices]: page ids
   long long num_tokens;
+  long long batch_size;  // requests of the page table: a token of another one is skipped
+  long long num_kv_indices;  // a page beyond is skipped
   long long stride_token;  // elements, of k and v
   long long stride_head;  // elements, of k and v
   long long page_stride_page;  // elements, of the pools
@@ -72,6 +82,34 @@ struct alignas(16) AppendKvParams {
   float k_scale;  // keys are divided by it before rounding
   float v_scale;  // values are divided by it before rounding
 };
-static_assert(sizeof(AppendKvParams) == 128, "AppendKvParams");
+static_assert(sizeof(AppendKvParams) == 176, "AppendKvParams");
+
+struct alignas(16) MergeStatesParams {
+  void* first_o;  // output of state 0: [num_tokens, num_heads, head_dim]
+  void* first_lse;  // float32, LSE of state 0: [num_tokens, num_heads], natural log
+  void* rest_o;  // output of states 1 and on; 0 where there is one state
+  void* rest_lse;  // float32, their LSE
+  void* o;  // merged output, may be first_o
+  void* lse;  // float32, merged LSE, may be first_lse
+  void* sinks;  // float32 [num_heads]: logit of each head's attention sink, added to the merged state; 0: none
+  long long num_tokens;
+  long long first_stride_token;
+  long long first_stride_head;
+  long long first_lse_stride_token;
+  long long rest_stride_state;
+  long long rest_stride_token;
+  long long rest_stride_head;
+  long long rest_lse_stride_state;
+  long long rest_lse_stride_token;
+  long long o_stride_token;
+  long long o_stride_head;
+  long long lse_stride_token;
+  int num_states;  // at least 1
+  int num_heads;
+  int head_dim;
+  int state_dtype;  // DTYPE_CODE of first_o and rest_o: float32, float16 or bfloat16
+  int o_dtype;  // DTYPE_CODE of o: likewise
+};
+static_assert(sizeof(MergeStatesParams) == 176, "MergeStatesParams");
 
 }  // namespace warpbook

@@ -59,6 +59,32 @@ struct alignas(16) TensorCopyParams {
 };
 static_assert(sizeof(TensorCopyParams) == 240, "TensorCopyParams");
 
+struct alignas(16) TensorFillParams {
+  void* dst;  // first element
+  long long num_elements;  // product of the sizes
+  long long size_0;  // sizes, outermost first; 1 beyond num_dims
+  long long size_1;
+  long long size_2;
+  long long size_3;
+  long long size_4;
+  long long size_5;
+  long long size_6;
+  long long size_7;
+  long long stride_0;  // elements; 0 beyond num_dims
+  long long stride_1;
+  long long stride_2;
+  long long stride_3;
+  long long stride_4;
+  long long stride_5;
+  long long stride_6;
+  long long stride_7;
+  long long value;  // low bytes: one element's bits
+  int num_dims;  // 1 .. TENSOR_MAX_DIMS
+  int item_size;  // bytes of an element: 1, 2, 4 or 8
+  int add;  // 0: elements become the value; 1: it is added to them as an integer, modulo the size
+};
+static_assert(sizeof(TensorFillParams) == 176, "TensorFillParams");
+
 struct alignas(16) TensorArangeParams {
   void* dst;  // contiguous
   long long num_elements;

@@ -1,4 +1,8 @@
-/** Parameters of the `append_kv` program: writes new keys and values to their slots of a paged pool. */
+/**
+ * Parameters of the `append_kv` program: writes new keys and values to their slots of a paged pool. The slots are given, or
+ * computed on the device from each token's request and position and a page table. A token whose slot lies outside of the
+ * pool, its request outside of the page table or its position outside of the request's pages is skipped.
+ */
 import { defineParams, type ParamLayout } from '../device/params';
 
 const spec = {
@@ -6,8 +10,17 @@ const spec = {
   v: ['address', 'new values, laid out as the keys'],
   k_pages: ['address', 'pool of keys'],
   v_pages: ['address', 'pool of values'],
-  slots: ['address', 'int64 [num_tokens]: page * page_size + token; negative: skipped'],
+  slots: ['address', 'int64 [num_tokens]: page * page_size + token; 0: from request and position'],
+  batch_indices: [
+    'address',
+    'int32 [num_tokens]: request of each token; read where slots is 0, as all down to kv_indices',
+  ],
+  positions: ['address', 'int32 [num_tokens]: of each token in its request'],
+  kv_indptr: ['address', 'int32 [batch_size + 1]: where the page lists of the requests begin'],
+  kv_indices: ['address', 'int32 [num_kv_indices]: page ids'],
   num_tokens: ['i64', ''],
+  batch_size: ['i64', 'requests of the page table: a token of another one is skipped'],
+  num_kv_indices: ['i64', 'a page beyond is skipped'],
   stride_token: ['i64', 'elements, of k and v'],
   stride_head: ['i64', 'elements, of k and v'],
   page_stride_page: ['i64', 'elements, of the pools'],

@@ -9,7 +9,7 @@ import {
   type PlanOptions,
   type RunOptions,
 } from './batch-attention';
-import { cacheOperand, raggedOperand, resolvePages } from './kv-operand';
+import { cacheOperand, type RaggedKv, raggedOperand, resolvePages } from './kv-operand';
 import { integers, PageTable } from './page-table';
 import { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
@@ -18,14 +18,6 @@ import { type PreparedKernel, prepareKernel } from './prepare-kernel';
 export interface BatchPrefillOptions extends BatchAttentionOptions {
   /** Where keys and values lie: a paged cache (default), or tensors [numKvTokens, numKvHeads, headDim], requests in a row. */
   kv?: 'paged' | 'ragged';
-}
-
-/** Ragged keys and values of a batch. */
-export interface RaggedKv {
-  /** [numKvTokens, numKvHeads, headDim] */
-  k: Tensor;
-  /** As k. */
-  v: Tensor;
 }
 
 function defaultsOf({ kv }: BatchPrefillOptions): { causal: boolean; paged: boolean } {
@@ -85,7 +77,7 @@ export class BatchPrefill extends BatchAttention {
   /**
    * Enqueues attention of the planned batch.
    * @param q [at least the planned query tokens, numQoHeads, headDim]
-   * @param kv the paged cache, or `{ k, v }` where ragged
+   * @param kv the paged cache, or `{ k, v }` where ragged, with scales where they are quantised
    */
   run(q: Tensor, kv: PagedKvCache | RaggedKv, options: RunOptions = {}): AttentionResult {
     if (kv instanceof PagedKvCache) {
@@ -107,6 +99,6 @@ export class BatchPrefill extends BatchAttention {
         'INVALID_ARGUMENT',
         'run got { k, v }, but this BatchPrefill is paged; pass a PagedKvCache, or create it with kv: "ragged".',
       );
-    return this.launch(q, raggedOperand(kv.k, kv.v, this.variant), options);
+    return this.launch(q, raggedOperand(kv, this.variant), options);
   }
 }

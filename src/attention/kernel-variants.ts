@@ -7,6 +7,7 @@ import type { ProgramSource } from '../device/programs/program-source';
 import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
 import { DTYPE_CODE } from '../tensor/dtype';
+import { opPrograms } from './op-programs';
 import { prefillPrograms } from './prefill-variants';
 import type { AttentionVariant, KvDType } from './variant';
 
@@ -200,18 +201,8 @@ export function tileClassOf(kernel: KernelVariant, architecture: string): TileCl
   };
 }
 
-/** `append_kv`: one CTA a token. */
-export const appendProgram: ProgramSource = {
-  name: 'append_kv',
-  file: 'append_kv.cu',
-  entry: 'append_kv',
-  defines: {},
-  threads: 256,
-  sharedMemoryBytes: 0,
-};
-
 /** Every program of this folder for an architecture: what is compiled ahead of time. */
 export function kernelPrograms(architecture: string): readonly ProgramSource[] {
   const decode = kernelVariants.map((kernel) => attentionProgram(kernel, architecture));
-  return [...decode, ...prefillPrograms(architecture), appendProgram];
+  return [...decode, ...prefillPrograms(architecture), ...opPrograms];
 }

@@ -58,8 +58,24 @@ export function cacheOperand(cache: PagedKvCache, variant: AttentionVariant): Kv
   };
 }
 
-/** Ragged keys and values are pages of one token each, in order. */
-export function raggedOperand(k: Tensor, v: Tensor, variant: AttentionVariant): KvOperand {
+/** Ragged keys and values of a batch. */
+export interface RaggedKv {
+  /** [numKvTokens, numKvHeads, headDim] */
+  k: Tensor;
+  /** As k. */
+  v: Tensor;
+  /** Dequantisation scales: `k` and `v` hold value / scale, as float8 does; default 1. */
+  kScale?: number;
+  vScale?: number;
+}
+
+/**
+ * Ragged keys and values are pages of one token each, in order.
+ * @throws WarpbookError SHAPE_MISMATCH; INVALID_ARGUMENT for a scale that is not a positive number
+ */
+export function raggedOperand({ k, v, kScale = 1, vScale = 1 }: RaggedKv, variant: AttentionVariant): KvOperand {
+  requireScale('kScale', kScale);
+  requireScale('vScale', vScale);
   for (const [name, tensor] of [
     ['k', k],
     ['v', v],
@@ -85,9 +101,15 @@ export function raggedOperand(k: Tensor, v: Tensor, variant: AttentionVariant): 
     strideHead: k.strides[1],
     numPages: k.shape[0],
     pageSize: 1,
-    kScale: 1,
-    vScale: 1,
+    kScale,
+    vScale,
   };
+}
+
+/** @throws WarpbookError INVALID_ARGUMENT unless keys or values can be divided by it */
+export function requireScale(name: string, scale: number): void {
+  if (scale > 0 && Number.isFinite(scale)) return;
+  throw new WarpbookError('INVALID_ARGUMENT', `${name} is ${scale}; wanted a positive number.`);
 }
 
 function checkHeads(what: string, numKvHeads: number, headDim: number, variant: AttentionVariant): void {

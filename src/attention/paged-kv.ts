@@ -6,11 +6,13 @@
  */
 import { type Device, defaultDevice } from '../device/device';
 import { offScope, onScope } from '../device/scope';
+import type { Stream } from '../device/stream';
 import { requireInteger, WarpbookError } from '../errors';
 import { empty } from '../tensor/create';
 import { itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
-import { checkNewTokens, launchAppend } from './append-kv';
+import { type AppendPlaces, checkNewTokens, launchAppend, launchAppendAt } from './append-kv';
+import { requireScale } from './kv-operand';
 import { PageAllocator } from './page-allocator';
 import { PageTable } from './page-table';
 import { type KvDType, requireKvDType } from './variant';
@@ -79,10 +81,7 @@ export class PagedKvCache {
     }
     requireKvDType(dtype);
     for (const name of ['kScale', 'vScale'] as const) {
-      const scale = options[name] ?? 1;
-      if (!(scale > 0 && Number.isFinite(scale))) {
-        throw new WarpbookError('INVALID_ARGUMENT', `${name} is ${scale}; wanted a positive number.`);
-      }
+      requireScale(name, options[name] ?? 1);
     }
     if (layout !== 'NHD' && layout !== 'HND')
       throw new WarpbookError('INVALID_ARGUMENT', `layout is ${String(layout)}; wanted NHD or HND.`);
@@ -248,11 +247,26 @@ export class PagedKvCache {
    * @param slots int64 [numTokens]: page · pageSize + token within the page; negative or out of range: skipped
    * @param k [numTokens, numKvHeads, headDim] on this device, any float dtype
    * @param v as k
+   * @throws WarpbookError SHAPE_MISMATCH, DTYPE_MISMATCH, DEVICE_MISMATCH, DISPOSED
    */
-  appendToSlots(slots: Tensor, k: Tensor, v: Tensor): void {
+  appendToSlots(slots: Tensor, k: Tensor, v: Tensor, options: { stream?: Stream } = {}): void {
     this.requireUsable('appendToSlots');
     checkNewTokens(this, k, v);
-    launchAppend(this, slots, k, v);
+    launchAppend(this, slots, k, v, options.stream);
+  }
+
+  /**
+   * Writes keys and values to requests and positions that are in device memory: the device looks up each token's page. For
+   * loops without the host; the cache's own lengths don't change, and pages have to be reserved before. May be captured.
+   * @param places request and position of each token, and the page table; see {@link AppendPlaces}
+   * @param k [numTokens, numKvHeads, headDim] on this device: float32, float16 or bfloat16
+   * @param v as k
+   * @throws WarpbookError SHAPE_MISMATCH, DTYPE_MISMATCH, DEVICE_MISMATCH, DISPOSED
+   */
+  appendAt(places: AppendPlaces, k: Tensor, v: Tensor, options: { stream?: Stream } = {}): void {
+    this.requireUsable('appendAt');
+    checkNewTokens(this, k, v);
+    launchAppendAt(this, places, k, v, options.stream);
   }
 
   private requireUsable(call: string): void {

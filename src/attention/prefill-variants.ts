@@ -33,7 +33,10 @@ export function findPrefillKernel(
   const float8Kv = kvDtype === 'float8_e4m3fn' || kvDtype === 'float8_e5m2';
   const found = prefillKernels.find(
     (kernel) =>
-      kernel.dtype === dtype && kernel.headDim === headDim && kernel.float8Kv === float8Kv && (float8Kv || kvDtype === dtype),
+      kernel.dtype === dtype &&
+      kernel.headDim === headDim &&
+      kernel.float8Kv === float8Kv &&
+      (float8Kv || kvDtype === dtype),
   );
   return found && tilingOf(found, architecture) && { ...found, traced };
 }

@@ -8,6 +8,7 @@ import { type CompileProgress, Compiler } from '../device/programs/compile';
 import { type CompiledProgram, ProgramCache, userCacheFolder } from '../device/programs/program-cache';
 import type { ProgramSource } from '../device/programs/program-source';
 import { WarpbookError } from '../errors';
+import { roofPrograms } from '../measure/programs';
 import { tensorPrograms } from '../tensor/kernel-programs';
 
 interface Flags {
@@ -40,8 +41,8 @@ export function buildKernelsCommand(): Command {
 }
 
 /** Every program that warpbook brings. */
-function ownPrograms(architecture: string): readonly ProgramSource[] {
-  return [...builtInPrograms(), ...tensorPrograms(architecture), ...kernelPrograms(architecture)];
+export function ownPrograms(architecture: string): readonly ProgramSource[] {
+  return [...builtInPrograms(), ...roofPrograms(), ...tensorPrograms(architecture), ...kernelPrograms(architecture)];
 }
 
 function parseArchitectures(text: string): string[] {

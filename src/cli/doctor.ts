@@ -1,6 +1,7 @@
 /** `warpbook doctor`: what this machine has for CUDA, what is missing, and what to do about it. */
 import { Command } from 'commander';
 import { type CudaDiagnosis, diagnoseCuda } from '../device/programs/diagnose';
+import { LINKER_REMEDY } from '../device/programs/find-linker';
 import { formatBytes } from '../units';
 
 const HELP = `
@@ -24,12 +25,14 @@ export function doctorCommand(): Command {
 /** The report, and whether CUDA devices can be opened and kernels be had. */
 export function examine(diagnosis: CudaDiagnosis): { lines: string[]; healthy: boolean } {
   const driver = driverLines(diagnosis.driver);
+  const nvml = nvmlLines(diagnosis.nvml);
   const compiler = compilerLines(diagnosis);
+  const linker = linkerLines(diagnosis);
   const kernels = kernelLines(diagnosis);
   const hasKernels = diagnosis.kernels.some(({ programs }) => programs > 0);
   const hasGpu = !('problem' in diagnosis.driver) && diagnosis.driver.gpus.length > 0;
   const healthy = hasGpu && (diagnosis.nvrtc.nvrtc !== undefined || hasKernels);
-  return { lines: [...driver, ...compiler, ...kernels], healthy };
+  return { lines: [...driver, ...nvml, ...compiler, ...linker, ...kernels], healthy };
 }
 
 function driverLines(driver: CudaDiagnosis['driver']): string[] {
@@ -39,6 +42,11 @@ function driverLines(driver: CudaDiagnosis['driver']): string[] {
       `ok       GPU ${ordinal}: ${name}, ${architecture}, ${numSms} SMs, ${formatBytes(memoryBytes)}`,
   );
   return [`ok       driver: ${driver.library}, for CUDA ${versionText(driver.version)}`, ...gpus];
+}
+
+function nvmlLines(nvml: CudaDiagnosis['nvml']): string[] {
+  if ('driver' in nvml) return [`ok       NVML: driver ${nvml.driver}; measurements note clocks and power`];
+  return [`none     NVML, without which measurements (warpbook bench) note no clocks and no power: ${nvml.problem}`];
 }
 
 function compilerLines({ nvrtc: { nvrtc, missed }, missingHeaders }: CudaDiagnosis): string[] {
@@ -58,6 +66,20 @@ function compilerLines({ nvrtc: { nvrtc, missed }, missingHeaders }: CudaDiagnos
     );
   }
   return lines;
+}
+
+function linkerLines({ linker: search }: CudaDiagnosis): string[] {
+  if (!search) return [];
+  const { linker, missed } = search;
+  if (linker) {
+    const { version, library, deviceRuntime, origin } = linker;
+    return [`ok       nvJitLink ${version.join('.')}: ${library} (${origin}), with ${deviceRuntime}`];
+  }
+  return [
+    'missing  nvJitLink with libcudadevrt.a, for kernels of your own that launch kernels; everything else works without.',
+    `         ${LINKER_REMEDY}. Looked in`,
+    ...missed.map(({ origin, problem }) => `           ${origin}: ${problem}`),
+  ];
 }
 
 function kernelLines({ kernels, cacheFolders }: CudaDiagnosis): string[] {

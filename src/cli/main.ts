@@ -6,6 +6,7 @@
 import { Command, CommanderError } from 'commander';
 import { WarpbookError } from '../errors';
 import { packageVersion } from '../notebook/kernel/package-paths';
+import { benchCommand } from './bench';
 import { buildKernelsCommand } from './build-kernels';
 import { doctorCommand } from './doctor';
 import { installCommand, uninstallCommand } from './install';
@@ -20,11 +21,19 @@ export function makeProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .addHelpText('after', '\nExit codes: 0 all is well, 1 something failed, 2 wrong usage.')
     .showHelpAfterError('(add --help for the options)');
-  for (const command of [runCommand(), doctorCommand(), buildKernelsCommand(), installCommand(), uninstallCommand()]) {
+  for (const command of [
+    runCommand(),
+    benchCommand(),
+    doctorCommand(),
+    buildKernelsCommand(),
+    installCommand(),
+    uninstallCommand(),
+  ]) {
     program.addCommand(command.copyInheritedSettings(program));
   }
   // Subcommands inherit it only where it is set on each.
-  for (const command of [program, ...program.commands]) command.exitOverride();
+  const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
+  for (const command of all(program)) command.exitOverride();
   return program;
 }
 

@@ -1,6 +1,8 @@
-/** How far a notebook has come: a bar on a terminal, a line for each cell elsewhere (CI logs). */
+/** How far a notebook, or a measurement, has come: a bar on a terminal; elsewhere (CI logs) a line for each cell. */
 import { SingleBar } from 'cli-progress';
+import type { MeasureProgress } from '../measure/progress';
 import type { RunEvent } from '../notebook/run/run-notebook';
+import { formatDuration } from '../units';
 
 export interface Progress {
   show(event: RunEvent): void;
@@ -39,5 +41,33 @@ function lines(name: string, stream: NodeJS.WriteStream): Progress {
       }
     },
     stop: () => undefined,
+  };
+}
+
+export interface MeasuringBar {
+  show(progress: MeasureProgress): void;
+  /** Leaves the stream clean for what follows. */
+  stop(): void;
+}
+
+/** A bar for one measurement after the other; nothing where the stream is no terminal. */
+export function measuringBar(stream: NodeJS.WriteStream): MeasuringBar {
+  if (!stream.isTTY) return { show: () => undefined, stop: () => undefined };
+  const format = '{bar} {what} {median}';
+  const single = new SingleBar({ format, stream, hideCursor: true, clearOnComplete: true, barsize: 24, fps: 10 });
+  let isRunning = false;
+  const stop = (): void => {
+    if (isRunning) single.stop();
+    isRunning = false;
+  };
+  return {
+    show: ({ what, share, medianNs, precisionPct, done }) => {
+      const median = Number.isFinite(medianNs) ? `${formatDuration(medianNs)} ± ${precisionPct.toFixed(1)} %` : '';
+      if (!isRunning) single.start(1, 0, { what, median });
+      isRunning = true;
+      single.update(share, { what, median });
+      if (done) stop();
+    },
+    stop,
   };
 }

@@ -11,6 +11,8 @@
  * rejects the next wait.
  */
 
+import type { Telemetry } from './telemetry';
+
 /** Chosen by the caller, unique among live handles of its kind for the backend's lifetime. */
 export type Handle = number;
 
@@ -23,8 +25,25 @@ export interface Relocation {
   byteOffset: number;
 }
 
+/**
+ * How the CTAs of one launch differ from what its program was loaded with. The CPU device has no threads, no shared memory
+ * and nothing that begins early: there all of it means nothing.
+ */
+export interface CtaOverrides {
+  /** Threads of a CTA in x, y, z. */
+  threads?: readonly [number, number, number];
+  /** Dynamic shared memory of a CTA, bytes. */
+  sharedMemoryBytes?: number;
+  /** See {@link ProgramOptions.cooperative}. */
+  cooperative?: boolean;
+  /** See {@link ProgramOptions.pdl}; false makes this launch wait for all that is ahead of it. */
+  pdl?: boolean;
+  /** See {@link ProgramOptions.clusterSize}. */
+  clusterSize?: number;
+}
+
 /** One launch of a named program. */
-export interface LaunchDescription {
+export interface LaunchDescription extends CtaOverrides {
   /** Name of a program that the backend knows, such as `attention` or `fill`. */
   program: string;
   /** Number of CTAs in x, y, z. */
@@ -36,9 +55,9 @@ export interface LaunchDescription {
 
 /** How a program of a CUDA device is launched; see {@link Backend.loadProgram}. */
 export interface ProgramOptions {
-  /** The kernel's name in the image (`extern "C"`, so unmangled). */
+  /** The kernel's name in the image: mangled, unless it is `extern "C"`. */
   entry: string;
-  /** Threads of a CTA. */
+  /** Threads of a CTA; 0: every launch says it. */
   threads: number;
   /** Dynamic shared memory of a CTA, bytes. */
   sharedMemoryBytes: number;
@@ -46,6 +65,21 @@ export interface ProgramOptions {
   cooperative?: boolean;
   /** Programmatic dependent launch: a launch may begin before the work ahead of it has ended; default false. */
   pdl?: boolean;
+  /** CTAs of a cluster, neighbours in x, 1 to 16; the grid's x must be a multiple. Default 1: no clusters. */
+  clusterSize?: number;
+  /** What errors and pictures call it; default: the program's name. */
+  label?: string;
+  /**
+   * Where each of the kernel's parameters begins in a launch's parameter bytes; default: one parameter, at 0. Asked for
+   * only where {@link ProgramInfo.parameters} is unknown.
+   */
+  parameterOffsets?: readonly number[];
+}
+
+/** Where a kernel's parameter lies in the bytes of a launch. */
+export interface ParameterPlace {
+  offset: number;
+  byteLength: number;
 }
 
 /** What the device made of a program. */
@@ -56,19 +90,29 @@ export interface ProgramInfo {
   sharedMemoryBytes: number;
   /** Local memory of a thread (spills, stack), bytes. */
   localBytes: number;
-  /** CTAs that fit on a processor at the same time. */
+  /** Of that, what the kernel itself declares. */
+  staticSharedMemoryBytes: number;
+  /** Threads that a CTA may have, by registers and launch bounds. */
+  maxThreads: number;
+  /** CTAs that fit on a processor at the same time; 0 where every launch says its threads. */
   maxCtasPerSm: number;
+  /** Clusters that fit on the device at the same time; only with {@link ProgramOptions.clusterSize}. */
+  maxClusters?: number;
+  /** The kernel's parameters; undefined where the driver can't tell (before CUDA 12.4). */
+  parameters?: readonly ParameterPlace[];
 }
 
 /** What a node of a captured graph does, as reported by {@link Backend.describeGraph}. */
 export interface GraphNodeDescription {
   /** Position in the order of capture; also the handle for {@link Backend.updateNode}. */
   index: number;
-  kind: 'kernel' | 'copy' | 'fill' | 'empty';
+  kind: 'kernel' | 'copy' | 'fill' | 'empty' | 'graph';
   /** Program name for kernels; a few words for the others. */
   label: string;
   grid?: readonly [number, number, number];
   byteLength?: number;
+  /** Of a child graph: its own nodes, with indices and dependencies of their own. */
+  nodes?: readonly GraphNodeDescription[];
   /** Indices of the nodes that must finish first. */
   dependencies: readonly number[];
 }
@@ -88,17 +132,26 @@ export interface BackendDescription {
   driverVersion?: number;
   /** CUDA only: largest dynamic shared memory of a CTA, bytes. */
   maxSharedMemoryBytes?: number;
+  /** CUDA only: threads that an SM holds at the same time. */
+  maxThreadsPerSm?: number;
 }
 
 export interface Backend {
   describe(): BackendDescription;
+  /** Clocks, power and temperature of now; never rejects for what the device doesn't tell. */
+  telemetry(): Promise<Telemetry>;
 
   /**
    * Makes the kernel `options.entry` of a compiled image (a cubin) launchable as program `name`; loading the same name
-   * again replaces it for later launches. A kernel takes one parameter, the program's struct, by value. Rejects with
-   * `UNSUPPORTED` where the device can't run it, and on devices whose programs are built in. Not allowed in capture.
+   * again replaces it for later launches. Warpbook's own kernels take one parameter, the program's struct, by value;
+   * others any number, packed as a C struct would have them. Rejects with `UNSUPPORTED` where the device can't run it, and on devices whose programs are built in. Not allowed in capture.
    */
   loadProgram(name: string, image: Uint8Array, options: ProgramOptions): Promise<ProgramInfo>;
+
+  /** Forgets a program; launches and graphs that were made before keep it. */
+  unloadProgram(name: string): void;
+  /** CTAs that fit on a processor at the same time when they look as `cta` says. */
+  ctasPerSm(name: string, cta: CtaOverrides): Promise<number>;
 
   // --- memory -------------------------------------------------------------------------------------------------
   allocate(buffer: Handle, byteLength: number): void;
@@ -161,12 +214,25 @@ export interface Backend {
   endCapture(stream: Handle, graph: Handle): void;
   /** Ends the capture and drops what was recorded. */
   abortCapture(stream: Handle): void;
+  /** In a capture: one node that does all of `graph`, as it is now. */
+  addChildGraph(stream: Handle, graph: Handle): void;
   destroyGraph(graph: Handle): void;
   describeGraph(graph: Handle): Promise<readonly GraphNodeDescription[]>;
   instantiate(graph: Handle, exec: Handle): void;
   destroyExec(exec: Handle): void;
   /** Replaces grid and parameters of one kernel node; takes effect with the next replay that is enqueued. */
   updateNode(exec: Handle, nodeIndex: number, launch: LaunchDescription): void;
+  /**
+   * Replaces what every node does by what the nodes of `graph` do, from the next replay on; disabled nodes stay so.
+   * Answers with the reason where the device refuses, and has changed nothing then.
+   */
+  updateExec(exec: Handle, graph: Handle): Promise<string | undefined>;
+  /** A disabled node does nothing, from the next replay on. */
+  setNodeEnabled(exec: Handle, nodeIndex: number, enabled: boolean): void;
+  /** Bytes of the device that the exec takes for itself. */
+  execBytes(exec: Handle): Promise<number>;
+  /** Enqueues what a first replay would do besides its work. */
+  upload(exec: Handle, stream: Handle): void;
   replay(exec: Handle, stream: Handle): void;
 
   /** Finishes all work and releases everything. Idempotent. */

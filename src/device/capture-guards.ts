@@ -10,6 +10,7 @@ import { WarpbookError } from '../errors';
 export const CAPTURE_GUARDS = {
   'device.allocate': 'Allocate before the capture: a graph replays work, not allocations.',
   'device.loadProgram': 'Load programs before the capture: loading may wait for the device.',
+  'device.compile': 'Compile before the capture: nobody can wait for the compiler in it.',
   'device.dispose': 'Dispose the device after capture() has returned.',
   'device.synchronize':
     'Wait after capture() has returned: what is captured does not run, so there is nothing to wait for.',
@@ -27,7 +28,9 @@ export const CAPTURE_GUARDS = {
     'Write before the capture, or into a buffer that the captured work reads: host bytes would be frozen into the graph.',
   'buffer.read': 'Read after a replay: what is captured has not run yet.',
   'staging.submit': 'Submit before the capture or between replays: the graph would read a slot that is reused.',
-  'exec.replay': 'Replay after capture() has returned, or capture the calls themselves: graphs do not nest.',
+  'exec.replay':
+    'Replay after capture() has returned, or put the graph itself into this one: stream.launchGraph(graph).',
+  'exec.upload': 'Upload after capture() has returned: an upload prepares a replay and is no work of its own.',
 } as const;
 
 /** Name of a guarded call. */
@@ -36,6 +39,7 @@ export type GuardedCall = keyof typeof CAPTURE_GUARDS;
 /** Calls that return a promise: in a capture nobody can await it, so the refusal is thrown by capture() as well. */
 const ASYNC_CALLS: ReadonlySet<GuardedCall> = new Set([
   'device.loadProgram',
+  'device.compile',
   'device.synchronize',
   'stream.synchronize',
   'event.synchronize',

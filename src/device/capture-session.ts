@@ -2,7 +2,9 @@
  * One capture in progress, as the caller's side sees it: which streams take part, what each one's next node would
  * depend on, and which buffers every node points to. The backend records the same DAG; this copy answers at once.
  */
+import type { Handle } from './backend';
 import type { Buffer } from './buffer';
+import type { Device } from './device';
 import type { Stream } from './stream';
 
 /** What a user of graphs has to say at each replay of a graph that holds its work. */
@@ -16,11 +18,24 @@ export interface CaptureGuard {
 
 /** A node as the caller's side knows it. */
 export interface CapturedNode {
-  /** What the node points to. */
+  /** What the node points to; of a child graph, what all of its nodes point to. */
   readonly buffers: readonly Buffer[];
-  /** The launched program; undefined for copies and fills. */
+  /** The launched program; undefined for everything else. */
   readonly program: string | undefined;
+  /** The nodes of a child graph. */
+  readonly children?: readonly CapturedNode[];
   readonly dependencies: readonly number[];
+}
+
+/** A graph, as one that takes it up as a child sees it; `Graph` is one. */
+export interface CapturedGraph {
+  readonly device: Device;
+  /** Throws `DISPOSED` for `call` where the graph is. */
+  contents(call: string): {
+    readonly handle: Handle;
+    readonly captured: readonly CapturedNode[];
+    readonly guards: readonly CaptureGuard[];
+  };
 }
 
 /** See the file head. */
@@ -48,7 +63,18 @@ export class CaptureSession {
   }
 
   addNode(stream: Stream, buffers: readonly Buffer[], program: string | undefined): void {
-    this.nodes.push({ buffers, program, dependencies: this.frontier(stream) });
+    this.push(stream, { buffers, program, dependencies: this.frontier(stream) });
+  }
+
+  /** A graph as one node: this one is as stale as that one is. */
+  addChild(stream: Stream, children: readonly CapturedNode[], guards: readonly CaptureGuard[]): void {
+    const buffers = [...new Set(children.flatMap((node) => node.buffers))];
+    this.push(stream, { buffers, program: undefined, children, dependencies: this.frontier(stream) });
+    this.guards.push(...guards);
+  }
+
+  private push(stream: Stream, node: CapturedNode): void {
+    this.nodes.push(node);
     this.frontiers.set(stream, [this.nodes.length - 1]);
   }
 

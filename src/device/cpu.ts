@@ -15,7 +15,9 @@ import type {
   LaunchDescription,
   ProgramInfo,
 } from './backend';
+import { describeNodes } from './graph-nodes';
 import { RelocationTriples } from './relocation-triples';
+import type { Telemetry } from './telemetry';
 
 export interface CpuBackendOptions {
   /** Threads that play CTAs; default: the processors that this process may use. */
@@ -52,16 +54,25 @@ export class CpuBackend implements Backend {
     return this.description;
   }
 
+  async telemetry(): Promise<Telemetry> {
+    return { problem: 'The CPU device tells no clocks and no power.' };
+  }
+
   /** Objects alive behind the seam, for leak tests. */
   liveCounts(): NativeLiveCounts {
     return this.addon.cpu_live_counts(this.device);
   }
 
   async loadProgram(name: string): Promise<ProgramInfo> {
-    throw new WarpbookError(
-      'UNSUPPORTED',
-      `Got a compiled image for program '${name}' on the CPU device, whose programs are built in; load it on a CUDA device.`,
-    );
+    return refuseProgram(`a compiled image for program '${name}'`);
+  }
+
+  unloadProgram(name: string): void {
+    refuseProgram(`unloadProgram('${name}')`);
+  }
+
+  async ctasPerSm(name: string): Promise<number> {
+    return refuseProgram(`the occupancy of program '${name}'`);
   }
 
   allocate(buffer: Handle, byteLength: number): void {
@@ -187,12 +198,12 @@ export class CpuBackend implements Backend {
     this.addon.cpu_destroy_graph(this.device, graph);
   }
 
+  addChildGraph(stream: Handle, graph: Handle): void {
+    this.addon.cpu_add_child_graph(this.device, stream, graph);
+  }
+
   async describeGraph(graph: Handle): Promise<readonly GraphNodeDescription[]> {
-    return this.addon
-      .cpu_describe_graph(this.device, graph)
-      .map(({ byte_length, ...node }, index) =>
-        byte_length === undefined ? { index, ...node } : { index, ...node, byteLength: byte_length },
-      );
+    return describeNodes(this.addon.cpu_describe_graph(this.device, graph));
   }
 
   instantiate(graph: Handle, exec: Handle): void {
@@ -220,6 +231,22 @@ export class CpuBackend implements Backend {
     );
   }
 
+  async updateExec(exec: Handle, graph: Handle): Promise<string | undefined> {
+    return this.addon.cpu_update_exec(this.device, exec, graph) || undefined;
+  }
+
+  setNodeEnabled(exec: Handle, nodeIndex: number, enabled: boolean): void {
+    this.addon.cpu_set_enabled(this.device, exec, nodeIndex, enabled);
+  }
+
+  async execBytes(exec: Handle): Promise<number> {
+    return this.addon.cpu_exec_bytes(this.device, exec);
+  }
+
+  upload(exec: Handle, stream: Handle): void {
+    this.addon.cpu_upload(this.device, exec, stream);
+  }
+
   replay(exec: Handle, stream: Handle): void {
     this.addon.cpu_replay(this.device, exec, stream);
   }
@@ -240,4 +267,11 @@ export class CpuBackend implements Backend {
     }
     return index;
   }
+}
+
+function refuseProgram(got: string): never {
+  throw new WarpbookError(
+    'UNSUPPORTED',
+    `Got ${got} on the CPU device, whose programs are built in; load it on a CUDA device.`,
+  );
 }

@@ -5,18 +5,22 @@
  * Only translates: names to program handles, relocations to one typed array. Knows no budgets and no guards.
  */
 import { WarpbookError } from '../errors';
-import type { Addon, NativeCudaDevice, NativeLiveCounts } from '../native/addon';
+import type { Addon, NativeCudaDevice, NativeLiveCounts, NativeProgramInfo } from '../native/addon';
 import { loadAddon } from '../native/load';
 import type {
   Backend,
   BackendDescription,
+  CtaOverrides,
   GraphNodeDescription,
   Handle,
   LaunchDescription,
   ProgramInfo,
   ProgramOptions,
 } from './backend';
+import { CtaWords } from './cta-words';
+import { describeNodes } from './graph-nodes';
 import { RelocationTriples } from './relocation-triples';
+import { readGpuTelemetry, type Telemetry } from './telemetry';
 
 export interface CudaBackendOptions {
   /** Which GPU, counted from 0 in the driver's order; default 0. */
@@ -30,9 +34,11 @@ export class CudaBackend implements Backend {
   private readonly addon: Addon;
   private readonly device: NativeCudaDevice;
   private readonly description: BackendDescription;
+  private readonly pciBusId: string;
   private readonly programs = new Map<string, Handle>();
   private readonly stagingBytes = new Map<Handle, ArrayBuffer>();
   private readonly triples = new RelocationTriples();
+  private readonly ctaWords = new CtaWords();
   private numPrograms = 0;
 
   /** Throws `UNSUPPORTED`, saying what is missing and what to do, where there is no usable driver or no such GPU. */
@@ -42,6 +48,7 @@ export class CudaBackend implements Backend {
     const facts = this.addon.cuda_describe(this.device);
     const architecture = architectureOf(facts.compute_capability_major, facts.compute_capability_minor);
     this.freeBytes = facts.free_bytes;
+    this.pciBusId = facts.pci_bus_id;
     this.description = {
       kind: 'cuda',
       name: facts.name,
@@ -51,11 +58,16 @@ export class CudaBackend implements Backend {
       architecture,
       driverVersion: facts.driver_version,
       maxSharedMemoryBytes: facts.max_shared_bytes,
+      maxThreadsPerSm: facts.max_threads_per_sm,
     };
   }
 
   describe(): BackendDescription {
     return this.description;
+  }
+
+  async telemetry(): Promise<Telemetry> {
+    return readGpuTelemetry(this.addon, this.pciBusId);
   }
 
   /** Objects alive behind the seam, for leak tests. */
@@ -68,21 +80,27 @@ export class CudaBackend implements Backend {
     const info = this.addon.cuda_load_program(
       this.device,
       handle,
-      name,
+      options.label ?? name,
       image,
       options.entry,
       options.threads,
       options.sharedMemoryBytes,
       options.cooperative ?? false,
       options.pdl ?? false,
+      options.clusterSize ?? 1,
+      Int32Array.from(options.parameterOffsets ?? [0]),
     );
     this.programs.set(name, handle);
-    return {
-      registers: info.registers,
-      sharedMemoryBytes: info.shared_bytes,
-      localBytes: info.local_bytes,
-      maxCtasPerSm: info.max_ctas_per_sm,
-    };
+    return programInfo(info);
+  }
+
+  unloadProgram(name: string): void {
+    this.addon.cuda_unload_program(this.device, this.programHandle(name));
+    this.programs.delete(name);
+  }
+
+  async ctasPerSm(name: string, cta: CtaOverrides): Promise<number> {
+    return this.addon.cuda_ctas_per_sm(this.device, this.programHandle(name), this.ctaWords.pack(cta));
   }
 
   allocate(buffer: Handle, byteLength: number): void {
@@ -182,6 +200,7 @@ export class CudaBackend implements Backend {
       x,
       y,
       z,
+      this.ctaWords.pack(launch),
       launch.params,
       triples,
       launch.relocations.length,
@@ -208,12 +227,12 @@ export class CudaBackend implements Backend {
     this.addon.cuda_destroy_graph(this.device, graph);
   }
 
+  addChildGraph(stream: Handle, graph: Handle): void {
+    this.addon.cuda_add_child_graph(this.device, stream, graph);
+  }
+
   async describeGraph(graph: Handle): Promise<readonly GraphNodeDescription[]> {
-    return this.addon
-      .cuda_describe_graph(this.device, graph)
-      .map(({ byte_length, ...node }, index) =>
-        byte_length === undefined ? { index, ...node } : { index, ...node, byteLength: byte_length },
-      );
+    return describeNodes(this.addon.cuda_describe_graph(this.device, graph));
   }
 
   instantiate(graph: Handle, exec: Handle): void {
@@ -235,10 +254,27 @@ export class CudaBackend implements Backend {
       x,
       y,
       z,
+      this.ctaWords.pack(launch),
       launch.params,
       triples,
       launch.relocations.length,
     );
+  }
+
+  async updateExec(exec: Handle, graph: Handle): Promise<string | undefined> {
+    return this.addon.cuda_update_exec(this.device, exec, graph) || undefined;
+  }
+
+  setNodeEnabled(exec: Handle, nodeIndex: number, enabled: boolean): void {
+    this.addon.cuda_set_enabled(this.device, exec, nodeIndex, enabled);
+  }
+
+  async execBytes(exec: Handle): Promise<number> {
+    return this.addon.cuda_exec_bytes(this.device, exec);
+  }
+
+  upload(exec: Handle, stream: Handle): void {
+    this.addon.cuda_upload(this.device, exec, stream);
   }
 
   replay(exec: Handle, stream: Handle): void {
@@ -260,6 +296,21 @@ export class CudaBackend implements Backend {
         `${known === '' ? 'a loaded one, and none is' : `one of: ${known}`}. Load it first.`,
     );
   }
+}
+
+function programInfo(info: NativeProgramInfo): ProgramInfo {
+  return {
+    registers: info.registers,
+    sharedMemoryBytes: info.shared_bytes,
+    staticSharedMemoryBytes: info.static_shared_bytes,
+    localBytes: info.local_bytes,
+    maxThreads: info.max_threads,
+    maxCtasPerSm: info.max_ctas_per_sm,
+    ...(info.max_clusters > 0 && { maxClusters: info.max_clusters }),
+    ...(info.parameters && {
+      parameters: info.parameters.map(({ offset, byte_length }) => ({ offset, byteLength: byte_length })),
+    }),
+  };
 }
 
 /**

@@ -9,10 +9,13 @@ import { Buffer } from './buffer';
 import { CpuBackend } from './cpu';
 import { CudaBackend } from './cuda';
 import { Event } from './event';
+import { type CompileOptions, compileKernel } from './kernel/compile-kernel';
+import type { Kernel } from './kernel/kernel';
 import type { AllocationRecord, MemoryReport } from './memory';
 import { onScope } from './scope';
 import { DeviceState } from './state';
 import { Stream } from './stream';
+import type { Telemetry } from './telemetry';
 
 /** Options of {@link openDevice}. */
 export interface DeviceOptions {
@@ -30,6 +33,7 @@ const DEFAULT_MEMORY_FRACTION = 0.8;
 const DEFAULT_GPU_MEMORY_FRACTION = 0.9;
 const MAX_THREADS = 1024;
 const MAX_ORDINAL = 1023;
+const MAX_CLUSTER_SIZE = 16;
 
 /** Bytes, streams and events of one device. Made by {@link openDevice} or {@link defaultDevice}. */
 export class Device {
@@ -73,9 +77,25 @@ export class Device {
   async loadProgram(name: string, image: Uint8Array, options: ProgramOptions): Promise<ProgramInfo> {
     this.state.requireUsable();
     this.state.requireNoCapture('device.loadProgram');
-    requireInteger('threads', options.threads, 1, MAX_THREADS);
+    requireInteger('threads', options.threads, 0, MAX_THREADS);
     requireInteger('sharedMemoryBytes', options.sharedMemoryBytes, 0);
+    if (options.clusterSize !== undefined) requireInteger('clusterSize', options.clusterSize, 1, MAX_CLUSTER_SIZE);
     return this.state.watch(this.state.backend.loadProgram(name, image, options));
+  }
+
+  /**
+   * Compiles kernel `options.name` of a CUDA C++ source for this device's GPU, off the main thread; what has been compiled
+   * before comes out of the cache. The kernel may be a template, lie in a namespace, launch kernels, and include CUDA's
+   * headers and warpbook's own (`native/kernels`).
+   *
+   * Throws `COMPILATION_FAILED` (a {@link CompilationError}: it shows the lines at fault), `UNSUPPORTED` on the CPU device,
+   * and, saying what is missing, where there is no NVRTC, or no nvJitLink for a kernel that launches kernels;
+   * `INVALID_ARGUMENT` for options that make no name; `CAPTURE_FORBIDDEN` while any stream is being captured.
+   */
+  async compile(source: string, options: CompileOptions): Promise<Kernel> {
+    this.state.requireUsable();
+    this.state.requireNoCapture('device.compile');
+    return compileKernel(this, source, options);
   }
 
   /**
@@ -104,6 +124,12 @@ export class Device {
   /** Limit, use and owners, largest first. Buffers count until their dispose(). */
   memory(): MemoryReport {
     return this.state.account.report();
+  }
+
+  /** Clocks, power and temperature of now, or `problem`: why there are none. Takes about a millisecond on a GPU. */
+  async telemetry(): Promise<Telemetry> {
+    this.state.requireUsable();
+    return this.state.watch(this.state.backend.telemetry());
   }
 
   /** Resolves when everything enqueued on every stream so far has finished. */
@@ -147,13 +173,30 @@ export async function openDevice(kind: 'cpu' | 'cuda', options: DeviceOptions = 
 }
 
 let shared: Device | undefined;
+/** What {@link setDefaultDevice} was given last. */
+let chosen: Device | undefined;
 /** Devices opened without a name, by kind: the first is 'cpu', the next 'cpu:2'. */
 const numUnnamed = { cpu: 0, cuda: 0 };
 
-/** The CPU device that calls without a device use: made on first use, and again after it was disposed. */
+/**
+ * The device that calls without a `device` use: the one that was chosen with `useDevice()`, else the CPU device, made on
+ * first use and again after it was disposed. Throws `DISPOSED` where the chosen one was disposed.
+ */
 export function defaultDevice(): Device {
+  if (chosen?.disposed) {
+    throw new WarpbookError(
+      'DISPOSED',
+      `Got a call without a device, and the one that was chosen, ${chosen.name}, was disposed; call useDevice() again.`,
+    );
+  }
+  if (chosen) return chosen;
   if (!shared || shared.disposed) shared = openCpu({});
   return shared;
+}
+
+/** @internal Makes `device` the default one; undefined: the CPU device. Disposes nothing. See `useDevice`. */
+export function setDefaultDevice(device: Device | undefined): void {
+  chosen = device;
 }
 
 function openCpu(options: DeviceOptions): Device {

@@ -1,16 +1,16 @@
 /** An in-order queue of work that runs beside JavaScript. Every call here enqueues and returns. */
 import { WarpbookError } from '../errors';
-import type { Handle } from './backend';
+import type { CtaOverrides, Handle, LaunchDescription } from './backend';
 import type { Buffer } from './buffer';
 import { type GuardedCall, refuseInCapture } from './capture-guards';
-import { CaptureSession } from './capture-session';
+import { type CapturedGraph, CaptureSession } from './capture-session';
 import type { Device } from './device';
 import type { Event } from './event';
 import type { PackedParams } from './params';
 import type { DeviceState } from './state';
 
-/** One launch of a program that the device knows. */
-export interface Launch {
+/** One launch of a program that the device knows; as the program was loaded, unless it says otherwise. */
+export interface Launch extends CtaOverrides {
   readonly program: string;
   /** Number of CTAs in x, y and z. */
   readonly grid: readonly [number, number, number];
@@ -18,6 +18,11 @@ export interface Launch {
   readonly params: PackedParams;
   /** Every buffer that the parameters point to; a captured graph holds them. */
   readonly buffers: readonly Buffer[];
+}
+
+/** @internal A launch as it goes through the seam. */
+export function toDescription({ params, buffers, ...rest }: Launch): LaunchDescription {
+  return { ...rest, params: params.params, relocations: params.relocations };
 }
 
 /** Made by `device.createStream()`; `device.stream` is the default one. */
@@ -61,9 +66,27 @@ export class Stream {
   launch(launch: Launch): void {
     this.requireWorkable('launch', this.device);
     this.checkLaunch(launch);
-    const { program, grid, params } = launch;
-    this.state.backend.launch(this.handle, { program, grid, params: params.params, relocations: params.relocations });
-    this.addWork(launch.buffers, program);
+    this.state.backend.launch(this.handle, toDescription(launch));
+    this.addWork(launch.buffers, launch.program);
+  }
+
+  /**
+   * In a capture: puts all of `graph`, as it is now, into the graph that is being captured, as one node. Throws
+   * `INVALID_ARGUMENT` outside of a capture, where a graph is instantiated and replayed.
+   */
+  launchGraph(graph: CapturedGraph): void {
+    this.requireWorkable('launchGraph', graph.device);
+    const { session } = this;
+    if (!session) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `Got launchGraph() on stream '${this.label}', which is not being captured; wanted a capture. Outside of one, ` +
+          'instantiate the graph and replay it.',
+      );
+    }
+    const { handle, captured, guards } = graph.contents('launchGraph');
+    this.state.backend.addChildGraph(this.handle, handle);
+    session.addChild(this, captured, guards);
   }
 
   /** Records `event` (or a new one) behind everything enqueued so far. In a capture it becomes an edge of the graph. */

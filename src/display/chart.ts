@@ -7,9 +7,10 @@ import { extname } from 'node:path';
 import { WarpbookError } from '../errors';
 import type { MimeBundle, RenderOptions } from '../renderers';
 import { svgToPng, vegaLiteToSvg } from './rasterize';
-import type { VegaLiteSpec } from './vega-theme';
+import { chartConfig, type VegaLiteSpec } from './vega-theme';
 
 export const VEGA_LITE_MIME = 'application/vnd.vegalite.v5+json';
+const VEGA_LITE_SCHEMA = 'https://vega.github.io/schema/vega-lite/v5.json';
 const DEFAULT_COLUMNS = 100;
 
 export class Chart {
@@ -17,11 +18,11 @@ export class Chart {
   private readonly text: (columns: number) => string;
 
   /**
-   * @param spec Vega-Lite 5 with its data inline
+   * @param spec Vega-Lite 5 with its data inline; the look of warpbook's own charts where it says nothing of its own
    * @param text what a terminal shows, at most `columns` characters wide; default: the specification's title
    */
   constructor(spec: VegaLiteSpec, text: string | ((columns: number) => string) = titleOf(spec)) {
-    this.spec = spec;
+    this.spec = { $schema: VEGA_LITE_SCHEMA, ...chartConfig(), ...spec };
     this.text = typeof text === 'string' ? () => text : text;
   }
 

@@ -5,6 +5,7 @@ import type { GraphExec } from '../graph/graph-exec';
 import type { MimeBundle, RenderOptions } from '../renderers';
 import { formatBytes } from '../units';
 import { cleanLabel } from './escape';
+import { factsBundle } from './facts';
 import { svgToPng } from './rasterize';
 import { table } from './table';
 import { countOf } from './text-lines';
@@ -15,7 +16,7 @@ const MAX_DRAWN_NODES = 300;
 export async function graphBundle(graph: Graph, options: RenderOptions): Promise<MimeBundle> {
   const nodes = await graph.nodes();
   const text = graphText(nodes, options);
-  if (nodes.length === 0 || nodes.length > MAX_DRAWN_NODES) return { 'text/plain': text };
+  if (nodes.length === 0 || countAll(nodes) > MAX_DRAWN_NODES) return { 'text/plain': text };
   const png = await svgToPng(await dotToSvg(await graph.toDot()), 1.5);
   return {
     'image/png': Buffer.from(png.buffer, png.byteOffset, png.byteLength).toString('base64'),
@@ -23,9 +24,16 @@ export async function graphBundle(graph: Graph, options: RenderOptions): Promise
   };
 }
 
-export function graphExecBundle(exec: GraphExec): MimeBundle {
-  const state = exec.disposed ? 'disposed' : 'ready to replay';
-  return { 'text/plain': `GraphExec on device ${cleanLabel(exec.device.name)}: ${state}` };
+export async function graphExecBundle(exec: GraphExec, options: RenderOptions): Promise<MimeBundle> {
+  const title = `GraphExec on device ${cleanLabel(exec.device.name)}`;
+  if (exec.disposed) return { 'text/plain': `${title}: disposed` };
+  const { ownBytes, bufferBytes, numBuffers } = await exec.memory();
+  const facts = [
+    ['state', 'ready to replay'],
+    ['own memory', formatBytes(ownBytes)],
+    ['points to', `${formatBytes(bufferBytes)} in ${countOf(numBuffers, 'buffer')}`],
+  ] as const;
+  return factsBundle(title, facts, [], options);
 }
 
 /** An SVG of a DOT text, styled as warpbook's charts are. */
@@ -48,16 +56,27 @@ async function dotToSvg(dot: string): Promise<string> {
 
 function graphText(nodes: readonly GraphNodeDescription[], options: RenderOptions): string {
   const edges = nodes.reduce((sum, node) => sum + node.dependencies.length, 0);
-  const rows = nodes.map((node) => ({
-    node: String(node.index),
-    kind: node.kind,
-    label: node.label,
-    grid: node.grid ? node.grid.join(' × ') : '',
-    bytes: node.byteLength === undefined ? '' : formatBytes(node.byteLength),
-    after: node.dependencies.join(', '),
-  }));
-  return table(rows, {
+  return table(rowsOf(nodes, ''), {
     title: `Graph: ${countOf(nodes.length, 'node')}, ${countOf(edges, 'edge')}`,
     maxRows: 60,
   }).toText(options.columns);
+}
+
+/** A child graph's nodes follow it, numbered `2.0`, `2.1`, … */
+function rowsOf(nodes: readonly GraphNodeDescription[], prefix: string): Record<string, string>[] {
+  return nodes.flatMap((node) => [
+    {
+      node: `${prefix}${node.index}`,
+      kind: node.kind,
+      label: node.label,
+      grid: node.grid ? node.grid.join(' × ') : '',
+      bytes: node.byteLength === undefined ? '' : formatBytes(node.byteLength),
+      after: node.dependencies.map((index) => `${prefix}${index}`).join(', '),
+    },
+    ...rowsOf(node.nodes ?? [], `${prefix}${node.index}.`),
+  ]);
+}
+
+function countAll(nodes: readonly GraphNodeDescription[]): number {
+  return nodes.reduce((sum, node) => sum + 1 + countAll(node.nodes ?? []), 0);
 }

@@ -3,6 +3,8 @@
  * that its dark text stays readable in front ends with a dark theme.
  */
 
+import { CATEGORY_COLORS } from './palette';
+
 /** A Vega-Lite specification as plain JSON. */
 export type VegaLiteSpec = Readonly<Record<string, unknown>>;
 
@@ -21,6 +23,7 @@ export function chartConfig(): { background: string; padding: number; config: ob
     padding: 12,
     config: {
       font: FONT,
+      range: { category: CATEGORY_COLORS },
       view: { stroke: LINE, strokeWidth: 0.5 },
       title: {
         anchor: 'start',

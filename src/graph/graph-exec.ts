@@ -3,14 +3,28 @@ import type { Handle } from '../device/backend';
 import type { Buffer } from '../device/buffer';
 import type { CapturedNode, CaptureGuard } from '../device/capture-session';
 import type { Device } from '../device/device';
-import type { Launch, Stream } from '../device/stream';
+import { type Launch, type Stream, toDescription } from '../device/stream';
 import { requireInteger, WarpbookError } from '../errors';
+import { findDifference } from './compare-nodes';
+import type { Graph } from './graph';
+
+/** What an instance of a graph takes, bytes. */
+export interface GraphMemory {
+  /**
+   * Its own memory: on a GPU what free memory shrank by when it was made (in steps of the driver's, often 2 MiB or nothing;
+   * what other processes took at that moment counts too), on the CPU device its list of nodes.
+   */
+  readonly ownBytes: number;
+  /** Of the buffers that it points to, each counted once. */
+  readonly bufferBytes: number;
+  readonly numBuffers: number;
+}
 
 /** Made by `Graph.instantiate()`. */
 export class GraphExec {
   readonly device: Device;
   /** What each node points to, by index; updates replace an entry. */
-  private readonly nodeBuffers: (readonly Buffer[])[];
+  private nodeBuffers: (readonly Buffer[])[];
   /** Disposals on the device up to which no buffer of ours is gone. */
   private checkedDisposals = -1;
   private isDisposed = false;
@@ -19,8 +33,8 @@ export class GraphExec {
   constructor(
     device: Device,
     private readonly handle: Handle,
-    private readonly captured: readonly CapturedNode[],
-    private readonly guards: readonly CaptureGuard[],
+    private captured: readonly CapturedNode[],
+    private guards: readonly CaptureGuard[],
   ) {
     this.device = device;
     this.nodeBuffers = captured.map(({ buffers }) => buffers);
@@ -65,16 +79,79 @@ export class GraphExec {
       );
     }
     this.device.stream.checkLaunch(launch);
-    const { grid, params } = launch;
-    const { backend } = this.device.state;
-    backend.updateNode(this.handle, index, {
-      program: launch.program,
-      grid,
-      params: params.params,
-      relocations: params.relocations,
-    });
+    this.device.state.backend.updateNode(this.handle, index, toDescription(launch));
     this.nodeBuffers[index] = launch.buffers;
     this.checkedDisposals = -1;
+  }
+
+  /**
+   * Replaces what every node does (grids, parameters, addresses, copies, fills, kernels too) by what the nodes of `graph` do,
+   * from the next replay on. Nodes that are disabled stay so. Cheaper than a new instance; `graph` may be disposed afterwards.
+   *
+   * Throws `GRAPH_MISMATCH` with the reason where nodes or edges differ, or where the device refuses; nothing has changed then.
+   */
+  async update(graph: Graph): Promise<void> {
+    this.requireUsable('update');
+    if (graph.device !== this.device) {
+      throw new WarpbookError(
+        'DEVICE_MISMATCH',
+        `Got update() by a graph of device '${graph.device.name}' for an instance on device '${this.device.name}'; wanted a ` +
+          'graph of the same device.',
+      );
+    }
+    const { handle, captured, guards } = graph.contents('update');
+    const { state } = this.device;
+    const reason =
+      findDifference(this.captured, captured) ?? (await state.watch(state.backend.updateExec(this.handle, handle)));
+    if (reason !== undefined) {
+      throw new WarpbookError(
+        'GRAPH_MISMATCH',
+        `Got update() by a graph that the instance can't take on: ${reason}. Nothing has changed; instantiate that graph ` +
+          'instead.',
+        { reason },
+      );
+    }
+    this.captured = captured;
+    this.guards = guards;
+    this.nodeBuffers = captured.map(({ buffers }) => buffers);
+    this.checkedDisposals = -1;
+  }
+
+  /**
+   * Whether node `index` does its work, from the next replay on; a disabled one is passed over. Throws `INVALID_ARGUMENT` for
+   * a child graph, which has no such switch.
+   */
+  setEnabled(index: number, enabled: boolean): void {
+    this.requireUsable('setEnabled');
+    requireInteger('node index', index, 0, this.captured.length - 1);
+    if (this.captured[index].children) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `Got setEnabled() of node ${index}, a child graph; wanted a launch, a copy or a fill.`,
+      );
+    }
+    this.device.state.backend.setNodeEnabled(this.handle, index, enabled);
+  }
+
+  /**
+   * Enqueues, as one operation of `stream` (default: the device's own), what the first replay after an update would do besides
+   * its work. `instantiate()` has done it once. Throws `CAPTURE_FORBIDDEN` while the stream is being captured.
+   */
+  upload(stream: Stream = this.device.stream): void {
+    this.requireUsable('upload');
+    stream.requireEager('exec.upload', this.device);
+    this.device.state.backend.upload(this.handle, stream.handle);
+    stream.countOperation();
+  }
+
+  /** What the instance takes; see {@link GraphMemory}. */
+  async memory(): Promise<GraphMemory> {
+    this.requireUsable('memory');
+    const buffers = new Set(this.nodeBuffers.flat());
+    const bufferBytes = [...buffers].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const { state } = this.device;
+    const ownBytes = await state.watch(state.backend.execBytes(this.handle));
+    return { ownBytes, bufferBytes, numBuffers: buffers.size };
   }
 
   /** Idempotent; replays that are enqueued still run. */

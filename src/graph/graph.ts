@@ -1,13 +1,13 @@
 /** A captured graph: nodes and edges, to look at and to instantiate. Knows no attention. */
 import type { GraphNodeDescription, Handle } from '../device/backend';
-import type { CapturedNode, CaptureGuard } from '../device/capture-session';
+import type { CapturedGraph, CapturedNode, CaptureGuard } from '../device/capture-session';
 import type { Device } from '../device/device';
 import { WarpbookError } from '../errors';
 import { GraphExec } from './graph-exec';
 import { toDot } from './inspect';
 
 /** Made by `capture()`. Independent of the execs made from it: they may be disposed in any order. */
-export class Graph {
+export class Graph implements CapturedGraph {
   readonly device: Device;
   private isDisposed = false;
 
@@ -43,6 +43,12 @@ export class Graph {
     const exec = this.device.state.newHandle();
     this.device.state.backend.instantiate(this.handle, exec);
     return new GraphExec(this.device, exec, this.captured, this.guards);
+  }
+
+  /** @internal For who takes the graph up: a capture, or an exec that is updated by it. */
+  contents(call: string): ReturnType<CapturedGraph['contents']> {
+    this.requireUsable(call);
+    return { handle: this.handle, captured: this.captured, guards: this.guards };
   }
 
   /** The graph in Graphviz' DOT language. */

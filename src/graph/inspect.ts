@@ -7,19 +7,53 @@ const SHAPE: Record<GraphNodeDescription['kind'], string> = {
   copy: 'cds',
   fill: 'cylinder',
   empty: 'point',
+  graph: 'component',
 };
 
-/** One node per graph node, named `n<index>`; an edge from each node to those that depend on it. */
+/**
+ * One node per graph node, named `n<index>`; an edge from each node to those that depend on it. A child graph is a cluster
+ * around its own nodes (`n2_0`, `n2_1`, …), and edges to and from it end at the cluster's border.
+ */
 export function toDot(nodes: readonly GraphNodeDescription[]): string {
-  const lines = ['digraph graph_of_work {', '  rankdir=TB;', '  node [fontname="sans-serif", fontsize=11];'];
-  for (const node of nodes) {
-    lines.push(`  n${node.index} [shape=${SHAPE[node.kind]}, label=${quoted(nodeLabel(node))}];`);
-  }
-  for (const node of nodes) {
-    for (const dependency of node.dependencies) lines.push(`  n${dependency} -> n${node.index};`);
-  }
-  lines.push('}');
+  const compound = nodes.some((node) => node.nodes) ? ['  compound=true;'] : [];
+  const head = ['digraph graph_of_work {', '  rankdir=TB;', ...compound];
+  const lines = [...head, '  node [fontname="sans-serif", fontsize=11];', ...graphLines(nodes, 'n', '  '), '}'];
   return `${lines.join('\n')}\n`;
+}
+
+function graphLines(nodes: readonly GraphNodeDescription[], prefix: string, indent: string): string[] {
+  return [
+    ...nodes.flatMap((node) => nodeLines(node, prefix, indent)),
+    ...nodes.flatMap((node) => node.dependencies.map((index) => `${indent}${edge(nodes[index], node, prefix)};`)),
+  ];
+}
+
+function nodeLines(node: GraphNodeDescription, prefix: string, indent: string): string[] {
+  const id = `${prefix}${node.index}`;
+  const label = quoted(nodeLabel(node));
+  if (!node.nodes || node.nodes.length === 0) return [`${indent}${id} [shape=${SHAPE[node.kind]}, label=${label}];`];
+  return [
+    `${indent}subgraph cluster_${id} {`,
+    `${indent}  label=${label}; fontname="sans-serif"; fontsize=11; style=rounded;`,
+    ...graphLines(node.nodes, `${id}_`, `${indent}  `),
+    `${indent}}`,
+  ];
+}
+
+function edge(from: GraphNodeDescription, to: GraphNodeDescription, prefix: string): string {
+  const [tail, head] = [endOf(from, prefix, 'last'), endOf(to, prefix, 'first')];
+  const borders = [
+    ...(tail.cluster ? [`ltail=${tail.cluster}`] : []),
+    ...(head.cluster ? [`lhead=${head.cluster}`] : []),
+  ];
+  return `${tail.id} -> ${head.id}${borders.length > 0 ? ` [${borders.join(', ')}]` : ''}`;
+}
+
+/** The node that an edge is tied to: itself, or one inside of a child graph, and then the border at which it ends. */
+function endOf(node: GraphNodeDescription, prefix: string, which: 'first' | 'last'): { id: string; cluster?: string } {
+  const id = `${prefix}${node.index}`;
+  const inner = which === 'first' ? node.nodes?.[0] : node.nodes?.at(-1);
+  return inner ? { id: endOf(inner, `${id}_`, which).id, cluster: `cluster_${id}` } : { id };
 }
 
 function nodeLabel(node: GraphNodeDescription): string {

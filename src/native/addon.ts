@@ -25,8 +25,24 @@ export interface NativeCudaFacts {
   num_sms: number;
   compute_capability_major: number;
   compute_capability_minor: number;
+  /** Threads that an SM holds at the same time. */
+  max_threads_per_sm: number;
   /** Largest dynamic shared memory of a CTA. */
   max_shared_bytes: number;
+  /** Such as `00000000:1b:00.0`: what {@link Addon.nvml_read} knows it by. */
+  pci_bus_id: string;
+}
+
+/** Readings of {@link Addon.nvml_read}; what a GPU doesn't tell is missing. */
+export interface NativeGpuReadings {
+  sm_mhz?: number;
+  max_sm_mhz?: number;
+  memory_mhz?: number;
+  power_mw?: number;
+  power_limit_mw?: number;
+  temperature_c?: number;
+  /** Bits of nvmlClocksThrottleReason. */
+  throttle_reasons?: number;
 }
 
 /** What a loaded kernel takes; the numbers of {@link Addon.cuda_load_program}. */
@@ -34,8 +50,15 @@ export interface NativeProgramInfo {
   registers: number;
   /** Static and dynamic. */
   shared_bytes: number;
+  static_shared_bytes: number;
   local_bytes: number;
+  max_threads: number;
+  /** 0 where every launch says its threads. */
   max_ctas_per_sm: number;
+  /** 0 without clusters. */
+  max_clusters: number;
+  /** Missing where the driver can't tell them. */
+  parameters?: { offset: number; byte_length: number }[];
 }
 
 /** Objects of a device that are alive now. */
@@ -51,12 +74,14 @@ export interface NativeLiveCounts {
 
 /** A node of a captured graph; its index is its position in the list. */
 export interface NativeGraphNode {
-  kind: 'kernel' | 'copy' | 'fill';
+  kind: 'kernel' | 'copy' | 'fill' | 'graph';
   label: string;
   /** Kernels only. */
   grid?: [number, number, number];
   /** Copies and fills only. */
   byte_length?: number;
+  /** Child graphs only. */
+  nodes?: NativeGraphNode[];
   dependencies: number[];
 }
 
@@ -156,6 +181,8 @@ export interface Addon {
   cpu_abort_capture(device: NativeDevice, stream: number): void;
   cpu_destroy_graph(device: NativeDevice, graph: number): void;
   cpu_describe_graph(device: NativeDevice, graph: number): NativeGraphNode[];
+  /** In a capture: one node that does all of `graph`. */
+  cpu_add_child_graph(device: NativeDevice, stream: number, graph: number): void;
   cpu_instantiate(device: NativeDevice, graph: number, exec: number): void;
   cpu_destroy_exec(device: NativeDevice, exec: number): void;
   /** The arguments after `node_index` are those of {@link cpu_launch}; the program must be the node's own. */
@@ -171,6 +198,13 @@ export interface Addon {
     relocations: Float64Array,
     num_relocations: number,
   ): void;
+  /** Answers with the reason where the nodes differ in number or kind, and '' where the exec has been updated. */
+  cpu_update_exec(device: NativeDevice, exec: number, graph: number): string;
+  cpu_set_enabled(device: NativeDevice, exec: number, node_index: number, enabled: boolean): void;
+  /** Of its own memory. */
+  cpu_exec_bytes(device: NativeDevice, exec: number): number;
+  /** One operation of the stream that does nothing here. */
+  cpu_upload(device: NativeDevice, exec: number, stream: number): void;
   cpu_replay(device: NativeDevice, exec: number, stream: number): void;
 
   /**
@@ -187,19 +221,25 @@ export interface Addon {
   cuda_live_counts(device: NativeCudaDevice): NativeLiveCounts;
   /**
    * Loads kernel `entry` of a cubin; `program` is a handle of the caller's. Throws `UNSUPPORTED` where the GPU can't run
-   * it so. `pdl` and `cooperative` hold for every launch.
+   * it so. `threads` 0: every launch says it. `parameter_offsets` count where the driver can't tell them.
    */
   cuda_load_program(
     device: NativeCudaDevice,
     program: number,
-    name: string,
+    label: string,
     image: Uint8Array,
     entry: string,
     threads: number,
     shared_bytes: number,
     cooperative: boolean,
     pdl: boolean,
+    cluster_size: number,
+    parameter_offsets: Int32Array,
   ): NativeProgramInfo;
+  /** Launches and graphs that were made before keep it. */
+  cuda_unload_program(device: NativeCudaDevice, program: number): void;
+  /** CTAs that fit on an SM at the same time; `cta` as in {@link cuda_launch}. */
+  cuda_ctas_per_sm(device: NativeCudaDevice, program: number, cta: Int32Array): number;
 
   /** Uninitialised memory, 256-byte aligned. */
   cuda_allocate(device: NativeCudaDevice, buffer: number, byte_length: number): void;
@@ -255,8 +295,9 @@ export interface Addon {
     pattern: Uint8Array,
   ): void;
   /**
-   * `relocations` holds triples (offset into params, buffer, byte offset into it), of which the first
-   * `num_relocations` count. Everything is copied before it returns.
+   * `cta` holds what differs from the program's: threads in x, y, z (0: don't differ), dynamic shared bytes, cooperative,
+   * pdl, CTAs of a cluster (-1: don't differ). `relocations` holds triples (offset into params, buffer, byte offset into
+   * it), of which the first `num_relocations` count. Everything is copied before it returns.
    */
   cuda_launch(
     device: NativeCudaDevice,
@@ -265,6 +306,7 @@ export interface Addon {
     grid_x: number,
     grid_y: number,
     grid_z: number,
+    cta: Int32Array,
     params: Uint8Array,
     relocations: Float64Array,
     num_relocations: number,
@@ -283,6 +325,7 @@ export interface Addon {
   cuda_abort_capture(device: NativeCudaDevice, stream: number): void;
   cuda_destroy_graph(device: NativeCudaDevice, graph: number): void;
   cuda_describe_graph(device: NativeCudaDevice, graph: number): NativeGraphNode[];
+  cuda_add_child_graph(device: NativeCudaDevice, stream: number, graph: number): void;
   cuda_instantiate(device: NativeCudaDevice, graph: number, exec: number): void;
   cuda_destroy_exec(device: NativeCudaDevice, exec: number): void;
   /** The arguments after `node_index` are those of {@link cuda_launch}; the program must be the node's own. */
@@ -294,22 +337,49 @@ export interface Addon {
     grid_x: number,
     grid_y: number,
     grid_z: number,
+    cta: Int32Array,
     params: Uint8Array,
     relocations: Float64Array,
     num_relocations: number,
   ): void;
+  /** Answers with the driver's reason where it refuses, and '' where the exec has been updated. */
+  cuda_update_exec(device: NativeCudaDevice, exec: number, graph: number): string;
+  cuda_set_enabled(device: NativeCudaDevice, exec: number, node_index: number, enabled: boolean): void;
+  /** What the GPU's free memory shrank by when the exec was made. */
+  cuda_exec_bytes(device: NativeCudaDevice, exec: number): number;
+  cuda_upload(device: NativeCudaDevice, exec: number, stream: number): void;
   cuda_replay(device: NativeCudaDevice, exec: number, stream: number): void;
 
   /** `[major, minor]` of an NVRTC library. Throws `UNSUPPORTED` where it doesn't load. */
   nvrtc_version(library: string): [number, number];
   /**
-   * Compiles on a thread of its own. `options` name a real architecture (`-arch=sm_90a`). Resolves without `image` where
-   * the source does not compile; `log` is what the compiler said.
+   * Compiles on a thread of its own. `options` name a real architecture (`-arch=sm_90a`); `name_expressions` name kernels
+   * as C++ does (`scale<float>`), templates among them being instantiated. Resolves without `image` where the source does
+   * not compile; `log` is what the compiler said, `names` what the expressions became in the image and for people.
    */
   nvrtc_compile(
     library: string,
     source: string,
     file_name: string,
     options: readonly string[],
+    name_expressions: readonly string[],
+  ): Promise<{ image?: ArrayBuffer; log: string; names: { lowered: string; readable: string }[] }>;
+  /** `[major, minor]` of an nvJitLink library. Throws `UNSUPPORTED` where it doesn't load. */
+  nvjitlink_version(library: string): [number, number];
+  /**
+   * Links a relocatable cubin, called `name` in messages, with static libraries, on a thread of its own. Resolves without
+   * `image` where it does not link; `log` is what the linker said.
+   */
+  nvjitlink_link(
+    library: string,
+    architecture: string,
+    name: string,
+    image: Uint8Array,
+    archives: readonly string[],
   ): Promise<{ image?: ArrayBuffer; log: string }>;
+
+  /** The driver's own version, such as `580.159.04`, by an NVML library. Throws `UNSUPPORTED` where it doesn't load. */
+  nvml_driver_version(library: string): string;
+  /** What a GPU's clocks and power are now; takes about a millisecond. Throws `UNSUPPORTED` as above. */
+  nvml_read(library: string, pci_bus_id: string): NativeGpuReadings;
 }

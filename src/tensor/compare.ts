@@ -4,7 +4,7 @@ import { DTYPE_CODE } from './dtype';
 import { COMPARE_FIELD, float64Bits, TENSOR_LIMITS, tensorCompareParams } from './programs';
 import { collapse, formatShape } from './shape';
 import { dimFields } from './strided';
-import type { Tensor } from './tensor';
+import type { StreamOption, Tensor } from './tensor';
 
 /** When two elements count as equal: |a − b| <= atol + rtol · |b|. */
 export interface Tolerance {
@@ -13,6 +13,9 @@ export interface Tolerance {
   /** Default 1e-8. */
   atol?: number;
 }
+
+/** Options of {@link compare} and {@link allClose}. */
+export interface CompareOptions extends Tolerance, StreamOption {}
 
 /** What {@link compare} finds. */
 export interface Comparison {
@@ -37,7 +40,8 @@ function checkOperands(a: Tensor, b: Tensor): void {
 }
 
 /** The sums over all elements, by COMPARE_FIELD. */
-async function sums(a: Tensor, b: Tensor, { rtol = 1e-5, atol = 1e-8 }: Tolerance): Promise<Float64Array> {
+async function sums(a: Tensor, b: Tensor, options: CompareOptions): Promise<Float64Array> {
+  const { rtol = 1e-5, atol = 1e-8, stream = a.device.stream } = options;
   checkOperands(a, b);
   const total = new Float64Array(TENSOR_LIMITS.compareFields);
   const { numel, device } = a;
@@ -63,8 +67,8 @@ async function sums(a: Tensor, b: Tensor, { rtol = 1e-5, atol = 1e-8 }: Toleranc
       b_dtype: DTYPE_CODE[b.dtype],
     });
     const buffers = [...new Set([partials, a.buffer, b.buffer])];
-    device.stream.launch({ program: 'tensor_compare', grid: [numCtas, 1, 1], params, buffers });
-    const bytes = await partials.read();
+    stream.launch({ program: 'tensor_compare', grid: [numCtas, 1, 1], params, buffers });
+    const bytes = await partials.read({ stream });
     const rows = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
     rows.forEach((value, i) => {
       const field = i % TENSOR_LIMITS.compareFields;
@@ -87,8 +91,8 @@ function relativeErrorOf(total: Float64Array): number {
  * All of it at once; `b` is the reference.
  * @throws WarpbookError SHAPE_MISMATCH, DEVICE_MISMATCH, DISPOSED
  */
-export async function compare(a: Tensor, b: Tensor, tolerance: Tolerance = {}): Promise<Comparison> {
-  const total = await sums(a, b, tolerance);
+export async function compare(a: Tensor, b: Tensor, options: CompareOptions = {}): Promise<Comparison> {
+  const total = await sums(a, b, options);
   return {
     relativeError: relativeErrorOf(total),
     maxAbsError: total[COMPARE_FIELD.maxAbsDifference],
@@ -101,8 +105,8 @@ export async function compare(a: Tensor, b: Tensor, tolerance: Tolerance = {}): 
  * infinities match, a NaN matches nothing.
  * @throws WarpbookError SHAPE_MISMATCH, DEVICE_MISMATCH, DISPOSED
  */
-export async function allClose(a: Tensor, b: Tensor, tolerance: Tolerance = {}): Promise<boolean> {
-  return (await sums(a, b, tolerance))[COMPARE_FIELD.numMismatches] === 0;
+export async function allClose(a: Tensor, b: Tensor, options: CompareOptions = {}): Promise<boolean> {
+  return (await sums(a, b, options))[COMPARE_FIELD.numMismatches] === 0;
 }
 
 /**
@@ -110,6 +114,6 @@ export async function allClose(a: Tensor, b: Tensor, tolerance: Tolerance = {}):
  * other infinity makes it Infinity, a NaN makes it NaN. Equal tensors give 0, also where all of `b` is 0.
  * @throws WarpbookError SHAPE_MISMATCH, DEVICE_MISMATCH, DISPOSED
  */
-export async function relativeError(a: Tensor, b: Tensor): Promise<number> {
-  return relativeErrorOf(await sums(a, b, {}));
+export async function relativeError(a: Tensor, b: Tensor, options: StreamOption = {}): Promise<number> {
+  return relativeErrorOf(await sums(a, b, options));
 }

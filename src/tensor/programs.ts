@@ -71,6 +71,31 @@ const copySpec = {
   src_dtype: ['i32', 'DTYPE code'],
 } as const;
 
+const fillSpec = {
+  dst: ['address', 'first element'],
+  num_elements: ['i64', 'product of the sizes'],
+  size_0: ['i64', 'sizes, outermost first; 1 beyond num_dims'],
+  size_1: ['i64', ''],
+  size_2: ['i64', ''],
+  size_3: ['i64', ''],
+  size_4: ['i64', ''],
+  size_5: ['i64', ''],
+  size_6: ['i64', ''],
+  size_7: ['i64', ''],
+  stride_0: ['i64', 'elements; 0 beyond num_dims'],
+  stride_1: ['i64', ''],
+  stride_2: ['i64', ''],
+  stride_3: ['i64', ''],
+  stride_4: ['i64', ''],
+  stride_5: ['i64', ''],
+  stride_6: ['i64', ''],
+  stride_7: ['i64', ''],
+  value: ['i64', "low bytes: one element's bits"],
+  num_dims: ['i32', '1 .. TENSOR_MAX_DIMS'],
+  item_size: ['i32', 'bytes of an element: 1, 2, 4 or 8'],
+  add: ['i32', '0: elements become the value; 1: it is added to them as an integer, modulo the size'],
+} as const;
+
 const arangeSpec = {
   dst: ['address', 'contiguous'],
   num_elements: ['i64', ''],
@@ -131,6 +156,8 @@ const compareSpec = {
 
 /** `tensor_copy`: strided copy with conversion. */
 export const tensorCopyParams: ParamLayout<typeof copySpec> = defineParams('TensorCopyParams', copySpec);
+/** `tensor_fill`: one value into strided elements, or added to them. */
+export const tensorFillParams: ParamLayout<typeof fillSpec> = defineParams('TensorFillParams', fillSpec);
 /** `tensor_arange`: start + i · step. */
 export const tensorArangeParams: ParamLayout<typeof arangeSpec> = defineParams('TensorArangeParams', arangeSpec);
 /** `tensor_random`: Philox4x32-10 bits, uniform or normal draws. */
@@ -141,6 +168,7 @@ export const tensorCompareParams: ParamLayout<typeof compareSpec> = defineParams
 /** Every layout of this file, for the generated header. */
 export const tensorParamLayouts: readonly ParamLayout[] = [
   tensorCopyParams,
+  tensorFillParams,
   tensorArangeParams,
   tensorRandomParams,
   tensorCompareParams,

@@ -7,7 +7,7 @@ import type { Device } from '../device/device';
 import type { Stream } from '../device/stream';
 import { WarpbookError } from '../errors';
 import { DTYPE_CODE, type DType, itemSize } from './dtype';
-import { elementGrid, tensorCopyParams } from './programs';
+import { elementGrid, tensorCopyParams, tensorFillParams } from './programs';
 import {
   collapse,
   contiguousStrides,
@@ -37,7 +37,7 @@ export function dimFields<P extends string>(
 }
 
 /** A dense block at the start of `buffer`. */
-export function denseBlock(buffer: Buffer, dtype: DType, shape: readonly number[]): StridedBlock {
+function denseBlock(buffer: Buffer, dtype: DType, shape: readonly number[]): StridedBlock {
   return { buffer, dtype, shape, strides: contiguousStrides(shape), byteOffset: 0 };
 }
 
@@ -45,15 +45,16 @@ function byteRange(block: StridedBlock): readonly [begin: number, end: number] {
   return [block.byteOffset, block.byteOffset + extent(block.shape, block.strides) * itemSize(block.dtype)];
 }
 
-function requireApart(target: StridedBlock, source: StridedBlock): void {
+/** @throws WarpbookError INVALID_ARGUMENT unless two blocks certainly share no element; `what` is being done with them */
+export function requireApart(target: StridedBlock, source: StridedBlock, what = 'a copy'): void {
   if (target.buffer !== source.buffer) return;
   const [targetBegin, targetEnd] = byteRange(target);
   const [sourceBegin, sourceEnd] = byteRange(source);
   if (targetEnd <= sourceBegin || sourceEnd <= targetBegin || interleaved(target, source)) return;
   throw new WarpbookError(
     'INVALID_ARGUMENT',
-    `Got a copy within buffer '${target.buffer.label}' from bytes [${sourceBegin}, ${sourceEnd}) to bytes ` +
-      `[${targetBegin}, ${targetEnd}), which overlap; wanted ranges apart. Copy from source.contiguous() instead.`,
+    `Got ${what} within buffer '${target.buffer.label}' from bytes [${sourceBegin}, ${sourceEnd}) to bytes ` +
+      `[${targetBegin}, ${targetEnd}), which overlap; wanted ranges apart. Read from source.contiguous() instead.`,
   );
 }
 
@@ -128,10 +129,7 @@ export function enqueueCopy(
   launchCopy(target, source, collapse(target.shape, target.strides, source.strides), stream);
 }
 
-/**
- * Enqueues a fill with the bytes of one element. A block with gaps is filled by a copy from a temporary element, which
- * a capture refuses.
- */
+/** Enqueues a fill with the bytes of one element. May be captured. */
 export function enqueueFill(
   target: StridedBlock,
   element: Uint8Array,
@@ -144,14 +142,34 @@ export function enqueueFill(
     target.buffer.fill(element, { byteOffset, byteLength: count * element.byteLength, stream });
     return;
   }
-  const scalar = target.buffer.device.allocate(element.byteLength, { label: 'tensor fill' });
-  scalar.fill(element, { stream });
-  enqueueCopy(
-    target,
-    { ...denseBlock(scalar, target.dtype, target.shape), strides: target.shape.map(() => 0) },
-    stream,
-  );
-  scalar.dispose();
+  launchFill(target, element, false, stream);
+}
+
+/** Enqueues the addition of one element, of an integer dtype, to all of a block. May be captured. */
+export function enqueueAdd(
+  target: StridedBlock,
+  element: Uint8Array,
+  stream: Stream = target.buffer.device.stream,
+): void {
+  if (numElements(target.shape) > 0) launchFill(target, element, true, stream);
+}
+
+function launchFill(target: StridedBlock, element: Uint8Array, add: boolean, stream: Stream): void {
+  const { sizes, aStrides } = collapse(target.shape, target.strides, target.strides);
+  const count = numElements(sizes);
+  const value = new Uint8Array(8);
+  value.set(element);
+  const params = tensorFillParams.pack({
+    dst: target.buffer.address(target.byteOffset),
+    num_elements: count,
+    ...dimFields('size_', sizes, 1),
+    ...dimFields('stride_', aStrides, 0),
+    value: new DataView(value.buffer).getBigInt64(0, true),
+    num_dims: sizes.length,
+    item_size: element.byteLength,
+    add: add ? 1 : 0,
+  });
+  stream.launch({ program: 'tensor_fill', grid: elementGrid(count), params, buffers: [target.buffer] });
 }
 
 /** Reads a block's elements in row-major order. One with gaps goes through a temporary dense buffer on the device. */

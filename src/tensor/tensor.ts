@@ -27,7 +27,7 @@ import {
   scalarAt,
 } from './host-values';
 import { contiguousStrides, extent, formatShape, isContiguous, numElements, requireShape } from './shape';
-import { enqueueCopy, enqueueFill, readBlock, readCorners } from './strided';
+import { enqueueAdd, enqueueCopy, enqueueFill, readBlock, readCorners } from './strided';
 import { type Layout, reshapeLayout, selectLayout, sliceLayout, transposeLayout } from './views';
 
 /** The stream that orders a call; default: the device's own. */
@@ -235,12 +235,36 @@ export class Tensor<D extends DType = DType> {
   }
 
   /**
-   * Enqueues writing one value to every element.
+   * Enqueues writing one value to every element. May be captured.
    * @throws WarpbookError INVALID_ARGUMENT for a value that an integer dtype doesn't have
    */
   fill(value: number | bigint | boolean, options: StreamOption = {}): void {
     this.requireUsable('fill');
     enqueueFill(this, encodeValues([value], this.dtype), options.stream);
+  }
+
+  /**
+   * Enqueues the addition of an integer, which may be negative, to every element of an int32 or int64 tensor, in place;
+   * what leaves the range wraps around. May be captured: so a graph counts, or grows lengths, at each replay.
+   * @throws WarpbookError DTYPE_MISMATCH for other dtypes; INVALID_ARGUMENT for a value that the dtype doesn't have, or
+   * where elements of the tensor share memory
+   */
+  increment(by: number | bigint = 1, options: StreamOption = {}): void {
+    this.requireUsable('increment');
+    if (this.dtype !== 'int32' && this.dtype !== 'int64') {
+      throw new WarpbookError(
+        'DTYPE_MISMATCH',
+        `Got increment of ${this.dtype} tensor '${this.label}'; wanted int32 or int64.`,
+      );
+    }
+    if (this.strides.some((stride, d) => stride === 0 && this.shape[d] > 1)) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `Got increment of a tensor of shape ${formatShape(this.shape)} with strides ${formatShape(this.strides)}, whose ` +
+          'elements share memory; wanted each by itself.',
+      );
+    }
+    enqueueAdd(this, encodeValues([by], this.dtype), options.stream);
   }
 
   /**

@@ -19,11 +19,21 @@ const arangeParams = defineParams('ArangeParams', {
 });
 const noParams = defineParams('NoParams', {});
 
+/** The kernels of this folder. */
+const sources = JSON.parse(readFileSync(join(__dirname, 'kernels.json'), 'utf8')) as ProgramSource[];
+
+/** A kernel of this folder by its name. */
+export function programOf(name: string): ProgramSource {
+  const source = sources.find((candidate) => candidate.name === name);
+  if (!source) throw new Error(`Got no kernel '${name}' in kernels.json; wanted one of the names there.`);
+  return source;
+}
+
 /** A CUDA device with the built-in programs and those of probes.cu. */
 export async function openProbed(options: DeviceOptions = {}): Promise<Device> {
   const device = await openDevice('cuda', options);
-  const probes = JSON.parse(readFileSync(join(__dirname, 'kernels.json'), 'utf8')) as ProgramSource[];
   await loadPrograms(device, builtInPrograms());
+  const probes = sources.filter(({ file }) => file === 'probes.cu');
   await loadPrograms(device, probes, { kernelsFolder: __dirname });
   return device;
 }

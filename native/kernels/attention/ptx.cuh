@@ -1,6 +1,8 @@
 // The PTX instructions that the attention kernels use, one function each. No CUDA header is needed.
 #pragma once
 
+#include "pdl.cuh"
+
 namespace warpbook {
 
 using uint32 = unsigned int;
@@ -18,18 +20,6 @@ __device__ __forceinline__ int forget(int x) {
 }
 
 constexpr uint32 kAllLanes = 0xffffffffu;
-
-// Programmatic dependent launch. Both are no-ops where the launch has no programmatic edge.
-__device__ __forceinline__ void launch_dependents() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-__device__ __forceinline__ void wait_for_predecessor() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
 
 // For data that is read once: it leaves the L2 before everything else.
 __device__ __forceinline__ uint64 evict_first_policy() {

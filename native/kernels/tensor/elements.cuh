@@ -123,4 +123,70 @@ __device__ __forceinline__ void store_integer(int dtype, void* target, int64 at,
   }
 }
 
+// Eight elements of a float dtype at once: the address has to be what is_aligned8 says.
+constexpr int kGroup = 8;
+
+__device__ __forceinline__ bool is_aligned8(int dtype, const void* address) {
+  return (reinterpret_cast<uint64>(address) & (item_size(dtype) == 1 ? 7 : 15)) == 0;
+}
+
+template <class F>
+__device__ __forceinline__ void widen8(uint4 bits, float (&x)[kGroup]) {
+  const uint32 words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    x[2 * i] = widen<F>(words[i] & 0xffff);
+    x[2 * i + 1] = widen<F>(words[i] >> 16);
+  }
+}
+template <class F>
+__device__ __forceinline__ void widen8(uint2 bits, float (&x)[kGroup]) {
+  const uint32 words[2] = {bits.x, bits.y};
+#pragma unroll
+  for (int i = 0; i < kGroup; ++i) x[i] = widen<F>(words[i / 4] >> (i % 4 * 8) & 0xff);
+}
+template <class F>
+__device__ __forceinline__ uint4 narrow8_to_16(const float (&x)[kGroup]) {
+  uint32 words[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) words[i] = narrow<F>(x[2 * i]) | narrow<F>(x[2 * i + 1]) << 16;
+  return make_uint4(words[0], words[1], words[2], words[3]);
+}
+template <class F>
+__device__ __forceinline__ uint2 narrow8_to_8(const float (&x)[kGroup]) {
+  uint32 words[2] = {0, 0};
+#pragma unroll
+  for (int i = 0; i < kGroup; ++i) words[i / 4] |= narrow<F>(x[i]) << (i % 4 * 8);
+  return make_uint2(words[0], words[1]);
+}
+
+__device__ __forceinline__ void load8(int dtype, const void* source, int64 at, float (&x)[kGroup]) {
+  const char* from = static_cast<const char*>(source) + at * item_size(dtype);
+  switch (dtype) {
+    case DTYPE_FLOAT32: {
+      const float4 low = reinterpret_cast<const float4*>(from)[0], high = reinterpret_cast<const float4*>(from)[1];
+      x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
+      x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+      break;
+    }
+    case DTYPE_FLOAT16: widen8<Float16>(*reinterpret_cast<const uint4*>(from), x); break;
+    case DTYPE_BFLOAT16: widen8<Bfloat16>(*reinterpret_cast<const uint4*>(from), x); break;
+    case DTYPE_FLOAT8_E4M3FN: widen8<Float8E4m3fn>(*reinterpret_cast<const uint2*>(from), x); break;
+    default: widen8<Float8E5m2>(*reinterpret_cast<const uint2*>(from), x);
+  }
+}
+__device__ __forceinline__ void store8(int dtype, void* target, int64 at, const float (&x)[kGroup]) {
+  char* to = static_cast<char*>(target) + at * item_size(dtype);
+  switch (dtype) {
+    case DTYPE_FLOAT32:
+      reinterpret_cast<float4*>(to)[0] = make_float4(x[0], x[1], x[2], x[3]);
+      reinterpret_cast<float4*>(to)[1] = make_float4(x[4], x[5], x[6], x[7]);
+      break;
+    case DTYPE_FLOAT16: *reinterpret_cast<uint4*>(to) = narrow8_to_16<Float16>(x); break;
+    case DTYPE_BFLOAT16: *reinterpret_cast<uint4*>(to) = narrow8_to_16<Bfloat16>(x); break;
+    case DTYPE_FLOAT8_E4M3FN: *reinterpret_cast<uint2*>(to) = narrow8_to_8<Float8E4m3fn>(x); break;
+    default: *reinterpret_cast<uint2*>(to) = narrow8_to_8<Float8E5m2>(x);
+  }
+}
+
 }  // namespace warpbook

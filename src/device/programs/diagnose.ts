@@ -2,6 +2,8 @@
 import type { WarpbookError } from '../../errors';
 import { loadAddon } from '../../native/load';
 import { architectureOf } from '../cuda';
+import { diagnoseNvml } from '../telemetry';
+import { findLinker, type LinkerSearch } from './find-linker';
 import { findNvrtc, missingHeaders, type NvrtcSearch } from './find-nvrtc';
 import { ProgramCache } from './program-cache';
 
@@ -20,7 +22,11 @@ export interface CudaDiagnosis {
     | { readonly library: string; readonly version: number; readonly gpus: readonly GpuFacts[] }
     /** Why there is none, and what to do. */
     | { readonly problem: string };
+  /** Clocks and power: what the driver's NVML says, or why it says nothing. Nothing needs it but measurements. */
+  readonly nvml: { readonly driver: string } | { readonly problem: string };
   readonly nvrtc: NvrtcSearch;
+  /** For kernels that launch kernels; undefined where there is no NVRTC to go with it. */
+  readonly linker: LinkerSearch | undefined;
   /** CUDA headers that the NVRTC found has not beside it. */
   readonly missingHeaders: readonly string[];
   readonly kernels: readonly { readonly folder: string; readonly architecture: string; readonly programs: number }[];
@@ -34,7 +40,9 @@ export function diagnoseCuda(): CudaDiagnosis {
   const cache = new ProgramCache();
   return {
     driver: diagnoseDriver(),
+    nvml: diagnoseNvml(),
     nvrtc,
+    linker: nvrtc.nvrtc && findLinker(nvrtc.nvrtc.version),
     missingHeaders: nvrtc.nvrtc ? missingHeaders(nvrtc.nvrtc.includeFolders) : [],
     kernels: cache.count(),
     cacheFolders: cache.folders,

@@ -2,10 +2,8 @@
 import { WarpbookError } from '../../errors';
 import type { ProgramInfo } from '../backend';
 import type { Device } from '../device';
-import { type CompileProgress, Compiler, type CompilerOptions } from './compile';
+import { type CompileProgress, Compiler, type CompilerOptions, compilerFor } from './compile';
 import type { ProgramSource } from './program-source';
-
-const compilers = new WeakMap<Device, Compiler>();
 
 /**
  * Makes `sources` launchable on `device`, and answers with what the device made of each, by name. What is in the cache is
@@ -28,9 +26,7 @@ export async function loadPrograms(
   }
   const { onProgress, ...rest } = options;
   const custom = rest.cache !== undefined || rest.kernelsFolder !== undefined;
-  const compiler =
-    (custom ? undefined : compilers.get(device)) ?? new Compiler(architecture, { ...rest, driverVersion });
-  if (!custom) compilers.set(device, compiler);
+  const compiler = custom ? new Compiler(architecture, { ...rest, driverVersion }) : compilerFor(device, architecture);
 
   const compiled = await compiler.compileAll(sources, onProgress);
   const infos = new Map<string, ProgramInfo>();
@@ -42,6 +38,7 @@ export async function loadPrograms(
       sharedMemoryBytes,
       cooperative: launch?.cooperative,
       pdl: launch?.pdl,
+      clusterSize: launch?.clusterSize,
     });
     infos.set(source.name, info);
   }

@@ -18,6 +18,8 @@ export interface CompiledProgram {
   readonly log: string;
   /** Undefined where the log tells none. */
   readonly resources: KernelResources | undefined;
+  /** What the job's name expressions became in the image, and for people; in their order. */
+  readonly names: readonly { readonly lowered: string; readonly readable: string }[];
 }
 
 /** Kernels that a package ships; three levels below the root, as KERNELS_FOLDER. */
@@ -54,7 +56,8 @@ export class ProgramCache {
   store(architecture: string, key: string, version: NvrtcVersion, name: string, program: CompiledProgram): string {
     const path = join(this.folders[0], architecture, fileName(key, version));
     mkdirSync(dirname(path), { recursive: true });
-    const about = { name, architecture, nvrtc: version.join('.'), resources: program.resources, log: program.log };
+    const { resources, names, log } = program;
+    const about = { name, architecture, nvrtc: version.join('.'), resources, names, log };
     writeWhole(sidecar(path), `${JSON.stringify(about, undefined, 2)}\n`);
     writeWhole(path, program.image);
     return path;
@@ -94,8 +97,8 @@ function read(path: string): CompiledProgram | undefined {
   if (!existsSync(path) || !existsSync(sidecar(path))) return undefined;
   const image = new Uint8Array(readFileSync(path));
   if (image.byteLength === 0) return undefined;
-  const { log, resources } = JSON.parse(readFileSync(sidecar(path), 'utf8')) as Omit<CompiledProgram, 'image'>;
-  return { image, log, resources };
+  const about = JSON.parse(readFileSync(sidecar(path), 'utf8')) as Omit<CompiledProgram, 'image'>;
+  return { image, log: about.log, resources: about.resources, names: about.names };
 }
 
 function sidecar(path: string): string {

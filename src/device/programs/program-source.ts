@@ -22,6 +22,8 @@ export interface ProgramSourceOptions {
   readonly cooperative?: boolean;
   /** Default false. See `ProgramOptions` of the seam. */
   readonly pdl?: boolean;
+  /** Default 1. See `ProgramOptions` of the seam. */
+  readonly clusterSize?: number;
   /** Further options of NVRTC, such as `--maxrregcount=128`. */
   readonly compilerOptions?: readonly string[];
   /** Spilled bytes of a thread that are justified; default 0. `warpbook build-kernels` fails above. */

@@ -5,6 +5,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { format } from 'node:util';
+import { hasRenderer } from '../../renderers';
 import { type FrontEnd, frontEndKey } from '../display';
 import type { Content, FailureNote } from '../run/protocol';
 import { CellCompiler } from './compiler';
@@ -55,6 +56,8 @@ export class CellRunner {
   private interrupted = false;
   private executionCount = 0;
   private result: { value: unknown } | undefined;
+  /** What the cell threw. */
+  private thrown: unknown;
   private errors: unknown[][] = [];
   /** Told once, in the first cell. */
   private preludeProblem: string | undefined;
@@ -135,6 +138,10 @@ export class CellRunner {
       const thrown = await this.context.run(cell, () => this.evaluate(cell));
       // Rejections that nobody awaits are reported once the microtasks are through: before the next immediate.
       await new Promise((resolve) => setImmediate(resolve));
+      // An error that knows how to show itself (a source that doesn't compile) does so above its message.
+      if (thrown && !request.silent && hasRenderer(this.thrown)) {
+        this.context.run(cell, () => output.show('display_data', this.thrown, (data) => ({ data, metadata: {} })));
+      }
       const result = this.result as { value: unknown } | undefined;
       if (!thrown && result && !request.silent && cell.failures.length === 0) {
         const show = (data: Content): Content => ({ execution_count: executionCount, data, metadata: {} });
@@ -172,6 +179,7 @@ export class CellRunner {
   /** Compiles and runs; leaves a value in `result`. Returns what the cell threw, or why it doesn't compile. */
   private async evaluate(cell: CellSource): Promise<FailureNote | undefined> {
     this.result = undefined;
+    this.thrown = undefined;
     this.errors = [];
     this.compiler.beginScript(scriptNameOf(cell.label));
     let ok: boolean;
@@ -185,7 +193,10 @@ export class CellRunner {
     }
     const { diagnostics } = this.compiler;
     if (!ok && diagnostics.length > 0) return describeDiagnostics(diagnostics, cell);
-    if (!ok) return describeThrown(this.errors.at(-1)?.[0], cell, this.stacks);
+    if (!ok) {
+      this.thrown = this.errors.at(-1)?.[0];
+      return describeThrown(this.thrown, cell, this.stacks);
+    }
     // A cell that defines a module is reported as run whatever its diagnostics say.
     for (const args of this.errors) process.stderr.write(`${format(...args)}\n`);
     return undefined;

@@ -1,33 +1,49 @@
 /** Builds the fake CUDA driver and compiler with the system's C++ compiler, once for each version of its source. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type Device, type DeviceOptions, openDevice } from '../../../src/device/device';
 
 const NATIVE = join(__dirname, '../../../native');
 
+const DRIVER = ['fake_driver.cc', 'fake_memory.cc', 'fake_streams.cc', 'fake_kernels.cc', 'fake_graphs.cc'];
+
 /** Path of the fake libcuda. */
 export function buildFakeDriver(): string {
-  return build('fake_driver.cc', 'libcuda.so.1');
+  return build(DRIVER, 'libcuda.so.1');
 }
 
 /** A CUDA_HOME with a fake NVRTC; see the head of fake_nvrtc.cc. */
 export function buildFakeNvrtc(): string {
-  return join(build('fake_nvrtc.cc', 'lib64/libnvrtc.so.13'), '../..');
+  return join(build(['fake_nvrtc.cc'], 'lib64/libnvrtc.so.13'), '../..');
 }
 
-/** Compiles a source into a folder that is its content's own. */
-function build(source: string, name: string): string {
+/** A CUDA_HOME with a fake nvJitLink and an (empty) device runtime; see the head of fake_nvjitlink.cc. */
+export function buildFakeNvJitLink(): string {
+  const library = build(['fake_nvjitlink.cc'], 'lib64/libnvJitLink.so.13');
+  writeFileSync(join(dirname(library), 'libcudadevrt.a'), '');
+  return join(library, '../..');
+}
+
+/** Path of the fake libnvidia-ml; see the head of fake_nvml.cc. */
+export function buildFakeNvml(): string {
+  return build(['fake_nvml.cc'], 'libnvidia-ml.so.1');
+}
+
+/** Compiles sources into a folder that is their content's own. */
+function build(sources: readonly string[], name: string): string {
+  const paths = sources.map((source) => join(__dirname, source));
   const hash = createHash('sha256');
-  for (const file of [join(__dirname, source), join(NATIVE, 'cuda/driver_types.h')]) hash.update(readFileSync(file));
+  const headers = [join(__dirname, 'fake_objects.h'), join(NATIVE, 'cuda/driver_types.h')];
+  for (const file of [...paths, ...headers]) hash.update(readFileSync(file));
   const library = join(tmpdir(), 'warpbook-fake-cuda', hash.digest('hex').slice(0, 16), name);
   if (existsSync(library)) return library;
   mkdirSync(dirname(library), { recursive: true });
   const unfinished = `${library}.${process.pid}`;
   const options = ['-std=c++17', '-O1', '-shared', '-fPIC', '-pthread', `-I${NATIVE}`];
-  execFileSync(process.env.CXX ?? 'c++', [...options, join(__dirname, source), '-o', unfinished], { stdio: 'inherit' });
+  execFileSync(process.env.CXX ?? 'c++', [...options, ...paths, '-o', unfinished], { stdio: 'inherit' });
   renameSync(unfinished, library);
   return library;
 }

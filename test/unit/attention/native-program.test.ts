@@ -3,21 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Device, openDevice } from '../../../src/device/device';
 import { TILE_FLAG } from '../../../src/schedule/work-tile';
 import { expectedRow, type HandPacked, type ProgramResult, runProgram } from '../../support/attention-program';
+import { noise } from '../../support/noise';
 
 const NUM_TOKENS = 6;
 const PAGES = [3, 0, 5, 1, 4, 2];
 const KV_LEN = 23;
 const range = (start: number, end: number): number[] =>
   Array.from({ length: Math.max(0, end - start) }, (_, i) => start + i);
-
-/** Numbers in [−1, 1) that depend on the seed alone. */
-function noise(count: number, seed: number): Float32Array {
-  let state = seed;
-  return Float32Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    return state / 2 ** 31;
-  });
-}
 
 /** One sequence of 23 keys in six scattered pages of 4, six query tokens of two heads on one KV head. */
 function base(options: Partial<HandPacked> & Pick<HandPacked, 'ctas'>): HandPacked {

@@ -64,6 +64,14 @@ describe('append', () => {
     expect([k[0], v[0]]).toEqual([3, 3]);
   });
 
+  test('copies the pool’s own type bit by bit', async () => {
+    const cache = makeCache({ dtype: 'bfloat16' });
+    const bits = Uint16Array.from({ length: 16 }, (_, i) => 0x7f80 + i); // infinity, and NaNs with payloads
+    const k = fromHost(bits, { shape: [1, 2, 8], dtype: 'bfloat16', device });
+    cache.append([cache.allocate()], k, k);
+    for (const pool of [cache.k, cache.v]) expect(await pool.select(0, 0).slice(0, 0, 1).raw()).toEqual(bits);
+  });
+
   test('refuses counts that do not add up, other shapes and dtypes, and changes nothing', () => {
     const cache = makeCache();
     const [a, b] = [cache.allocate(3), cache.allocate(1)];
@@ -93,6 +101,129 @@ describe('append', () => {
     const row = shape.numKvHeads * shape.headDim;
     expect(pool.slice(5 * row, 6 * row)).toEqual((await values(k)).slice(0, row));
     expect(pool.filter((x) => x !== 0).length).toBe(row);
+  });
+});
+
+describe('appendAt', () => {
+  /** [request, position] of each new token; the order is neither the requests' nor the positions'. */
+  const PLACES: [number, number][] = [
+    [2, 9],
+    [0, 4],
+    [2, 0],
+    [1, 0],
+    [0, 3],
+  ];
+  const vector = (ids: readonly number[]): Tensor => fromHost(Int32Array.from(ids), { device });
+
+  for (const layout of ['NHD', 'HND'] as KvLayout[]) {
+    for (const pageSize of [1, 4, 5]) {
+      test(`looks up each token's page on the device, ${layout}, page size ${pageSize}`, async () => {
+        const cache = makeCache({ layout, pageSize, numPages: 40 });
+        for (const pool of [cache.k, cache.v]) pool.fill(0);
+        const kvLens = [5, 1, 10];
+        const requests = kvLens.map(() => cache.allocate());
+        // One token at a time, so that the pages of the requests are interleaved.
+        for (let i = 0; i < 10; i++) requests.forEach((request, r) => void (i < kvLens[r] && cache.grow(request, 1)));
+        const table = cache.pageTable(requests);
+        const [k, v] = [tokens(PLACES.length, 1), tokens(PLACES.length, 2)];
+        const batchIndices = vector(PLACES.map(([request]) => request));
+        const positions = vector(PLACES.map(([, position]) => position));
+        cache.appendAt({ ...table.toTensors(device), batchIndices, positions }, k, v);
+        const dense = await gatherKv(cache, table);
+        const row = shape.numKvHeads * shape.headDim;
+        for (const [pool, source] of [
+          [dense.k, await values(k)],
+          [dense.v, await values(v)],
+        ] as const) {
+          const want = new Float32Array(pool.length);
+          PLACES.forEach(([request, position], i) => {
+            want.set(source.slice(i * row, (i + 1) * row), (dense.kvIndptr[request] + position) * row);
+          });
+          expect(pool).toEqual(want);
+        }
+      });
+    }
+  }
+
+  test('skips what has no place: bad requests, positions and pages', async () => {
+    const cache = makeCache({ numPages: 6 });
+    cache.k.fill(0);
+    const pagedKvIndptr = vector([0, 2, 1, 4]);
+    const pagedKvIndices = vector([5, 6, -1]);
+    const places: [number, number][] = [
+      [-1, 0],
+      [3, 0],
+      [0, -1],
+      [0, 8], // beyond the request's pages
+      [0, 4], // page 6 of 6
+      [1, 0], // its pages end before they begin
+      [2, 4], // page -1
+      [2, 8], // beyond the page list
+      [0, 2],
+      [2 ** 31 - 1, 2 ** 31 - 1],
+    ];
+    const k = tokens(places.length, 3);
+    const batchIndices = vector(places.map(([request]) => request));
+    const positions = vector(places.map(([, position]) => position));
+    cache.appendAt({ batchIndices, positions, pagedKvIndptr, pagedKvIndices }, k, k);
+    const pool = await values(cache.k);
+    const row = shape.numKvHeads * shape.headDim;
+    expect(pool.slice((5 * 4 + 2) * row, (5 * 4 + 3) * row)).toEqual((await values(k)).slice(8 * row, 9 * row));
+    expect(pool.filter((x) => x !== 0).length).toBe(row);
+  });
+
+  test('in a graph it follows positions that grow on the device', async () => {
+    const cache = makeCache();
+    const requests = [cache.allocate(3), cache.allocate(7)];
+    for (const request of requests) cache.reserve(request, 16);
+    const table = cache.pageTable(requests);
+    const places = {
+      ...table.toTensors(device),
+      batchIndices: vector([0, 1]),
+      positions: vector(table.kvLens as never),
+    };
+    const k = tokens(2, 4);
+    const graph = capture(device, () => {
+      cache.appendAt(places, k, k);
+      places.positions.increment();
+    });
+    const exec = graph.instantiate();
+    for (let step = 0; step < 9; step++) {
+      k.fill(step + 1);
+      exec.replay();
+    }
+    expect(await places.positions.array()).toEqual([12, 16]);
+    const { k: keys, kvIndptr } = await gatherKv(cache, table.withLengths([12, 16]));
+    const row = shape.numKvHeads * shape.headDim;
+    const firsts = [0, 1].map((r) =>
+      Array.from({ length: 9 }, (_, step) => keys[(kvIndptr[r] + table.kvLens[r] + step) * row]),
+    );
+    expect(firsts).toEqual([
+      [1, 2, 3, 4, 5, 6, 7, 8, 9],
+      [1, 2, 3, 4, 5, 6, 7, 8, 9],
+    ]);
+  });
+
+  test('refuses tables of another type, length or device', async () => {
+    const cache = makeCache();
+    const k = tokens(2, 1);
+    const good = {
+      batchIndices: vector([0, 0]),
+      positions: vector([0, 1]),
+      ...cache.pageTable([cache.allocate(2)]).toTensors(device),
+    };
+    expect(() => cache.appendAt({ ...good, positions: vector([0]) }, k, k)).toThrow(
+      /positions is Tensor int32 \[1\].*; wanted contiguous int32 \[2\]/,
+    );
+    const long = zeros([2], { dtype: 'int64', device });
+    expect(() => cache.appendAt({ ...good, batchIndices: long }, k, k)).toThrow('wanted contiguous int32 [2]');
+    expect(() => cache.appendAt({ ...good, pagedKvIndptr: vector([]) }, k, k)).toThrow('pagedKvIndptr is empty');
+    const other = await openDevice('cpu', { name: 'another' });
+    const foreign = fromHost(Int32Array.of(0, 1), { device: other });
+    expect(() => cache.appendAt({ ...good, positions: foreign }, k, k)).toThrow(
+      expect.objectContaining({ code: 'DEVICE_MISMATCH' }),
+    );
+    other.dispose();
   });
 });
 

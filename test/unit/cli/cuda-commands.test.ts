@@ -13,11 +13,21 @@ const HEALTHY: CudaDiagnosis = {
     version: 13_000,
     gpus: [{ ordinal: 0, name: 'H100', architecture: 'sm_90a', numSms: 132, memoryBytes: 80 * 2 ** 30 }],
   },
+  nvml: { driver: '580.1' },
   nvrtc: {
     nvrtc: {
       library: '/cuda/libnvrtc.so.13',
       version: [13, 0],
       includeFolders: ['/cuda/include'],
+      origin: 'CUDA_HOME',
+    },
+    missed: [],
+  },
+  linker: {
+    linker: {
+      library: '/cuda/libnvJitLink.so.13',
+      version: [13, 0],
+      deviceRuntime: '/cuda/libcudadevrt.a',
       origin: 'CUDA_HOME',
     },
     missed: [],
@@ -35,8 +45,10 @@ describe('the report of doctor', () => {
       lines: [
         'ok       driver: libcuda.so.1, for CUDA 13.0',
         'ok       GPU 0: H100, sm_90a, 132 SMs, 80.0 GiB',
+        'ok       NVML: driver 580.1; measurements note clocks and power',
         'ok       NVRTC 13.0: /cuda/libnvrtc.so.13 (CUDA_HOME)',
         'ok       headers: /cuda/include',
+        'ok       nvJitLink 13.0: /cuda/libnvJitLink.so.13 (CUDA_HOME), with /cuda/libcudadevrt.a',
         'none     built kernels: /cache, /shipped',
       ],
     });
@@ -45,8 +57,9 @@ describe('the report of doctor', () => {
   it('says what is missing, where it looked and what to do', () => {
     const { lines, healthy } = examine({ ...HEALTHY, driver: { problem: 'Got no CUDA driver …' }, nvrtc: NO_NVRTC });
     expect(healthy).toBe(false);
-    expect(lines.slice(0, 2)).toEqual([
+    expect(lines.slice(0, 3)).toEqual([
       'missing  driver: Got no CUDA driver …',
+      'ok       NVML: driver 580.1; measurements note clocks and power',
       expect.stringContaining('missing  NVRTC: install it (pip install nvidia-cuda-nvrtc'),
     ]);
     expect(lines).toContain('           /usr/local/cuda: no libnvrtc.so.13 or .12');
@@ -57,6 +70,18 @@ describe('the report of doctor', () => {
     const { lines, healthy } = examine({ ...HEALTHY, nvrtc: NO_NVRTC, kernels });
     expect(healthy).toBe(true);
     expect(lines.at(-1)).toBe('ok       built kernels: 60 for sm_90a in /shipped');
+  });
+
+  it('says what kernels that launch kernels lack, and that all else works', () => {
+    const linker = { linker: undefined, missed: [{ origin: 'CUDA_HOME=/cuda', problem: 'no libcudadevrt.a' }] };
+    const { lines, healthy } = examine({ ...HEALTHY, linker });
+    expect(healthy).toBe(true);
+    expect(lines.join('\n')).toContain(
+      'missing  nvJitLink with libcudadevrt.a, for kernels of your own that launch kernels',
+    );
+    expect(lines.join('\n')).toContain('pip install nvidia-nvjitlink nvidia-cuda-runtime');
+    expect(lines).toContain('           CUDA_HOME=/cuda: no libcudadevrt.a');
+    expect(examine({ ...HEALTHY, linker: undefined }).lines.join('\n')).not.toContain('nvJitLink');
   });
 
   it('names missing headers', () => {

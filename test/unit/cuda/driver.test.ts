@@ -100,6 +100,7 @@ describe('opening a CUDA device', () => {
       architecture: 'sm_90a',
       driverVersion: 13000,
       maxSharedMemoryBytes: 232448,
+      maxThreadsPerSm: 2048,
     });
     expect([device.name, device.kind]).toEqual(['second', 'cuda']);
     expect(device.memory().limitBytes).toBe(Math.floor((256 << 20) * 0.9));

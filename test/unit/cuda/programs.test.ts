@@ -3,14 +3,14 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Device, openDevice } from '../../../src/device/device';
 import { type CompileProgress, Compiler } from '../../../src/device/programs/compile';
 import { findNvrtc, missingHeaders } from '../../../src/device/programs/find-nvrtc';
 import { loadPrograms } from '../../../src/device/programs/load-programs';
 import { ProgramCache, userCacheFolder } from '../../../src/device/programs/program-cache';
 import type { ProgramSource } from '../../../src/device/programs/program-source';
-import { readProgram } from '../../../src/device/programs/program-text';
+import { programJob } from '../../../src/device/programs/program-text';
 import { parseResources } from '../../../src/device/programs/resources';
 import { arange, words } from '../../support/device-programs';
 import { buildFakeNvrtc, openFakeCuda } from '../../support/fake-cuda/build';
@@ -31,6 +31,7 @@ beforeEach(() => {
   process.env.CUDA_HOME = buildFakeNvrtc();
 });
 afterEach(() => {
+  vi.unstubAllEnvs();
   for (const name of ['CUDA_HOME', 'FAKE_NVRTC_MINOR']) delete process.env[name];
   rmSync(folder, { recursive: true });
 });
@@ -54,11 +55,12 @@ function source(overrides: Partial<ProgramSource> = {}): ProgramSource {
 /** Without any compiler to be found. */
 function withoutNvrtc(): void {
   process.env.CUDA_HOME = join(folder, 'nothing');
+  for (const name of ['VIRTUAL_ENV', 'CONDA_PREFIX', 'PATH']) vi.stubEnv(name, '');
 }
 
 describe('the key of a program', () => {
   const key = (overrides: Partial<ProgramSource> = {}, architecture = 'sm_90a'): string =>
-    readProgram(source(overrides), architecture, kernelsFolder).key;
+    programJob(source(overrides), architecture, kernelsFolder).key;
 
   it('is the same for the same text, options and architecture', () => {
     expect(key({ name: 'other', threads: 64, defines: { B: 2, A: 1 } })).toBe(key({ defines: { A: 1, B: 2 } }));
@@ -133,8 +135,8 @@ describe('Compiler', () => {
       code: 'COMPILATION_FAILED',
       message:
         "Program 'tensor_arange' (arange.cu) does not compile:\n" +
-        '  arange.cu(2): error: this is wrong\n  > 2 | #error this is wrong',
-      details: { log: expect.stringContaining('ptxas info') },
+        '  arange.cu(2): error: this is wrong\n  2 | #error this is wrong\n    |        ^',
+      log: expect.stringContaining('ptxas info'),
     });
   });
 
@@ -143,7 +145,7 @@ describe('Compiler', () => {
     await expect(new Compiler('sm_90a', { cache, kernelsFolder }).compile(source())).rejects.toMatchObject({
       code: 'UNSUPPORTED',
       message: expect.stringMatching(
-        /^Got program 'tensor_arange' for sm_90a, which has not been built ahead, and found no NVRTC to compile it\. Looked in CUDA_HOME=.*nothing \(no libnvrtc\.so\.13 or \.12\).*pip install .*warpbook build-kernels --arch sm_90a\. 'warpbook doctor' shows/,
+        /^Got program 'tensor_arange' for sm_90a, which has not been built ahead, and found no NVRTC to compile it\. Looked in CUDA_HOME=.*nothing \(no libnvrtc\.so\.13 or libnvrtc\.so\.12\).*pip install .*warpbook build-kernels --arch sm_90a\. 'warpbook doctor' shows/,
       ),
     });
   });

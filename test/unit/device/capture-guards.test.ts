@@ -26,6 +26,7 @@ const CALLS: Record<GuardedCall, (things: Things) => unknown> = {
   'device.allocate': ({ device }) => device.allocate(4),
   'device.loadProgram': ({ device }) =>
     device.loadProgram('x', new Uint8Array(), { entry: 'x', threads: 1, sharedMemoryBytes: 0 }),
+  'device.compile': ({ device }) => device.compile('', { name: 'x' }),
   'device.dispose': ({ device }) => device.dispose(),
   'device.synchronize': ({ device }) => device.synchronize(),
   'stream.synchronize': ({ stream }) => stream.synchronize(),
@@ -46,6 +47,7 @@ const CALLS: Record<GuardedCall, (things: Things) => unknown> = {
     }
   },
   'exec.replay': ({ exec, stream }) => exec.replay(stream),
+  'exec.upload': ({ exec, stream }) => exec.upload(stream),
 };
 
 describe('in a capture', () => {
@@ -65,6 +67,7 @@ describe('in a capture', () => {
   // Nobody can await their refusal in a capture, so capture() throws it.
   const waiting: readonly GuardedCall[] = [
     'device.loadProgram',
+    'device.compile',
     'device.synchronize',
     'stream.synchronize',
     'buffer.read',

@@ -103,6 +103,19 @@ describe('relativeError', () => {
     expect(await run(1)).toBe(await run(5));
   });
 
+  it('compares what a stream has made of its tensors', async () => {
+    const stream = device.createStream('side');
+    const large = zeros([1 << 22], { device });
+    const [a, b] = [zeros([1000], { device }), zeros([1000], { device })];
+    await device.synchronize();
+    for (let i = 0; i < 20; i++) large.fill(i, { stream });
+    a.fill(3, { stream });
+    b.fill(4, { stream });
+    expect(await relativeError(a, b, { stream })).toBe(0.25);
+    expect(await allClose(a, b, { atol: 1, stream })).toBe(true);
+    stream.dispose();
+  });
+
   it('refuses other shapes and other devices, and leaves no memory behind', async () => {
     const a = zeros([2, 3], { device });
     await expect(relativeError(a, zeros([3, 2], { device }))).rejects.toEqual(

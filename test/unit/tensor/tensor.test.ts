@@ -291,7 +291,7 @@ describe('copies', () => {
       coded(
         'INVALID_ARGUMENT',
         "Got a copy within buffer 'a' from bytes [16, 40) to bytes [0, 24), which overlap; wanted " +
-          'ranges apart. Copy from source.contiguous() instead.',
+          'ranges apart. Read from source.contiguous() instead.',
       ),
     );
     a.slice(0, 0, 6).copyFrom(a.slice(0, 4).contiguous());

@@ -1,0 +1,230 @@
+/** `warpbook bench`: what this machine makes of the rows of the results table. Parses and prints; bench/ measures. */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { openDevice } from '../attention/open-device';
+import type { Device } from '../device/device';
+import { diagnoseCuda } from '../device/programs/diagnose';
+import { onMeasuring } from '../measure/progress';
+import { type BenchCase, type CaseLists, policyByName, QUICK_ROWS, shapeCases, tableCases } from './bench/cases';
+import { type BenchContext, type CommonFlags, openBench } from './bench/context';
+import { benchDecode } from './bench/decode';
+import { benchPlan } from './bench/plan';
+import { benchPrefill } from './bench/prefill';
+import { resultTable } from './bench/report';
+import { describeRun, type ResultRow, writeResultFile } from './bench/result-file';
+import { benchTrace } from './bench/trace';
+import { measuringBar } from './progress';
+
+interface Flags extends CommonFlags {
+  readonly out?: string;
+  readonly set?: 'table' | 'shapes';
+  readonly rows?: readonly string[];
+  readonly heads?: readonly string[];
+  readonly headDim?: readonly string[];
+  readonly page?: readonly string[];
+  readonly layout?: readonly string[];
+  readonly dtype?: readonly string[];
+  readonly kvDtype?: readonly string[];
+  readonly qo?: readonly string[];
+  readonly policy: string;
+  readonly kv?: readonly ('paged' | 'ragged')[];
+  readonly mask?: readonly ('causal' | 'full')[];
+  readonly pause: number;
+}
+
+const HELP = `
+Calls rotate over random pages that no cache holds, are captured into one graph, and are timed by events; docs/measuring.md
+says how. Rows are requests × tokens. Results go to --out as JSON, in a folder by GPU, or into one file where --out ends in .json.
+
+Examples:
+  warpbook bench decode --rows 1x1k,8x4k --heads 32/8
+  warpbook bench decode --set shapes --out bench/results
+  warpbook bench decode --torch python3             torch times each row on the same GPU right after
+  warpbook bench prefill --rows 4x4k --kv ragged,paged
+  warpbook bench plan --rows 32x1,128x1 --policy headGroups
+  warpbook bench trace --rows 32x4k`;
+
+/** Prompts that make 16k tokens in all. */
+const PREFILL_ROWS: readonly string[] = ['32x512', '16x1k', '8x2k', '4x4k', '2x8k', '1x16k'];
+
+export function benchCommand(): Command {
+  const bench = new Command('bench')
+    .summary('measure this machine')
+    .description('Measure this machine.')
+    .addHelpText('after', HELP);
+  bench.addCommand(
+    shared('decode', 'paged decode, beside floor and peers')
+      .addOption(new Option('--set <name>', 'rows to measure').choices(['table', 'shapes']).default('table'))
+      .action((flags: Flags, command: Command) => runBench(flags, command, 'decode', decodeRows)),
+  );
+  bench.addCommand(
+    shared('prefill', 'prefill, in TFLOP/s beside the peers')
+      .option('--kv <list>', 'paged, ragged', list, ['ragged', 'paged'])
+      .option('--mask <list>', 'causal, full', list, ['causal'])
+      .action((flags: Flags, command: Command) => runBench(flags, command, 'prefill', prefillRows)),
+  );
+  bench.addCommand(
+    shared('plan', 'what a step costs the host: plan, run, replay').action((flags: Flags, command: Command) =>
+      runBench(flags, command, 'plan', planRows),
+    ),
+  );
+  bench.addCommand(
+    shared('trace', 'what the in-kernel timeline costs').action((flags: Flags, command: Command) =>
+      runBench(flags, command, 'trace', traceRows),
+    ),
+  );
+  return bench;
+}
+
+function shared(name: string, summary: string): Command {
+  return new Command(name)
+    .summary(summary)
+    .description(`Measure ${summary}.`)
+    .addOption(new Option('-d, --device <kind>', 'device').choices(['auto', 'cpu', 'cuda']).default('auto'))
+    .option('-r, --rows <list>', 'requests × tokens, such as 1x1k,8x4k,1x64k+31x512', list)
+    .option('--heads <list>', 'query heads / KV heads, such as 32/8', list)
+    .option('--head-dim <list>', 'head dims', list)
+    .option('--page <list>', 'tokens a page', list)
+    .option('--layout <list>', 'NHD, HND', list)
+    .option('--dtype <list>', 'of queries', list)
+    .option('--kv-dtype <list>', 'of keys and values: same, float8_e4m3fn, float8_e5m2', list)
+    .option('--qo <list>', 'query tokens of a request', list)
+    .option('--policy <name>', 'how batches are scheduled', 'headGroups')
+    .option('--peers <file>', 'figures of others (default: those that come with warpbook for this GPU)')
+    .option('--torch [python]', 'time torch on the same rows, with this interpreter')
+    .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json')
+    .option('-q, --quick', 'fewer rows, less time for each')
+    .option('--seconds <number>', 'time for a row at most', number)
+    .option('--rotate-mb <number>', 'MiB to read before pages come round again', number)
+    .addOption(
+      new Option('--cold <what>', 'what no cache holds: kv, or all: schedule and page list too').choices(['kv', 'all']),
+    )
+    .option('--pause <ms>', 'idle time before a row, for a GPU to cool', number, 0);
+}
+
+function list(text: string): string[] {
+  return text.split(',').map((part) => part.trim());
+}
+
+function number(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0) || !Number.isFinite(value)) throw new InvalidArgumentError('Wanted a number of at least 0.');
+  return value;
+}
+
+/** A GPU where the driver offers one. */
+function deviceKind(wanted: Flags['device']): 'cpu' | 'cuda' {
+  if (wanted !== 'auto') return wanted;
+  const { driver } = diagnoseCuda();
+  return 'gpus' in driver && driver.gpus.length > 0 ? 'cuda' : 'cpu';
+}
+
+/** Reads the flags at once, so that a wrong one is told before anything is measured; measures when it is asked for rows. */
+type Rows = (flags: Flags) => (context: BenchContext) => AsyncGenerator<readonly ResultRow[]>;
+
+/** Opens the device, measures the rows, prints and writes them. What was measured is told even if a later row fails. */
+async function runBench(flags: Flags, command: Command, what: string, rowsOf: Rows): Promise<void> {
+  const measureRows = rowsOf(flags);
+  const device = await openDevice(deviceKind(flags.device));
+  const bar = measuringBar(process.stderr);
+  const unsubscribe = onMeasuring((progress) => bar.show(progress));
+  let context: BenchContext | undefined;
+  const rows: ResultRow[] = [];
+  try {
+    const python = (flags.torch as string | boolean | undefined) === true ? 'python3' : flags.torch;
+    context = await openBench(device, { ...flags, torch: python });
+    for await (const some of measureRows(context)) rows.push(...some);
+  } finally {
+    unsubscribe();
+    bar.stop();
+    context?.close();
+    if (context && rows.length > 0) await tell(context, device, flags, command, what, rows);
+    device.dispose();
+  }
+}
+
+async function tell(
+  context: BenchContext,
+  device: Device,
+  flags: Flags,
+  command: Command,
+  what: string,
+  rows: ResultRow[],
+): Promise<void> {
+  const { shape, table } = resultTable(rows);
+  const width = process.stdout.columns ?? 200;
+  process.stdout.write(`${what} on ${device.description.name}\n${shape}; peers in µs\n${table.toText(width)}\n`);
+  if (flags.out === undefined) return;
+  const said = commandLine(command);
+  const run = describeRun(device, said, context.before, await device.telemetry());
+  const { readGbps, tflops } = context.roof;
+  const torch = context.torch?.versions;
+  const path = writeResultFile(flags.out, device, what, { ...run, roof: { readGbps, tflops }, torch, rows });
+  process.stderr.write(`wrote ${path}\n`);
+}
+
+/** The command as it was given, without paths of this machine. */
+function commandLine(command: Command): string {
+  const args = process.argv.slice(2);
+  return ['warpbook', ...(args.length > 0 ? args : [command.parent?.name() ?? '', command.name()])].join(' ');
+}
+
+function lists(flags: Flags, rows: readonly string[] | undefined): Partial<CaseLists> {
+  const { heads, headDim, page, layout, dtype, kvDtype, qo } = flags;
+  const given = { rows: flags.rows ?? rows, heads, headDim, page, layout, dtype, kvDtype, qoLen: qo };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+const decodeRows: Rows = (flags) => {
+  const given = lists(flags, flags.quick ? QUICK_ROWS : undefined);
+  const cases = flags.set === 'shapes' ? shapeCases(given) : tableCases(given);
+  const options = { policy: policyByName(flags.policy), policyName: flags.policy, pauseMs: flags.pause };
+  return async function* (context) {
+    for (const bench of cases) yield [await announced(context, bench, () => benchDecode(context, bench, options))];
+  };
+};
+
+const prefillRows: Rows = (flags) => {
+  const given = lists({ ...flags, heads: flags.heads ?? ['32/8'] }, flags.quick ? ['16x1k', '4x4k'] : PREFILL_ROWS);
+  const options = { policy: policyByName(flags.policy), policyName: flags.policy, pauseMs: flags.pause };
+  const cases = (flags.mask ?? []).flatMap((mask) =>
+    (flags.kv ?? []).flatMap((kv) => tableCases(given).map((bench) => ({ kv, ...bench, causal: mask === 'causal' }))),
+  );
+  return async function* (context) {
+    for (const { kv, ...bench } of cases) {
+      yield [await announced(context, bench, () => benchPrefill(context, bench, { ...options, kv }))];
+    }
+  };
+};
+
+const planRows: Rows = (flags) => {
+  const given = lists({ ...flags, heads: flags.heads ?? ['32/8'] }, flags.quick ? ['32x1'] : ['32x1', '128x1']);
+  const cases = tableCases(given);
+  policyByName(flags.policy);
+  return async function* (context) {
+    for (const bench of cases) yield await benchPlan(context, bench, flags.policy);
+  };
+};
+
+const traceRows: Rows = (flags) => {
+  const rows = flags.quick ? ['8x4k'] : ['8x4k', '32x4k', '1x64k+31x512'];
+  const cases = tableCases(lists({ ...flags, heads: flags.heads ?? ['32/8'] }, rows));
+  const policy = policyByName(flags.policy);
+  return async function* (context) {
+    for (const bench of cases) {
+      yield [await announced(context, bench, () => benchTrace(context, bench, policy, flags.policy))];
+    }
+  };
+};
+
+/** One line a row for whoever reads a log. */
+async function announced(context: BenchContext, bench: BenchCase, run: () => Promise<ResultRow>): Promise<ResultRow> {
+  const row = await run();
+  const { numQoHeads, numKvHeads, headDim, pageSize, layout, kvDtype, qoLen } = bench;
+  const rate = row.gbps === undefined ? `${row.tflops} TFLOP/s` : `${row.gbps} GB/s`;
+  const peers = Object.entries(row.peers).map(([name, us]) => `${name} ${us}`);
+  context.say(
+    `${row.what} ${numQoHeads}/${numKvHeads}×${headDim} page ${pageSize} ${layout} ${kvDtype} q${qoLen}: ${row.medianUs} µs ± ${row.spreadPct} %, ` +
+      `${rate}, floor ${row.floorUs} µs${peers.length > 0 ? `; ${peers.join(', ')}` : ''}`,
+  );
+  return row;
+}

@@ -1,0 +1,281 @@
+/**
+ * Small cases that reach every kernel and every way of loading, for compute-sanitizer: one process, small shapes, each case
+ * checked. `node sanitize-cases.js [pattern …]` runs those whose name has a pattern in it; `--list` names them. It takes
+ * the device that WARPBOOK_DEVICE says, CUDA by default.
+ */
+import assert from 'node:assert/strict';
+import { BatchDecode } from '../../src/attention/batch-decode';
+import { BatchPrefill } from '../../src/attention/batch-prefill';
+import { openDevice } from '../../src/attention/open-device';
+import type { KvDType } from '../../src/attention/variant';
+import { ownPrograms } from '../../src/cli/build-kernels';
+import type { Device } from '../../src/device/device';
+import { capture } from '../../src/graph/capture';
+import { measureRoof } from '../../src/measure/roof';
+import { policies } from '../../src/schedule/policies/known';
+import { zeros } from '../../src/tensor/create';
+import { normal } from '../../src/tensor/random';
+import { LSE_BOUND } from '../support/accuracy-grid';
+import { type AttentionCase, lseError, outputError, randomCache, randomQueries, runCase } from '../support/attention';
+import { gathered, queued, segmented } from '../support/attention-features';
+import { registerBadPages } from '../support/bad-pages';
+import type { Register } from '../support/cases';
+import { OP_CASES, requireSame } from '../support/op-cases';
+import { registerSharedPrefix } from '../support/shared-prefix';
+import { noop } from './probes';
+
+interface SanitizeCase {
+  readonly name: string;
+  run(device: Device): Promise<void>;
+}
+
+/** Empty, one key, ends of pages and blocks, several splits of 64. */
+const LENGTHS = [0, 1, 17, 64, 150];
+const BASE: AttentionCase = {
+  kvLens: LENGTHS,
+  numQoHeads: 8,
+  numKvHeads: 2,
+  headDim: 128,
+  pageSize: 16,
+  dtype: 'bfloat16',
+  policy: policies.fixedSplitSize(64),
+  seed: 11,
+};
+const everything = { sinks: true, alibi: true, logitsSoftCap: 30, windowLeft: 100 } as const;
+
+function attention(name: string, changes: Partial<AttentionCase>): SanitizeCase {
+  return {
+    name,
+    async run(device) {
+      const outcome = await runCase(device, { ...BASE, ...changes });
+      assert.ok(outputError(outcome) <= 4e-3, `output ${outputError(outcome)}`);
+      assert.ok(lseError(outcome) <= LSE_BOUND, `LSE ${lseError(outcome)}`);
+    },
+  };
+}
+
+/** Every decode build: element types, head dims, few and many query rows, plain and general. */
+function* decodeBuilds(): Generator<SanitizeCase> {
+  for (const dtype of ['float16', 'bfloat16'] as const) {
+    for (const kvDtype of [dtype, 'float8_e4m3fn', 'float8_e5m2'] as const) {
+      for (const headDim of [64, 128, 256]) {
+        for (const rows of [4, 32]) {
+          const of: Partial<AttentionCase> = {
+            dtype,
+            kvDtype: kvDtype as KvDType,
+            headDim,
+            ...(rows === 32 && { numQoHeads: 32, numKvHeads: 1 }),
+          };
+          const name = `decode ${dtype} ${kvDtype} d${headDim} r${rows}`;
+          const odd = headDim === 128;
+          yield attention(`${name} plain`, { ...of, layout: odd ? 'HND' : 'NHD', pageSize: odd ? 64 : 16 });
+          yield attention(`${name} general`, {
+            ...of,
+            ...everything,
+            layout: odd ? 'NHD' : 'HND',
+            pageSize: odd ? 1 : 8,
+            policy: odd ? queued : BASE.policy,
+          });
+        }
+      }
+    }
+  }
+}
+
+const tokens = (count: number) => ({ qoLens: LENGTHS.map((length) => Math.min(length, count)), causal: true });
+
+const DECODE_WAYS: readonly SanitizeCase[] = [
+  attention('decode: one page each, no split', { kvLens: [16, 16], policy: policies.noSplit }),
+  attention('decode: head groups', { policy: policies.headGroups }),
+  attention('decode: binary search', { policy: policies.binarySearch }),
+  attention('decode: a queue', { policy: queued }),
+  attention('decode: 4 tokens, causal', tokens(4)),
+  attention('decode: 8 tokens, causal, a window', { ...tokens(8), windowLeft: 10 }),
+  attention('decode: segments', { policy: segmented, capacity: { maxSegments: 256 } }),
+  attention('decode: gathered rows', { policy: gathered, capacity: { maxRows: 1024 } }),
+  attention('decode: nothing but empty requests', { kvLens: [0, 0, 0] }),
+  attention('decode: padded rows', { padding: 3 }),
+];
+
+function* prefillWays(): Generator<SanitizeCase> {
+  const of = { qoLens: [0, 1, 17, 40, 70], causal: true } as const;
+  for (const dtype of ['float16', 'bfloat16'] as const) {
+    for (const kvDtype of [dtype, 'float8_e4m3fn', 'float8_e5m2'] as const) {
+      for (const headDim of [64, 128, 256]) {
+        const odd = headDim === 128;
+        yield attention(`prefill ${dtype} ${kvDtype} d${headDim}`, {
+          ...of,
+          ...(odd && everything),
+          dtype,
+          kvDtype: kvDtype as KvDType,
+          headDim,
+          layout: odd ? 'HND' : 'NHD',
+          pageSize: odd ? 1 : 16,
+        });
+      }
+    }
+  }
+  yield attention('prefill: a queue', { ...of, policy: queued });
+  yield attention('prefill: not causal', { ...of, causal: false, policy: policies.noSplit });
+  yield attention('prefill: segments', { ...of, policy: segmented, capacity: { maxSegments: 1024 } });
+  yield attention('prefill: gathered rows', { ...of, policy: gathered, capacity: { maxRows: 2048 } });
+  yield {
+    name: 'prefill: ragged keys',
+    async run(device) {
+      const heads = { numQoHeads: 8, numKvHeads: 2, headDim: 128 };
+      const prefill = await BatchPrefill.create({
+        ...heads,
+        device,
+        kv: 'ragged',
+        capacity: { maxBatch: 2, maxQoTokens: 60 },
+      });
+      const q = normal([60, 8, 128], { seed: 1, dtype: 'bfloat16', device });
+      const [k, v] = [2, 3].map((seed) => normal([90, 2, 128], { seed, dtype: 'bfloat16', device }));
+      prefill.plan([40, 20], [70, 20]);
+      const { output, lse } = prefill.run(q, { k, v });
+      assert.ok(((await output.data()) as Float32Array).every(Number.isFinite));
+      for (const thing of [prefill, q, k, v, output, lse]) thing.dispose();
+    },
+  };
+}
+
+/** Traced kernels, and plans that are rewritten between replays. */
+const LOOPS: readonly SanitizeCase[] = [
+  {
+    name: 'traced decode in a graph, replanned',
+    async run(device) {
+      const { cache, requests } = randomCache(device, BASE);
+      const q = randomQueries(device, BASE);
+      const [out, lse] = [zeros([5, 8, 128], { dtype: 'bfloat16', device }), zeros([5, 8], { device })];
+      const { numQoHeads, numKvHeads, headDim } = BASE;
+      const capacity = { maxBatch: 5, maxPages: cache.numPages };
+      const decode = await BatchDecode.create({ numQoHeads, numKvHeads, headDim, device, capacity, trace: true });
+      const table = cache.pageTable(requests);
+      decode.plan(table, { policy: policies.noSplit });
+      const graph = capture(device, () => void decode.run(q, cache, { out, lse }));
+      const exec = graph.instantiate();
+      for (const policy of [policies.noSplit, policies.fixedSplitSize(64), queued, policies.headGroups]) {
+        const { schedule } = decode.plan(table, { policy });
+        exec.replay();
+        assert.equal((await decode.timeline()).stats().numTiles, schedule.numTiles);
+      }
+      for (const thing of [exec, graph, decode, q, out, lse, cache]) thing.dispose();
+    },
+  },
+];
+
+/** Tensor, append and merge operations, with the CPU device's results beside. */
+const OPERATIONS: readonly SanitizeCase[] = OP_CASES.map((op) => ({
+  name: op.name,
+  async run(device) {
+    const cpu = await openDevice('cpu', { threads: 1 });
+    try {
+      requireSame(op, await op.run(device), await op.run(cpu));
+    } finally {
+      cpu.dispose();
+    }
+  },
+}));
+
+/** What measures the machine, and what does nothing. */
+const ROOFS: readonly SanitizeCase[] = [
+  {
+    name: 'noop',
+    async run(device) {
+      device.stream.launch(noop());
+      await device.synchronize();
+    },
+  },
+  {
+    name: 'roof: a streaming read and multiply-adds',
+    async run(device) {
+      const roof = await measureRoof({ device, bytes: 1 << 20, rotatedBytes: 2 << 20, maxSeconds: 0.05 });
+      assert.ok(roof.readGbps > 0 && roof.tflops > 0);
+    },
+  },
+];
+
+/** The cases of a shared list, which asks for a runner. */
+function shared(register: (test: Register, of: () => Device) => void): SanitizeCase[] {
+  let current: Device | undefined;
+  const cases: SanitizeCase[] = [];
+  const collect: Register = (name, _options, body) => {
+    cases.push({
+      name,
+      run(device) {
+        current = device;
+        return body();
+      },
+    });
+  };
+  register(collect, () => current as Device);
+  return cases;
+}
+
+/** All cases; a new kernel is a new line here. */
+const CASES: readonly SanitizeCase[] = [
+  ...OPERATIONS,
+  ...ROOFS,
+  ...LOOPS,
+  ...DECODE_WAYS,
+  ...shared(registerBadPages),
+  ...shared(registerSharedPrefix),
+  ...decodeBuilds(),
+  ...prefillWays(),
+];
+
+/** Names of the programs that were launched since. */
+function recordLaunches(device: Device): Set<string> {
+  const launched = new Set<string>();
+  const { backend } = device.state;
+  const launch = backend.launch.bind(backend);
+  backend.launch = (stream, description) => {
+    launched.add(description.program);
+    launch(stream, description);
+  };
+  return launched;
+}
+
+/** A kernel that is built ahead and that no case launches would go unchecked. The CPU device has other programs. */
+function requireAllReached(device: Device, launched: ReadonlySet<string>): void {
+  const { architecture } = device.description;
+  if (architecture === undefined) return;
+  const missed = ownPrograms(architecture)
+    .map(({ name }) => name)
+    .filter((name) => !launched.has(name));
+  console.log(`${launched.size} kernels launched`);
+  assert.deepEqual(missed, [], 'kernels that no case launches; add cases');
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const patterns = args.filter((arg) => arg !== '--list');
+  const chosen = CASES.filter(
+    ({ name }) => patterns.length === 0 || patterns.some((pattern) => name.includes(pattern)),
+  );
+  if (args.includes('--list')) {
+    for (const { name } of chosen) console.log(name);
+    return;
+  }
+  if (chosen.length === 0) throw new Error(`No case has ${patterns.join(' or ')} in its name; --list shows them.`);
+  process.env.WARPBOOK_DEVICE ??= 'cuda';
+  const device = await openDevice();
+  const launched = recordLaunches(device);
+  for (const [index, { name, run }] of chosen.entries()) {
+    const began = process.hrtime.bigint();
+    try {
+      await run(device);
+    } catch (error) {
+      throw new Error(`${name}: ${(error as Error).message}`, { cause: error });
+    }
+    const seconds = Number(process.hrtime.bigint() - began) / 1e9;
+    console.log(`${index + 1}/${chosen.length} ${name} (${seconds.toFixed(2)} s)`);
+  }
+  if (patterns.length === 0) requireAllReached(device, launched);
+  device.dispose();
+  assert.deepEqual(device.leaks, []);
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  console.error(error);
+  process.exitCode = 1;
+});
