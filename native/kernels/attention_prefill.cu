@@ -19,7 +19,8 @@ struct SharedMemory {
   RowInfo rows[kTileRows];
   RowsRange ranges[kWarps];
   ScoreScale scale;
-  LoadPlan plans[kThreads];
+  LoadPlan plans[kWarps];
+  LanePlan lane_plans[kThreads];
   // The tile that is computed and the next one.
   TileWords tiles[kWarps][2];
   int num_groups[kWarps];
@@ -35,7 +36,7 @@ class Prefill {
  public:
   __device__ Prefill(const AttentionParams& params, SharedMemory& shared)
       : params_(params), shared_(shared), view_(params), tiles_(shared.tiles[threadIdx.x >> 5]),
-        loader_(params, view_, shared.plans[threadIdx.x]),
+        loader_(params, view_, shared.plans[threadIdx.x >> 5], shared.lane_plans[threadIdx.x]),
         rows_(params, queries(), shared.rows + (threadIdx.x >> 5) * kWarpRows, shared.scale, threadIdx.x & 31) {}
 
   __device__ __forceinline__ void run() {
@@ -107,7 +108,8 @@ class Prefill {
         }
         const int stage = stage_;
         load_ahead(step);
-        if (step >= 0) attend(stage);
+        if (step < 0 || !attend(stage)) loader_.copy_run<1>(0);
+        commit_copies();
         if (unlikely(tile().draws && step == 0) && threadIdx.x == 0) {
           shared_.queued = gridDim.x + atomicAdd(queue_head(), 1u);
         }
@@ -171,8 +173,9 @@ class Prefill {
       opened_ = true;
       stage_ ^= 1;
       loader_.copy(ahead, crosses ? 0 : step + 1, copies(stage_), &shared_.infos[stage_]);
+    } else {
+      loader_.copy_nothing();
     }
-    commit_copies();
     if (step + 2 == num_steps) {
       // The next tile's record is there since the first step.
       opened_ = more && step >= 0;
@@ -252,18 +255,19 @@ class Prefill {
     }
   }
 
-  __device__ __forceinline__ void attend(int stage) {
+  __device__ __forceinline__ bool attend(int stage) {
     const int warp = thread_again() >> 5;
     const StepInfo& info = shared_.infos[stage];
     const RowsRange& range = shared_.ranges[warp];
     const int num_groups = shared_.num_groups[warp];
-    if (num_groups == 0) return;
-    if (info.masked && (info.position > range.max_last || info.position + kStepTokens <= range.min_first)) return;
+    if (num_groups == 0) return false;
+    if (info.masked && (info.position > range.max_last || info.position + kStepTokens <= range.min_first)) return false;
     if (kRowGroups == 1 || num_groups == kRowGroups) {
-      rows_.attend<kRowGroups>(operands(stage), info, range);
+      rows_.attend<kRowGroups>(operands(stage), info, range, loader_);
     } else {
-      rows_.attend<1>(operands(stage), info, range);
+      rows_.attend<1>(operands(stage), info, range, loader_);
     }
+    return true;
   }
 
   // Writes output rows, or the partial state.

@@ -70,8 +70,8 @@ export function prefillSharedBytes({ headDim, float8Kv }: PrefillKernel, tiling:
   const step = 2 * stepTokens * rowBytes;
   const stages = step + (float8Kv ? 2 * stepTokens * headDim : step);
   const infos = 2 * (8 + stepTokens / 8);
-  const perWarp = 16 + 2 * 96 + 4;
-  const perThread = 48;
+  const perWarp = 16 + 2 * 96 + 4 + 48;
+  const perThread = 24;
   const pendingGroups = 4 * (8 + 32 + 2) * 4;
   const bytes = rows * (rowBytes + 16) + stages + infos + warps * (perWarp + 32 * perThread) + pendingGroups + 96;
   return Math.ceil(bytes / 128) * 128;

@@ -79,8 +79,8 @@ __device__ __forceinline__ int thread_again() {
   return thread;
 }
 
-// Of the tile that is being loaded, what the steps have in common that need no care: all of their tokens are wanted, and those
-// of a warp lie one behind the other. The last two fields are the lane's own.
+// What the steps of the tile that is being loaded have in common, as far as they need no care: all of their tokens are wanted,
+// and those of a warp lie one behind the other. One for each warp.
 struct __align__(16) LoadPlan {
   // Of the tile's first step.
   int position;
@@ -94,17 +94,26 @@ struct __align__(16) LoadPlan {
   int page_start;
   // log2 of the page size.
   int page_shift;
+  // A run waits to be copied.
+  int pending;
+};
+
+// The lane's own part of it.
+struct __align__(8) LanePlan {
   // Bytes from a run of tokens to this lane's first chunk.
   int64 offset;
   // Where that chunk goes in a stage.
   uint32 target;
+  // The run that waits: where its keys go, and where they are, from the start of the pool.
+  uint32 run_target;
+  uint64 run;
 };
 
 class PrefillLoader {
  public:
-  // `plan`: this thread's, in shared memory.
-  __device__ PrefillLoader(const AttentionParams& params, const ScheduleView& view, LoadPlan& plan)
-      : params_(params), view_(view), plan_(plan) {}
+  // `plan` and `lane`: this warp's and this thread's, in shared memory.
+  __device__ PrefillLoader(const AttentionParams& params, const ScheduleView& view, LoadPlan& plan, LanePlan& lane)
+      : params_(params), view_(view), plan_(plan), lane_(lane) {}
 
   // Moves on to a tile. Its first page is asked for.
   __device__ __forceinline__ void open(const TileWords& tile) {
@@ -120,15 +129,19 @@ class PrefillLoader {
     const bool runs = ragged || (size % 16 == 0 && (size & (size - 1)) == 0 && begin < end &&
                                  page_start + (end - 1 >> shift) < params_.num_kv_indices);
     const bool plain = runs && tile.get(TILE_SEG_COUNT) == 0;
-    plan_.position = begin & -16;
-    plan_.masked = tile.get(TILE_FLAGS) & TILE_FLAG_NEEDS_MASK;
-    plan_.whole_begin = plain ? begin : 0x7fffffff;
-    plan_.whole_end = plain ? end - kStepTokens : -0x7fffffff;
-    plan_.pages = static_cast<const int*>(params_.kv_indices) + (ragged ? 0 : page_start);
-    plan_.page_start = page_start;
-    plan_.page_shift = shift;
-    plan_.offset = (tile.get(TILE_KV_HEAD) * params_.kv_stride_head + row * token_stride()) * kKvBytes + chunk * 16;
-    plan_.target = token_offset((thread >> 5) * kWarpTokens + row, chunk);
+    __syncwarp();
+    if ((thread & 31) == 0) {
+      plan_.position = begin & -16;
+      plan_.masked = tile.get(TILE_FLAGS) & TILE_FLAG_NEEDS_MASK;
+      plan_.whole_begin = plain ? begin : 0x7fffffff;
+      plan_.whole_end = plain ? end - kStepTokens : -0x7fffffff;
+      plan_.pages = static_cast<const int*>(params_.kv_indices) + (ragged ? 0 : page_start);
+      plan_.page_start = page_start;
+      plan_.page_shift = shift;
+    }
+    __syncwarp();
+    lane_.offset = (tile.get(TILE_KV_HEAD) * params_.kv_stride_head + row * token_stride()) * kKvBytes + chunk * 16;
+    lane_.target = token_offset((thread >> 5) * kWarpTokens + row, chunk);
     page_ = load_page(tile, 0);
   }
 
@@ -142,21 +155,50 @@ class PrefillLoader {
     const bool whole = position >= plan_.whole_begin && position <= plan_.whole_end &&
                        in_pool(page + (ragged ? kWarpTokens - 1 : 0));
     if (unlikely(!whole)) {
+      set_pending(0);
       copy_step(tile, index, stage, info);
       page_ = load_page(tile, index + 1);
       return;
     }
     if ((thread_again() & 31) == 0) {
+      plan_.pending = 1;
       store_valid(info->valid, warp, kAllTokens);
       if (warp == 0) info->position = position, info->masked = plan_.masked;
     }
-    copy_run(stage + plan_.target, place(page, first & (params_.page_size - 1)));
+    lane_.run = place(page, first & (params_.page_size - 1)) + lane_.offset;
+    lane_.run_target = stage + lane_.target;
+    __syncwarp();
     // The next step need not be whole, but this warp has tokens there.
     if (!ragged && first < plan_.whole_end) page_ = __ldg(plan_.pages + (first + kStepTokens >> plan_.page_shift));
   }
 
+  __device__ void copy_nothing() { set_pending(0); }
+
+  // Part `part` of `kParts` of the run that waits.
+  template <int kParts>
+  __device__ __forceinline__ void copy_run(int part) const {
+    constexpr int kCopies = kTokenCopies / kParts;
+    static_assert(kCopies * kParts == kTokenCopies, "parts");
+    const int64 stride = token_stride() * (kTokensPerCopy * kKvBytes);
+    const uint64 start = lane_.run + part * kCopies * stride;
+    const uint32 target = lane_.run_target + part * kCopies * kTokensPerCopy * kCopyRowBytes;
+    const char* keys = static_cast<const char*>(params_.k) + start;
+    const char* values = static_cast<const char*>(params_.v) + start;
+    const bool pending = plan_.pending;
+#pragma unroll
+    for (int i = 0; i < kCopies; ++i) {
+      copy_chunk_if(pending, target + i * kTokensPerCopy * kCopyRowBytes, keys + i * stride);
+      copy_chunk_if(pending, target + i * kTokensPerCopy * kCopyRowBytes + kStepBytes / 2, values + i * stride);
+    }
+  }
+
  private:
   static constexpr uint32 kAllTokens = (1u << kWarpTokens) - 1;
+
+  __device__ void set_pending(int pending) {
+    if ((thread_again() & 31) == 0) plan_.pending = pending;
+    __syncwarp();
+  }
 
   // This warp's bits of the step's.
   __device__ static void store_valid(uint32* words, int warp, uint32 bits) {
@@ -182,16 +224,6 @@ class PrefillLoader {
             static_cast<uint32>(slot) * static_cast<uint64>(params_.kv_stride_token)) * kKvBytes;
   }
 
-  __device__ __forceinline__ void copy_run(uint32 target, uint64 offset) const {
-    const int64 stride = token_stride() * (kTokensPerCopy * kKvBytes);
-    const char* keys = static_cast<const char*>(params_.k) + (offset + plan_.offset);
-    const char* values = static_cast<const char*>(params_.v) + (offset + plan_.offset);
-#pragma unroll
-    for (int i = 0; i < kTokenCopies; ++i) {
-      copy_chunk(target + i * kTokensPerCopy * kCopyRowBytes, keys + i * stride);
-      copy_chunk(target + i * kTokensPerCopy * kCopyRowBytes + kStepBytes / 2, values + i * stride);
-    }
-  }
 
   // The page of this lane's token of a step, whatever the page size; 0 where the token isn't wanted.
   __device__ __forceinline__ int load_page(const TileWords& tile, int index) const {
@@ -239,6 +271,7 @@ class PrefillLoader {
   const AttentionParams& params_;
   const ScheduleView view_;
   LoadPlan& plan_;
+  LanePlan& lane_;
   // Of this lane's token of the step to be copied next, where it was asked for.
   int page_ = 0;
 };

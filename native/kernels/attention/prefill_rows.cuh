@@ -6,7 +6,7 @@
 #pragma once
 
 #include "attention/output.cuh"
-#include "attention/prefill_stage.cuh"
+#include "attention/prefill_loader.cuh"
 
 namespace warpbook {
 
@@ -86,7 +86,7 @@ class PrefillRows {
 
   // The first kGroups groups of rows take a step. `tiles`: its keys and then its values.
   template <int kGroups>
-  __device__ __forceinline__ void attend(uint32 tiles, const StepInfo& info, const RowsRange& range) {
+  __device__ __forceinline__ void attend(uint32 tiles, const StepInfo& info, const RowsRange& range, const PrefillLoader& loader) {
 #pragma unroll
     for (int part = 0; part < kStepTokens / kPartTokens; ++part) {
       const uint32 keys = tiles + part * kPartTokens * kTileRowBytes;
@@ -94,7 +94,7 @@ class PrefillRows {
       multiply_keys<kGroups>(keys + column_operand_offset(lane_), scores);
       const float multiplier = prepare<kGroups>(scores, info, range, part * kPartTokens);
       raise_references<kGroups>(scores, multiplier);
-      multiply_values<kGroups>(keys + kKvTileBytes + row_operand_offset(lane_), scores, multiplier);
+      multiply_values<kGroups>(keys + kKvTileBytes + row_operand_offset(lane_), scores, multiplier, loader, part * (kPartTokens / 16));
     }
   }
 
@@ -130,25 +130,20 @@ class PrefillRows {
     }
     // Operands are read one instruction's worth ahead of their use.
     constexpr int kPairs = kPartTokens / 16;
-#ifndef WB_KEYS_AHEAD
-#define WB_KEYS_AHEAD 1
-#endif
-    constexpr int kAhead = WB_KEYS_AHEAD;
     uint32 a[2][kRowGroups][4];
-    uint32 b[kAhead + 1][4];
+    uint32 b[2][4];
     load_queries<kGroups>(a[0], 0);
-#pragma unroll
-    for (int n = 0; n < kAhead; ++n) load_matrices(b[n], keys + n / kPairs * 32 + n % kPairs * 16 * kTileRowBytes);
+    load_matrices(b[0], keys);
 #pragma unroll
     for (int k = 0; k < kKeySteps; ++k) {
       if (k + 1 < kKeySteps) load_queries<kGroups>(a[(k + 1) & 1], k + 1);
 #pragma unroll
       for (int n = 0; n < kPairs; ++n) {
-        const int next = k * kPairs + n + kAhead;
+        const int next = k * kPairs + n + 1;
         if (next < kKeySteps * kPairs) {
-          load_matrices(b[next % (kAhead + 1)], keys + next / kPairs * 32 + next % kPairs * 16 * kTileRowBytes);
+          load_matrices(b[next & 1], keys + next / kPairs * 32 + next % kPairs * 16 * kTileRowBytes);
         }
-        const uint32(&y)[4] = b[(next - kAhead) % (kAhead + 1)];
+        const uint32(&y)[4] = b[(next - 1) & 1];
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
           const uint32(&x)[4] = kQueriesInRegisters ? query_[k][i] : a[k & 1][i];
@@ -303,27 +298,23 @@ class PrefillRows {
   // 16 tokens at a time, so that their exponentials overlap with the products of those before.
   template <int kGroups>
   __device__ __forceinline__ void multiply_values(
-      uint32 values, const float (&scores)[kRowGroups][kPartTokens / 8][4], float multiplier) {
+      uint32 values, const float (&scores)[kRowGroups][kPartTokens / 8][4], float multiplier, const PrefillLoader& loader, int part) {
     constexpr int kChunks = kPartTokens / 16;
-#ifndef WB_VALUES_AHEAD
-#define WB_VALUES_AHEAD 1
-#endif
-    constexpr int kAhead = WB_VALUES_AHEAD;
-    uint32 b[kAhead + 1][4];
-#pragma unroll
-    for (int n = 0; n < kAhead; ++n) load_matrices_transposed(b[n], values + n * 32);
+    uint32 b[2][4];
+    load_matrices_transposed(b[0], values);
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
       uint32 weights[kRowGroups][4];
       weigh<kGroups>(scores, multiplier, k, weights);
+      constexpr int kParts = kStepTokens / 16 < kTokenCopies ? kStepTokens / 16 : kTokenCopies;
+      if (part + k < kParts) loader.copy_run<kParts>(part + k);
 #pragma unroll
       for (int n = 0; n < kOutputPairs; ++n) {
-        const int next = k * kOutputPairs + n + kAhead;
+        const int next = k * kOutputPairs + n + 1;
         if (next < kChunks * kOutputPairs) {
-          load_matrices_transposed(b[next % (kAhead + 1)],
-                                   values + next % kOutputPairs * 32 + next / kOutputPairs * 16 * kTileRowBytes);
+          load_matrices_transposed(b[next & 1], values + next % kOutputPairs * 32 + next / kOutputPairs * 16 * kTileRowBytes);
         }
-        const uint32(&y)[4] = b[(next - kAhead) % (kAhead + 1)];
+        const uint32(&y)[4] = b[(next - 1) & 1];
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
           const uint32(&x)[4] = weights[i];

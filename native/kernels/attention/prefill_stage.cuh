@@ -60,6 +60,11 @@ __device__ __forceinline__ void load_matrices_transposed(uint32 (&r)[4], uint32 
 __device__ __forceinline__ void copy_chunk(uint32 shared, const void* global) {
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
 }
+// The same where `wanted`.
+__device__ __forceinline__ void copy_chunk_if(bool wanted, uint32 shared, const void* global) {
+  asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p cp.async.cg.shared.global.L2::128B [%0], [%1], 16; }"
+               ::"r"(shared), "l"(global), "r"(static_cast<uint32>(wanted)) : "memory");
+}
 // The same where `bytes` is 16; zeros and no access where it is 0.
 __device__ __forceinline__ void copy_chunk_or_zero(uint32 shared, const void* global, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
