@@ -249,7 +249,11 @@ function write(folder: string, kind: string, entry: Case, index: number): object
   const dtype = entry.dtype ?? 'bfloat16';
   const kvDtype = entry.kvDtype ?? dtype;
   const problem = makeProblem({ kvLens, qoLens, numQoHeads, numKvHeads, headDim, pageSize, causal, windowLeft });
-  const kernel = findPrefillKernel(makeVariant({ numQoHeads, numKvHeads, headDim, dtype, kvDtype }, causal), trace, ARCHITECTURE);
+  const kernel = findPrefillKernel(
+    makeVariant({ numQoHeads, numKvHeads, headDim, dtype, kvDtype }, causal),
+    trace,
+    ARCHITECTURE,
+  );
   if (!kernel) throw new Error(`no kernel for ${entry.name}`);
   const program = prefillProgram(kernel, ARCHITECTURE);
   const tileClass = prefillTileClass(kernel, ARCHITECTURE);

@@ -48,8 +48,6 @@ export interface PrefillTiling {
   readonly rowGroups: number;
   /** KV tokens of a step of the main loop. */
   readonly stepTokens: number;
-  /** KV tokens whose scores are in registers at once. */
-  readonly partTokens: number;
   readonly queriesInRegisters: boolean;
   readonly ctasPerSm: number;
 }
@@ -71,7 +69,7 @@ export function prefillSharedBytes({ headDim, float8Kv }: PrefillKernel, tiling:
   const stages = step + (float8Kv ? 2 * stepTokens * headDim : step);
   const infos = 2 * (8 + stepTokens / 8);
   const perWarp = 16 + 2 * 96 + 4 + 48;
-  const perThread = 24;
+  const perThread = 32;
   const pendingGroups = 4 * (8 + 32 + 2) * 4;
   const bytes = rows * (rowBytes + 16) + stages + infos + warps * (perWarp + 32 * perThread) + pendingGroups + 96;
   return Math.ceil(bytes / 128) * 128;
@@ -86,7 +84,7 @@ function tilingOf(kernel: PrefillKernel, architecture: string): PrefillTiling | 
   const { perSm, perCta } = sharedMemoryOf(architecture);
   const queriesInRegisters = kernel.headDim === 64;
   const cut = (warps: number, rowGroups: number, stepTokens: number, ctasPerSm: number): PrefillTiling => {
-    return { warps, rowGroups, stepTokens, partTokens: Math.min(stepTokens, 64), queriesInRegisters, ctasPerSm };
+    return { warps, rowGroups, stepTokens, queriesInRegisters, ctasPerSm };
   };
   const candidates =
     kernel.headDim === 256
@@ -124,7 +122,6 @@ export function prefillProgram(
       WB_WARPS: tiling.warps,
       WB_ROW_GROUPS: tiling.rowGroups,
       WB_STEP_TOKENS: tiling.stepTokens,
-      WB_PART_TOKENS: tiling.partTokens,
       WB_QUERIES_IN_REGISTERS: tiling.queriesInRegisters ? 1 : 0,
       WB_CTAS_PER_SM: tiling.ctasPerSm,
       WB_TRACE: kernel.traced ? 1 : 0,

@@ -94,7 +94,7 @@ struct __align__(16) LoadPlan {
   int page_start;
   // log2 of the page size.
   int page_shift;
-  // A run waits to be copied.
+  // The warp's runs wait to be copied.
   int pending;
 };
 
@@ -104,9 +104,9 @@ struct __align__(8) LanePlan {
   int64 offset;
   // Where that chunk goes in a stage.
   uint32 target;
-  // The run that waits: where its keys go, and where they are, from the start of the pool.
+  // The runs that wait: where the keys go, and where they are, from the start of the pool.
   uint32 run_target;
-  uint64 run;
+  uint64 run[kRuns];
 };
 
 class PrefillLoader {
@@ -151,9 +151,14 @@ class PrefillLoader {
     const int warp = thread_again() >> 5;
     const int first = position + warp * kWarpTokens;
     const bool ragged = params_.kv_indices == nullptr;
-    const int page = ragged ? plan_.page_start + first : page_;
-    const bool whole = position >= plan_.whole_begin && position <= plan_.whole_end &&
-                       in_pool(page + (ragged ? kWarpTokens - 1 : 0));
+    bool whole = position >= plan_.whole_begin && position <= plan_.whole_end;
+    int pages[kRuns];
+#pragma unroll
+    for (int r = 0; r < kRuns; ++r) {
+      pages[r] = ragged ? plan_.page_start + first + r * kRunTokens
+                        : (kRuns == 1 ? page_ : __shfl_sync(kAllLanes, page_, r * kRunTokens));
+      whole = whole && in_pool(pages[r] + (ragged ? kRunTokens - 1 : 0));
+    }
     if (unlikely(!whole)) {
       set_pending(0);
       copy_step(tile, index, stage, info);
@@ -165,35 +170,37 @@ class PrefillLoader {
       store_valid(info->valid, warp, kAllTokens);
       if (warp == 0) info->position = position, info->masked = plan_.masked;
     }
-    lane_.run = place(page, first & (params_.page_size - 1)) + lane_.offset;
+#pragma unroll
+    for (int r = 0; r < kRuns; ++r) {
+      lane_.run[r] = place(pages[r], first + r * kRunTokens & (params_.page_size - 1)) + lane_.offset;
+    }
     lane_.run_target = stage + lane_.target;
     __syncwarp();
-    // The next step need not be whole, but this warp has tokens there.
-    if (!ragged && first < plan_.whole_end) page_ = __ldg(plan_.pages + (first + kStepTokens >> plan_.page_shift));
+    // The next step need not be whole, but has this lane's token.
+    const int token = kRuns == 1 ? first : first + (thread_again() & 31);
+    if (!ragged && token < plan_.whole_end) page_ = __ldg(plan_.pages + (token + kStepTokens >> plan_.page_shift));
   }
 
   __device__ void copy_nothing() { set_pending(0); }
 
-  // Part `part` of `kParts` of the run that waits.
+  // Part `part` of `kParts` of the runs that wait.
   template <int kParts>
   __device__ __forceinline__ void copy_run(int part) const {
     constexpr int kCopies = kTokenCopies / kParts;
     static_assert(kCopies * kParts == kTokenCopies, "parts");
     const int64 stride = token_stride() * (kTokensPerCopy * kKvBytes);
-    const uint64 start = lane_.run + part * kCopies * stride;
-    const uint32 target = lane_.run_target + part * kCopies * kTokensPerCopy * kCopyRowBytes;
-    const char* keys = static_cast<const char*>(params_.k) + start;
-    const char* values = static_cast<const char*>(params_.v) + start;
     const bool pending = plan_.pending;
 #pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      copy_chunk_if(pending, target + i * kTokensPerCopy * kCopyRowBytes, keys + i * stride);
-      copy_chunk_if(pending, target + i * kTokensPerCopy * kCopyRowBytes + kStepBytes / 2, values + i * stride);
+    for (int i = part * kCopies; i < (part + 1) * kCopies; ++i) {
+      const uint64 at = lane_.run[i / kRunCopies] + i % kRunCopies * stride;
+      const uint32 target = lane_.run_target + i * kTokensPerCopy * kCopyRowBytes;
+      copy_chunk_if(pending, target, static_cast<const char*>(params_.k) + at);
+      copy_chunk_if(pending, target + kStepBytes / 2, static_cast<const char*>(params_.v) + at);
     }
   }
 
  private:
-  static constexpr uint32 kAllTokens = (1u << kWarpTokens) - 1;
+  static constexpr uint32 kAllTokens = 0xffffffffu >> (32 - kWarpTokens);
 
   __device__ void set_pending(int pending) {
     if ((thread_again() & 31) == 0) plan_.pending = pending;
@@ -202,7 +209,9 @@ class PrefillLoader {
 
   // This warp's bits of the step's.
   __device__ static void store_valid(uint32* words, int warp, uint32 bits) {
-    if constexpr (kWarpTokens == 16) {
+    if constexpr (kWarpTokens == 32) {
+      words[warp] = bits;
+    } else if constexpr (kWarpTokens == 16) {
       reinterpret_cast<unsigned short*>(words)[warp] = static_cast<unsigned short>(bits);
     } else {
       reinterpret_cast<unsigned char*>(words)[warp] = static_cast<unsigned char>(bits);

@@ -19,6 +19,10 @@ constexpr int kTokenBytes = kHeadDim * kKvBytes;
 constexpr int kTokenChunks = kTokenBytes / 16;
 constexpr int kTokensPerCopy = 32 / kTokenChunks;
 constexpr int kTokenCopies = kWarpTokens / kTokensPerCopy;
+// Tokens of a warp that always lie in one page, where pages have 16 k tokens; and how many such runs it has.
+constexpr int kRunTokens = kWarpTokens < 16 ? kWarpTokens : 16;
+constexpr int kRuns = kWarpTokens / kRunTokens;
+constexpr int kRunCopies = kTokenCopies / kRuns;
 // A token as it is copied, and keys and values of a step.
 constexpr int kCopyRowBytes = kFloat8 ? kTokenBytes : kTileRowBytes;
 constexpr int kStepBytes = 2 * kStepTokens * kCopyRowBytes;
@@ -26,7 +30,7 @@ constexpr int kStepBytes = 2 * kStepTokens * kCopyRowBytes;
 // Room for two steps; of float8, for one as it is copied and one as it is computed with.
 constexpr int kStagesBytes = 2 * kKvTileBytes + (kFloat8 ? kStepBytes : 2 * kKvTileBytes);
 
-static_assert(kTokensPerCopy >= 1 && kTokenCopies >= 1, "a copy takes whole tokens");
+static_assert(kTokensPerCopy >= 1 && kRunCopies >= 1, "a copy takes whole tokens of one run");
 
 // What a stage holds, written by the load side for the arithmetic.
 struct __align__(16) StepInfo {
