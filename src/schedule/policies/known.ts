@@ -4,6 +4,7 @@ import { binarySearch, binarySearchByBatchSize } from './binary-search';
 import { fixedSplitCount } from './fixed-split-count';
 import { fixedSplitSize } from './fixed-split-size';
 import { headGroups } from './head-groups';
+import { longestFirst } from './longest-first';
 import { noSplit } from './no-split';
 
 export const policies: {
@@ -13,4 +14,5 @@ export const policies: {
   readonly binarySearch: Policy;
   readonly binarySearchByBatchSize: Policy;
   readonly headGroups: Policy;
-} = { noSplit, fixedSplitCount, fixedSplitSize, binarySearch, binarySearchByBatchSize, headGroups };
+  readonly longestFirst: Policy;
+} = { noSplit, fixedSplitCount, fixedSplitSize, binarySearch, binarySearchByBatchSize, headGroups, longestFirst };
