@@ -107,21 +107,8 @@ class Prefill {
           if (unlikely(tile().draws)) learn_next(step);
         }
         const int stage = stage_;
-        const int groups = step < 0 ? 0 : groups_to_attend(stage);
-        PrefillRows::Scores scores;
-        if (groups == kRowGroups) rows_.score<kRowGroups>(operands(stage), scores);
-        if (kRowGroups > 1 && unlikely(groups == 1)) rows_.score<1>(operands(stage), scores);
-        // While the products are under way.
         load_ahead(step);
-        const StepInfo& info = shared_.infos[stage];
-        const RowsRange& range = shared_.ranges[thread_again() >> 5];
-        if (groups == kRowGroups) {
-          rows_.attend<kRowGroups>(operands(stage), scores, info, range, loader_);
-        } else if (kRowGroups > 1 && groups == 1) {
-          rows_.attend<1>(operands(stage), scores, info, range, loader_);
-        } else {
-          loader_.copy_run<1>(0);
-        }
+        if (step < 0 || !attend(stage)) loader_.copy_runs();
         commit_copies();
         if (unlikely(tile().draws && step == 0) && threadIdx.x == 0) {
           shared_.queued = gridDim.x + atomicAdd(queue_head(), 1u);
@@ -268,13 +255,20 @@ class Prefill {
     }
   }
 
-  // Groups of this warp's rows that see something of a step.
-  __device__ __forceinline__ int groups_to_attend(int stage) const {
+  // This warp's rows take a step, and copy the next one in between. False where none of them sees anything of it.
+  __device__ __forceinline__ bool attend(int stage) {
     const int warp = thread_again() >> 5;
     const StepInfo& info = shared_.infos[stage];
     const RowsRange& range = shared_.ranges[warp];
-    const bool unseen = info.masked && (info.position > range.max_last || info.position + kStepTokens <= range.min_first);
-    return unseen ? 0 : shared_.num_groups[warp];
+    const int num_groups = shared_.num_groups[warp];
+    if (num_groups == 0) return false;
+    if (info.masked && (info.position > range.max_last || info.position + kStepTokens <= range.min_first)) return false;
+    if (kRowGroups == 1 || num_groups == kRowGroups) {
+      rows_.attend<kRowGroups>(operands(stage), info, range, loader_);
+    } else {
+      rows_.attend<1>(operands(stage), info, range, loader_);
+    }
+    return true;
   }
 
   // Writes output rows, or the partial state.

@@ -151,14 +151,15 @@ class PrefillLoader {
     const int warp = thread_again() >> 5;
     const int first = position + warp * kWarpTokens;
     const bool ragged = params_.kv_indices == nullptr;
-    bool whole = position >= plan_.whole_begin && position <= plan_.whole_end;
     int pages[kRuns];
+    bool good = true;
 #pragma unroll
     for (int r = 0; r < kRuns; ++r) {
-      pages[r] = ragged ? plan_.page_start + first + r * kRunTokens
-                        : (kRuns == 1 ? page_ : __shfl_sync(kAllLanes, page_, r * kRunTokens));
-      whole = whole && in_pool(pages[r] + (ragged ? kRunTokens - 1 : 0));
+      pages[r] = kRuns == 1 ? page_ : __shfl_sync(kAllLanes, page_, r * kRunTokens);
+      if (ragged) pages[r] = plan_.page_start + first + r * kRunTokens;
+      good &= in_pool(pages[r] + (ragged ? kRunTokens - 1 : 0));
     }
+    const bool whole = position >= plan_.whole_begin && position <= plan_.whole_end && good;
     if (unlikely(!whole)) {
       set_pending(0);
       copy_step(tile, index, stage, info);
@@ -187,16 +188,24 @@ class PrefillLoader {
   template <int kParts>
   __device__ __forceinline__ void copy_run(int part) const {
     constexpr int kCopies = kTokenCopies / kParts;
-    static_assert(kCopies * kParts == kTokenCopies, "parts");
+    static_assert(kCopies * kParts == kTokenCopies && kRunCopies % kCopies == 0, "a part is part of a run");
+    const int first = part * kCopies;
     const int64 stride = token_stride() * (kTokensPerCopy * kKvBytes);
+    const uint64 start = lane_.run[first / kRunCopies] + first % kRunCopies * stride;
+    const uint32 target = lane_.run_target + first * kTokensPerCopy * kCopyRowBytes;
+    const char* keys = static_cast<const char*>(params_.k) + start;
+    const char* values = static_cast<const char*>(params_.v) + start;
     const bool pending = plan_.pending;
 #pragma unroll
-    for (int i = part * kCopies; i < (part + 1) * kCopies; ++i) {
-      const uint64 at = lane_.run[i / kRunCopies] + i % kRunCopies * stride;
-      const uint32 target = lane_.run_target + i * kTokensPerCopy * kCopyRowBytes;
-      copy_chunk_if(pending, target, static_cast<const char*>(params_.k) + at);
-      copy_chunk_if(pending, target + kStepBytes / 2, static_cast<const char*>(params_.v) + at);
+    for (int i = 0; i < kCopies; ++i) {
+      copy_chunk_if(pending, target + i * kTokensPerCopy * kCopyRowBytes, keys + i * stride);
+      copy_chunk_if(pending, target + i * kTokensPerCopy * kCopyRowBytes + kStepBytes / 2, values + i * stride);
     }
+  }
+  // All of them.
+  __device__ __forceinline__ void copy_runs() const {
+#pragma unroll
+    for (int r = 0; r < kRuns; ++r) copy_run<kRuns>(r);
   }
 
  private:

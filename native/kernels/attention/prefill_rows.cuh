@@ -84,17 +84,13 @@ class PrefillRows {
     }
   }
 
-  using Scores = float[kRowGroups][kStepTokens / 8][4];
-
-  // The first kGroups groups of rows take a step, in two parts. `tiles`: its keys and then its values.
-  template <int kGroups>
-  __device__ __forceinline__ void score(uint32 tiles, Scores& scores) {
-    multiply_keys<kGroups>(tiles + column_operand_offset(lane_), scores);
-  }
-  // `loader`: copies of its own come between the products.
+  // The first kGroups groups of rows take a step. `tiles`: its keys and then its values. `loader`: its copies come between the
+  // products.
   template <int kGroups>
   __device__ __forceinline__ void attend(
-      uint32 tiles, Scores& scores, const StepInfo& info, const RowsRange& range, const PrefillLoader& loader) {
+      uint32 tiles, const StepInfo& info, const RowsRange& range, const PrefillLoader& loader) {
+    Scores scores;
+    multiply_keys<kGroups>(tiles + column_operand_offset(lane_), scores);
     const float multiplier = prepare<kGroups>(scores, info, range);
     raise_references<kGroups>(scores, multiplier);
     multiply_values<kGroups>(tiles + kKvTileBytes + row_operand_offset(lane_), scores, multiplier, loader);
@@ -113,6 +109,9 @@ class PrefillRows {
   }
 
  private:
+  // Of the rows of each group, for the tokens of a step.
+  using Scores = float[kRowGroups][kStepTokens / 8][4];
+
   __device__ uint32 query_address(int k, int i) const { return queries_ + k * 32 + i * 16 * kTileRowBytes; }
 
   template <int kGroups>
