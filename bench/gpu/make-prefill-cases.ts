@@ -55,8 +55,7 @@ const queued =
   (problem, machine) => {
     const dealt = policy(problem, machine);
     return new Schedule('queue', problem, dealt.machine, {
-      ...dealt,
-      numPartialRows: dealt.numPartialRows,
+      ...dealt.tables,
       dispatch: 'queue',
     });
   };
@@ -112,8 +111,7 @@ function gatherRows(schedule: Schedule): Schedule {
     mergeGroups[at + MERGE_GROUP.flags] |= TILE_FLAG.gatherRows;
   }
   return new Schedule('gathered', problem, schedule.machine, {
-    ...schedule,
-    numPartialRows: schedule.numPartialRows,
+    ...schedule.tables,
     tiles,
     mergeGroups,
     rows: Int32Array.from(rows),
@@ -136,8 +134,7 @@ function cutIntoSegments(schedule: Schedule): Schedule {
     tiles[at + TILE.segCount] = segments.length / SEGMENT_STRIDE - tiles[at + TILE.segStart];
   }
   return new Schedule('segmented', schedule.problem, schedule.machine, {
-    ...schedule,
-    numPartialRows: schedule.numPartialRows,
+    ...schedule.tables,
     tiles,
     segments: Int32Array.from(segments),
   });
