@@ -59,7 +59,7 @@ export function chooseProgram(
   const { maxBatch, maxQoTokens = maxBatch, maxSegments = 0, maxRows = 0 } = options.capacity;
   const rows = (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch));
   const traced = options.trace ?? false;
-  const prefill = rows > MOST_DECODE_ROWS ? findPrefillKernel(variant, traced) : undefined;
+  const prefill = rows > MOST_DECODE_ROWS ? findPrefillKernel(variant, traced, architecture) : undefined;
   if (prefill) {
     return { program: prefillProgram(prefill, architecture), tileClass: prefillTileClass(prefill, architecture) };
   }

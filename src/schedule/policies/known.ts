@@ -6,6 +6,7 @@ import { fixedSplitCount } from './fixed-split-count';
 import { fixedSplitSize } from './fixed-split-size';
 import { headGroups } from './head-groups';
 import { headGroupsSpare } from './head-groups-spare';
+import { longestFirst } from './longest-first';
 import { noSplit } from './no-split';
 
 export const policies: {
@@ -17,6 +18,7 @@ export const policies: {
   readonly headGroups: Policy;
   readonly headGroupsSpare: Policy;
   readonly allHeads: Policy;
+  readonly longestFirst: Policy;
 } = {
   noSplit,
   fixedSplitCount,
@@ -26,4 +28,5 @@ export const policies: {
   headGroups,
   headGroupsSpare,
   allHeads,
+  longestFirst,
 };
