@@ -185,7 +185,8 @@ for (const [size, kvLen] of few) {
   for (const headDim of [64, 256]) timed.push({ name: `${what} d${headDim}`, kvLens, headDim });
   for (const pageSize of [1, 64]) timed.push({ name: `${what} page ${pageSize}`, kvLens, pageSize });
   timed.push({ name: `${what} 4 tokens`, kvLens, qoLens: batch(size, 4), causal: true });
-  for (const policy of ['headGroups', 'binarySearch']) timed.push({ name: `${what} 32/1`, kvLens, heads: [32, 1], policy });
+  for (const policy of ['headGroups', 'binarySearch'])
+    timed.push({ name: `${what} 32/1`, kvLens, heads: [32, 1], policy });
   timed.push({ name: `${what} 4/4`, kvLens, heads: [4, 4] });
   for (const layout of ['NHD', 'HND'] as const) {
     timed.push({ name: `${what} e4m3 ${layout}`, kvLens, kvDtype: 'float8_e4m3fn', layout });
