@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     include: ['test/{unit,process,notebooks,types}/**/*.test.ts'],
     testTimeout: 30_000,
+    // The first file that needs the fake driver builds it.
+    hookTimeout: 60_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },
 });

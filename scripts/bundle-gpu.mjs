@@ -39,6 +39,7 @@ const AS_THEY_ARE = [
   'native/kernels',
   'bench/peers',
   'bench/torch_peers.py',
+  'bench/on-gpu-host.sh',
   'scripts/sanitize.mjs',
 ];
 
@@ -96,7 +97,7 @@ function copyLibrary() {
 function pack() {
   mkdirSync(dirname(ARCHIVE), { recursive: true });
   const sameAlways = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--mode=go=rX,u+rw'];
-  const level = options.fast ? '-1 -T2' : '-9 -T2';
+  const level = options.fast ? '-3 -T2' : '-9 -T2';
   run('tar', [...sameAlways, '-cJf', ARCHIVE, '-C', dirname(STAGE), basename(STAGE)], {
     env: { ...process.env, XZ_OPT: level },
   });

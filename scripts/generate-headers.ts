@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { appendParams } from '../src/attention/append-params';
 import { attentionParams } from '../src/attention/launch-params';
 import { MERGE_ROWS_PER_CTA, mergeStatesParams } from '../src/attention/merge-params';
+import { PLAN_POLICY, PLAN_RULES, planTilesParams, scatterWordsParams } from '../src/attention/plan-params';
 import type { ParamLayout } from '../src/device/params';
 import { ROOF, roofParamLayouts } from '../src/measure/programs';
 import { HEADER, HEADER_WORDS } from '../src/schedule/layout';
@@ -67,6 +68,7 @@ export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[
     appendParams,
     mergeStatesParams,
   ] as readonly unknown[] as readonly ParamLayout<never>[],
+  'plan_params.h': [planTilesParams as ParamLayout<never>, scatterWordsParams as ParamLayout<never>],
   'tensor_params.h': tensorParamLayouts as readonly ParamLayout<never>[],
 };
 
@@ -74,6 +76,7 @@ export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[
 const PARAM_ENUMS: Readonly<Record<string, string>> = {
   'roof_params.h': enumOf('ROOF', ROOF),
   'attention_params.h': enumOf('MERGE', { rowsPerCta: MERGE_ROWS_PER_CTA }),
+  'plan_params.h': [enumOf('PLAN', PLAN_RULES), enumOf('PLAN_POLICY', PLAN_POLICY)].join('\n'),
   'tensor_params.h': [
     enumOf('TENSOR', TENSOR_LIMITS),
     enumOf('COMPARE', COMPARE_FIELD),

@@ -3,10 +3,18 @@ import { registerDisplays } from './display/register';
 
 export { alibiSlopes } from './attention/alibi';
 export type { AppendPlaces } from './attention/append-kv';
-export type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './attention/batch-attention';
+export type {
+  AttentionResult,
+  BatchAttentionOptions,
+  DevicePlanOptions,
+  DeviceStatus,
+  PlanOptions,
+  RunOptions,
+} from './attention/batch-attention';
 export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
 export { BatchPrefill, type BatchPrefillOptions } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
+export type { DevicePolicy } from './attention/device-plan';
 export type { RaggedKv } from './attention/kv-operand';
 export {
   type InPlaceMergeOptions,
@@ -19,7 +27,7 @@ export { type DeviceKind, openDevice, useDevice } from './attention/open-device'
 export { PageTable, type PageTableOptions } from './attention/page-table';
 // Attention
 export { type KvLayout, PagedKvCache, type PagedKvCacheOptions } from './attention/paged-kv';
-export { Plan, type PlanCost } from './attention/plan';
+export { DevicePlan, Plan, type PlanCost } from './attention/plan';
 export { type ReferenceInput, type ReferenceResult, reference, referenceAttention } from './attention/reference';
 export type { AttentionVariant, AttentionVariantOptions, KvDType, QueryDType } from './attention/variant';
 export type {
@@ -77,6 +85,7 @@ export { type AttentionProblem, makeProblem, type ProblemOptions } from './sched
 export type { QueryTile } from './schedule/query-tiles';
 export { type RunPolicyOptions, runPolicy } from './schedule/run-policy';
 export { type Policy, Schedule, type ScheduleTables, type TileView } from './schedule/schedule';
+export type { TableCounts, TableSource } from './schedule/table-source';
 export { findViolation, type ValidateOptions, validate } from './schedule/validate';
 export {
   KV_SEQUENCE,

@@ -49,7 +49,7 @@ const wideRows: Policy = (problem, machine) =>
 /** The same tiles, drawn from one queue. */
 const queue: Policy = (problem, machine) => {
   const dealt = policies.fixedSplitSize(512)(problem, machine);
-  return new Schedule('queue', problem, machine, { ...dealt, numPartialRows: dealt.numPartialRows, dispatch: 'queue' });
+  return new Schedule('queue', problem, machine, { ...dealt.tables, dispatch: 'queue' });
 };
 const policyOf: Record<string, Policy> = {
   headGroups: policies.headGroups,

@@ -16,6 +16,7 @@ import { arange, fromHost, zeros } from '../../src/tensor/create';
 import { randomBits } from '../../src/tensor/draw';
 import { tensorCopyParams } from '../../src/tensor/programs';
 import { normal, uniform } from '../../src/tensor/random';
+import { Tensor } from '../../src/tensor/tensor';
 
 const folder = process.argv[2];
 mkdirSync(folder, { recursive: true });
@@ -84,6 +85,16 @@ async function main(): Promise<void> {
     compare(matrix, many.to(from === 'bool' ? 'uint8' : 'float16'));
   }
   bits.to('uint8');
+  // Any bits, so every exponent, both signs of NaN, and the ends of every type's range.
+  for (const from of ['float32', 'float16', 'bfloat16', 'float8_e4m3fn', 'float8_e5m2'] as const) {
+    const any = Tensor.over(bits.buffer, { dtype: from, shape: [4093] });
+    for (const to of dtypes) any.to(to);
+    const ends = [
+      57344, 61439, 61439.996, 61440, 61441, -61440, 65504, 65519.99, 65520, 3.3895314e38, 3.3961775e38, 448, 464,
+    ];
+    const edges = fromHost(Float32Array.from([...ends, ...ends.map((x) => -x)]), { device }).to(from);
+    for (const to of dtypes) edges.to(to);
+  }
   for (const dtype of ['float32', 'float16', 'bfloat16', 'float8_e4m3fn', 'float8_e5m2'] as const) {
     uniform([5, 1001], { seed: 11n, low: -2, high: 3, dtype, device });
     normal([9999], { seed: 2n ** 63n + 7n, mean: 0.5, std: 2, dtype, device });

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times append, merge of states and casts on a GPU, with torch's own way beside: time_ops.py RECORDS CUBINS OUT. RECORDS
-(record-programs.ts) has the layouts of the parameters. Calls rotate over buffers that the L2 can't hold together, chained in
-one graph; time / calls, median of 9 replays."""
+(record-programs.ts) has the layouts of the parameters. Calls rotate over up to 64 buffers, 512 MB at most, chained in one
+graph; time / calls, median of 9 replays."""
 import json
 import os
 import sys
@@ -32,15 +32,18 @@ class Op:
         return pack_params(self.layout, fields | values)
 
 
-def report(what, size, calls, ours, theirs, rows, check=None):
-    if check is not None:
-        check()
+def report(what, shape, size, calls, ours, theirs, rows, check):
+    """`shape`: tokens, heads, head dim, page size, dtype of what is read and of what is written."""
+    check()
     median, low, spread = chain(ours, calls)
-    peer = chain(theirs, calls)[0] if theirs else None
+    peer = chain(theirs, calls)[0]
+    tokens, heads, dim, page_size, source, target = shape
     rows.append(dict(
-        what=what, medianUs=round(median, 3), minUs=round(low, 3), spreadPct=round(spread, 2),
-        gbps=round(size / median / 1e3, 1), floorUs=round(size / BYTES_PER_US, 2), peers={"torch": peer and round(peer, 3)}))
-    print(f"{what:44s} {median:9.2f} us  floor {size / BYTES_PER_US:8.2f}  {size / median / 1e3:7.1f} GB/s  spread {spread:.1f} %  torch {peer}", flush=True)
+        what=what, batch=tokens, kvLen=0, numQoHeads=heads, numKvHeads=heads, headDim=dim, pageSize=page_size,
+        dtype=str(source)[6:], kvDtype=str(target)[6:], medianUs=round(median, 3), minUs=round(low, 3),
+        spreadPct=round(spread, 2), gbps=round(size / median / 1e3, 1), floorUs=round(size / BYTES_PER_US, 4),
+        peers={"torch": round(peer, 3)}))
+    print(f"{what:56s} {median:9.2f} us  floor {size / BYTES_PER_US:8.2f}  {size / median / 1e3:7.1f} GB/s  spread {spread:.1f} %  torch {peer:.2f}", flush=True)
 
 
 def counts(size):
@@ -77,7 +80,8 @@ def time_append(op, tokens, dtype, page_dtype, rows):
             pool.view(torch.uint8).index_copy_(0, slots[i % rotations], source.to(page_dtype).view(torch.uint8))
 
     name = f"append {tokens} tokens, {HEADS} x {DIM}, {str(dtype)[6:]} to {str(page_dtype)[6:]}"
-    report(name, size, calls, lambda i: op.kernel.launch(tokens, blocks[i % rotations]), theirs, rows, check)
+    shape = (tokens, HEADS, DIM, page_size, dtype, page_dtype)
+    report(name, shape, size, calls, lambda i: op.kernel.launch(tokens, blocks[i % rotations]), theirs, rows, check)
 
 
 def time_merge(op, tokens, states, heads, dim, dtype, rows):
@@ -112,7 +116,8 @@ def time_merge(op, tokens, states, heads, dim, dtype, rows):
             raise SystemExit(f"merge of {states} states is wrong: {error}, {lse_error}")
 
     name = f"merge {states} states, {tokens} x {heads} x {dim} {str(dtype)[6:]}"
-    report(name, size, calls, lambda i: op.kernel.launch(grid, blocks[i % rotations]), theirs, rows, check)
+    shape = (tokens, heads, dim, 1, dtype, dtype)
+    report(name, shape, size, calls, lambda i: op.kernel.launch(grid, blocks[i % rotations]), theirs, rows, check)
 
 
 def time_copy(op, shape, strides, source_dtype, target_dtype, rows):
@@ -141,7 +146,9 @@ def time_copy(op, shape, strides, source_dtype, target_dtype, rows):
         target.copy_(views[i % rotations])
 
     name = f"copy {'' if dense else 'transposed '}{list(shape)}, {str(source_dtype)[6:]} to {str(target_dtype)[6:]}"
-    report(name, size, calls, lambda i: op.kernel.launch(-(-numel // 4096), blocks[i % rotations], pdl=False), theirs, rows, check)
+    # Rows of 4,096 elements as 32 heads of 128.
+    what = (shape[0], shape[1] // 128, 128, 1, source_dtype, target_dtype)
+    report(name, what, size, calls, lambda i: op.kernel.launch(-(-numel // 4096), blocks[i % rotations], pdl=False), theirs, rows, check)
 
 
 def main():

@@ -5,6 +5,7 @@
 #include "cpu/attention/append_kv.h"
 #include "cpu/attention/attention.h"
 #include "cpu/attention/merge_states.h"
+#include "cpu/attention/plan_tiles.h"
 #include "cpu/ops/ops.h"
 #include "cpu/program.h"
 #include "cpu/programs.h"
@@ -26,6 +27,8 @@ const Program* const kPrograms[] = {
     &multiply_add_program,
     &stream_read_program,
     &merge_states_program,
+    &plan_tiles_program,
+    &scatter_words_program,
     &tensor_arange_program,
     &tensor_compare_program,
     &tensor_copy_program,

@@ -114,10 +114,7 @@ void Program::load(Health& health, const uint8_t* image, size_t num_image_bytes)
   require(driver.cuFuncSetAttribute(function_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shape.shared_bytes),
           "cuFuncSetAttribute");
   allowed_shared_bytes_ = shape.shared_bytes;
-  if (shape.cluster_size > kPortableClusterSize) {
-    require(driver.cuFuncSetAttribute(function_, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1),
-            "cuFuncSetAttribute");
-  }
+  allow_cluster(health, shape.cluster_size);
   if (leaves_threads_open) return;
   require(driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(&info_.max_ctas_per_sm, function_,
                                                              static_cast<int>(volume(shape.threads)),
@@ -187,6 +184,13 @@ void Program::allow_shared(Health& health, int shared_bytes) {
   }
 }
 
+void Program::allow_cluster(Health& health, int cluster_size) {
+  if (cluster_size <= kPortableClusterSize || allows_large_clusters_ || !health.ok()) return;
+  const CUresult result =
+      context_->driver.cuFuncSetAttribute(function_, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1);
+  allows_large_clusters_ = health.check(result, "cuFuncSetAttribute", "allowing '" + options_.label + "' its clusters");
+}
+
 CtaShape Program::resolve(Health& health, const std::array<uint32_t, 3>& grid, const CtaOverrides& overrides,
                           size_t num_params_bytes) {
   CtaShape shape = options_.shape;
@@ -212,6 +216,7 @@ CtaShape Program::resolve(Health& health, const std::array<uint32_t, 3>& grid, c
   if (differs) {
     require_cta(shape);
     allow_shared(health, shape.shared_bytes);
+    allow_cluster(health, shape.cluster_size);
   }
   for (int axis = 0; axis < 3; ++axis) {
     if (grid[axis] >= 1 && grid[axis] <= kMaxGrid[axis]) continue;

@@ -94,6 +94,7 @@ class Program {
   void find_parameters();
   void require_cta(const CtaShape& shape) const;
   void allow_shared(Health& health, int shared_bytes);
+  void allow_cluster(Health& health, int cluster_size);
   void** pointers(uint8_t* params);
 
   ContextPtr context_;
@@ -107,6 +108,7 @@ class Program {
   int64_t params_bytes_ = -1;
   // Dynamic shared memory that the driver has been told to allow.
   int allowed_shared_bytes_ = 0;
+  bool allows_large_clusters_ = false;
   std::vector<void*> pointers_;
 };
 

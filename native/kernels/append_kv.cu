@@ -20,53 +20,59 @@ __device__ __forceinline__ int64 slot_of_position(const AppendKvParams& params, 
   return page < 0 ? -1 : page * params.page_size + (position - page_of_request * params.page_size);
 }
 
-// The pool's own type: both rows of a token's heads, one Piece after the other.
-template <class Piece>
+// A piece of a token's rows: number i of the keys and then the values of all heads.
+struct Piece {
+  bool of_keys;
+  // Elements from the token's first.
+  int64 source;
+  int64 target;
+
+  __device__ __forceinline__ Piece(const AppendKvParams& params, int i, int per_head, int elements) {
+    const int half = params.num_kv_heads * per_head;
+    of_keys = i < half;
+    const int of_half = of_keys ? i : i - half;
+    const int head = of_half / per_head;
+    const int dim = (of_half - head * per_head) * elements;
+    source = head * params.stride_head + dim;
+    target = head * params.page_stride_head + dim;
+  }
+};
+
+// The pool's own type.
+template <class Bits>
 __device__ __forceinline__ void copy_heads(const AppendKvParams& params, int64 source, int64 target) {
-  const int per_piece = sizeof(Piece) / item_size(params.dtype);
-  const int per_head = params.head_dim / per_piece;
-  for (int i = threadIdx.x; i < params.num_kv_heads * per_head; i += blockDim.x) {
-    const int head = i / per_head;
-    const int dim = (i - head * per_head) * per_piece;
-    const int64 from = (source + head * params.stride_head + dim) / per_piece;
-    const int64 to = (target + head * params.page_stride_head + dim) / per_piece;
-    const Piece key = static_cast<const Piece*>(params.k)[from];
-    const Piece value = static_cast<const Piece*>(params.v)[from];
-    static_cast<Piece*>(params.k_pages)[to] = key;
-    static_cast<Piece*>(params.v_pages)[to] = value;
+  const int elements = sizeof(Bits) / item_size(params.dtype);
+  const int per_head = params.head_dim / elements;
+  for (int i = threadIdx.x; i < 2 * params.num_kv_heads * per_head; i += blockDim.x) {
+    const Piece piece(params, i, per_head, elements);
+    const void* from = piece.of_keys ? params.k : params.v;
+    void* to = piece.of_keys ? params.k_pages : params.v_pages;
+    static_cast<Bits*>(to)[(target + piece.target) / elements] =
+        static_cast<const Bits*>(from)[(source + piece.source) / elements];
   }
 }
 
 __device__ __forceinline__ float scaled(float x, float scale) { return scale != 1.0f ? __fdiv_rn(x, scale) : x; }
 
-// Another type, or scales: eight elements at once, or one.
-__device__ __forceinline__ void convert_heads_in_groups(const AppendKvParams& params, int64 source, int64 target) {
-  const int per_head = params.head_dim / kGroup;
-  for (int i = threadIdx.x; i < params.num_kv_heads * per_head; i += blockDim.x) {
-    const int head = i / per_head;
-    const int dim = (i - head * per_head) * kGroup;
-    const int64 from = source + head * params.stride_head + dim;
-    const int64 to = target + head * params.page_stride_head + dim;
-    float key[kGroup], value[kGroup];
-    load8(params.dtype, params.k, from, key);
-    load8(params.dtype, params.v, from, value);
-#pragma unroll
-    for (int d = 0; d < kGroup; ++d) {
-      key[d] = scaled(key[d], params.k_scale);
-      value[d] = scaled(value[d], params.v_scale);
-    }
-    store8(params.page_dtype, params.k_pages, to, key);
-    store8(params.page_dtype, params.v_pages, to, value);
-  }
-}
+// Another type, or scales: kElements (8 or 1) at once.
+template <int kElements>
 __device__ __forceinline__ void convert_heads(const AppendKvParams& params, int64 source, int64 target) {
-  for (int i = threadIdx.x; i < params.num_kv_heads * params.head_dim; i += blockDim.x) {
-    const int head = i / params.head_dim;
-    const int dim = i - head * params.head_dim;
-    const int64 from = source + head * params.stride_head + dim;
-    const int64 to = target + head * params.page_stride_head + dim;
-    store_float(params.page_dtype, params.k_pages, to, scaled(load_float(params.dtype, params.k, from), params.k_scale));
-    store_float(params.page_dtype, params.v_pages, to, scaled(load_float(params.dtype, params.v, from), params.v_scale));
+  const int per_head = params.head_dim / kElements;
+  for (int i = threadIdx.x; i < 2 * params.num_kv_heads * per_head; i += blockDim.x) {
+    const Piece piece(params, i, per_head, kElements);
+    const void* from = piece.of_keys ? params.k : params.v;
+    void* to = piece.of_keys ? params.k_pages : params.v_pages;
+    const float scale = piece.of_keys ? params.k_scale : params.v_scale;
+    if constexpr (kElements == kGroup) {
+      float x[kGroup];
+      load8(params.dtype, from, source + piece.source, x);
+#pragma unroll
+      for (int d = 0; d < kGroup; ++d) x[d] = scaled(x[d], scale);
+      store8(params.page_dtype, to, target + piece.target, x);
+    } else {
+      const float x = load_float(params.dtype, from, source + piece.source);
+      store_float(params.page_dtype, to, target + piece.target, scaled(x, scale));
+    }
   }
 }
 
@@ -91,9 +97,9 @@ extern "C" __global__ void __launch_bounds__(256) append_kv(const __grid_constan
     const int64 target = page * params.page_stride_page + (slot - page * params.page_size) * params.page_stride_token;
     const int64 source = token * params.stride_token;
     if (groups) {
-      same ? copy_heads<uint4>(params, source, target) : convert_heads_in_groups(params, source, target);
+      same ? copy_heads<uint4>(params, source, target) : convert_heads<kGroup>(params, source, target);
     } else if (!same) {
-      convert_heads(params, source, target);
+      convert_heads<1>(params, source, target);
     } else if (item_size(params.dtype) == 4) {
       copy_heads<uint32>(params, source, target);
     } else {

@@ -11,6 +11,12 @@ constexpr uint32 kAllLanes = 0xffffffffu;
 constexpr int kTeam = 16;
 // Head dims that a team takes at once.
 constexpr int kTeamDims = kTeam * kGroup;
+// 64 registers and not 68: one CTA more on an SM. On sm_80 it would spill.
+#if __CUDA_ARCH__ >= 900
+constexpr int kCtasPerSm = 4;
+#else
+constexpr int kCtasPerSm = 3;
+#endif
 
 __device__ __forceinline__ float infinity() { return __uint_as_float(0x7f800000); }
 
@@ -89,6 +95,16 @@ __device__ __forceinline__ void merge_row(const Row& row, bool writes, int lane)
       // Lane i has the LSE and the weight of state first + i.
       const int count = min(params.num_states - first, kTeam);
       const float lse = lane < count ? row.lse(first + lane) : -infinity();
+      float x[kInFlight][kGroup];
+      // States beyond repeat the last one, with the weight 0.
+      const auto request = [&](int s) {
+#pragma unroll
+        for (int i = 0; i < kInFlight; ++i) {
+          const int state = first + min(s + i, count - 1);
+          load_dims<kDtype, kGroups>(row.output(state), row.at(state) + dim, num_dims, x[i]);
+        }
+      };
+      request(0);  // on their way while the LSEs become weights
       const float before = softmax.largest;
       softmax.largest = fmaxf(before, reduce_team(lse, [](float a, float b) { return fmaxf(a, b); }));
       const float factor = before == -infinity() ? 0.0f : expf(before - softmax.largest);
@@ -97,13 +113,7 @@ __device__ __forceinline__ void merge_row(const Row& row, bool writes, int lane)
 #pragma unroll
       for (int d = 0; d < kGroup; ++d) total[d] *= factor;
       for (int s = 0; s < count; s += kInFlight) {
-        float x[kInFlight][kGroup];
-#pragma unroll
-        for (int i = 0; i < kInFlight; ++i) {
-          // States beyond repeat the last one, with the weight 0.
-          const int state = first + min(s + i, count - 1);
-          load_dims<kDtype, kGroups>(row.output(state), row.at(state) + dim, num_dims, x[i]);
-        }
+        if (s > 0) request(s);
 #pragma unroll
         for (int i = 0; i < kInFlight; ++i) {
           const float w = __shfl_sync(kAllLanes, weight, s + i, kTeam);
@@ -141,7 +151,7 @@ __device__ __forceinline__ bool in_groups(const MergeStatesParams& params) {
 
 }  // namespace warpbook
 
-extern "C" __global__ void __launch_bounds__(warpbook::kTeam * warpbook::MERGE_ROWS_PER_CTA)
+extern "C" __global__ void __launch_bounds__(warpbook::kTeam * warpbook::MERGE_ROWS_PER_CTA, warpbook::kCtasPerSm)
 merge_states(const __grid_constant__ warpbook::MergeStatesParams params) {
   using namespace warpbook;
   wait_for_predecessor();

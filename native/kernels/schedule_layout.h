@@ -28,6 +28,8 @@ enum : int {
   HEADER_BATCH_SIZE = 9,
   HEADER_STATUS = 10,
   HEADER_PLAN_ID = 11,
+  HEADER_BAD_LENGTHS = 12,
+  HEADER_UNSPLIT_PLANS = 13,
 };
 
 enum : int {

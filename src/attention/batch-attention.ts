@@ -3,31 +3,35 @@
  * trace back. The launch depends on capacity alone; `run` reads no state of the last plan except to check shapes, so it
  * may be captured once and replayed under any later plan.
  */
+import type { CaptureSession } from '../device/capture-session';
 import type { Device } from '../device/device';
 import { offScope, onScope } from '../device/scope';
 import type { Stream } from '../device/stream';
-import { WarpbookError } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { onCapture } from '../graph/capture';
-import { HEADER } from '../schedule/layout';
+import { HEADER, HEADER_WORDS } from '../schedule/layout';
 import { type Machine, numCtaSlots } from '../schedule/machine';
 import { policies } from '../schedule/policies/known';
 import { type AttentionProblem, makeProblem } from '../schedule/problem';
 import { runPolicy } from '../schedule/run-policy';
-import type { Policy } from '../schedule/schedule';
+import type { Policy, Schedule } from '../schedule/schedule';
+import { unpackSchedule } from '../schedule/unpack';
 import { DTYPE_CODE, itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import type { Timeline } from '../timeline/timeline';
 import { type CapacityOptions, type WrapperCapacity, wrapperCapacity } from './capacity';
 import { checkHeadVectors, checkOperands, resolveOutputs } from './check-run';
+import { type DevicePolicy, devicePlanValues } from './device-plan';
 import type { KvOperand } from './kv-operand';
 import { attentionParams } from './launch-params';
 import { samePages } from './page-table';
-import { Plan } from './plan';
+import { DevicePlan, Plan } from './plan';
+import { checkLengths, enqueueDevicePlan, missingPages } from './plan-on-device';
 import type { PreparedKernel } from './prepare-kernel';
 import { readTimeline } from './read-timeline';
 import { StreamOrder } from './stream-order';
 import { type AttentionVariant, type AttentionVariantOptions, makeVariant } from './variant';
-import { Workspace } from './workspace';
+import { type BatchPages, Workspace } from './workspace';
 
 export interface BatchAttentionOptions extends AttentionVariantOptions {
   device?: Device;
@@ -51,6 +55,29 @@ export interface PlanOptions {
   /** Default: the device's default stream; the launch must follow on the same one. */
   stream?: Stream;
 }
+
+export interface DevicePlanOptions {
+  /** Default headGroups. */
+  policy?: DevicePolicy;
+  /** Query tokens of each request; default 1. */
+  qoLen?: number;
+  /** Requests of the step, int32 [1] on the device, where that may be fewer than there are lengths. */
+  batchSize?: Tensor;
+  /** Default: the device's default stream; the launch must follow on the same one. */
+  stream?: Stream;
+}
+
+/** What a device counts while it plans and runs. */
+export interface DeviceStatus {
+  /** Page indices out of range, skipped. */
+  skippedPages: number;
+  /** Lengths that a planner on the device was given and cut to what their pages hold. */
+  badLengths: number;
+  /** Plans on the device that didn't fit the capacity and split nothing instead. */
+  unsplitPlans: number;
+}
+
+type AnyPlan = Plan | DevicePlan;
 
 export interface RunOptions {
   /** Output, dtype of q, shape of q; default: a new tensor. Needed in a capture. Rows that are not planned stay untouched. */
@@ -89,9 +116,11 @@ export class BatchAttention {
   private readonly name: string;
   private readonly order: StreamOrder;
   private readonly program: string;
-  private lastPlan: Plan | undefined;
+  private lastPlan: AnyPlan | undefined;
   /** The plan that the latest run or replay followed. */
-  private lastRun: Plan | undefined;
+  private lastRun: AnyPlan | undefined;
+  /** The latest plan that became part of a capture. */
+  private captured: { session: CaptureSession; plan: DevicePlan } | undefined;
   private isDisposed = false;
   private nextPlanId = 1;
   /** Largest page id of the last plan. */
@@ -125,7 +154,7 @@ export class BatchAttention {
   }
 
   /** The plan that the next run or replay will follow; undefined before the first. */
-  get currentPlan(): Plan | undefined {
+  get currentPlan(): AnyPlan | undefined {
     return this.lastPlan;
   }
 
@@ -133,15 +162,39 @@ export class BatchAttention {
   protected planBatch(
     kvLens: Int32Array,
     qoLens: ArrayLike<number> | undefined,
-    pageStarts: ArrayLike<number>,
-    pages: Int32Array,
+    pages: BatchPages,
     maxPage: number,
     options: PlanOptions,
   ): Plan {
     this.requireUsable('plan');
-    const { variant, capacity } = this;
+    const { capacity } = this;
     const started = process.hrtime.bigint();
-    const problem = makeProblem({
+    const problem = this.problemOf(kvLens, qoLens);
+    this.checkFits(problem, pages.indices.length);
+    const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, {
+      validate: options.validate,
+      sharesPages: (a, b, first, count) => samePages(pages.indptr, pages.indices, a, b, first, count),
+    });
+    const scheduled = process.hrtime.bigint();
+    const id = this.nextPlanId++;
+    const stream = options.stream ?? this.device.stream;
+    this.order.enter(stream);
+    const uploadedBytes = this.workspace.upload(schedule, pages, id, stream);
+    this.order.leave(stream);
+    const cost = {
+      policyNs: Number(scheduled - started),
+      packNs: Number(process.hrtime.bigint() - scheduled),
+      uploadedBytes,
+    };
+    this.plannedMaxPage = maxPage;
+    const plan = new Plan(id, schedule, capacity, cost, () => this.workspace.ready());
+    this.lastPlan = plan;
+    return plan;
+  }
+
+  private problemOf(kvLens: Int32Array, qoLens: ArrayLike<number> | undefined): AttentionProblem {
+    const { variant } = this;
+    return makeProblem({
       kvLens,
       qoLens,
       numQoHeads: variant.numQoHeads,
@@ -152,25 +205,85 @@ export class BatchAttention {
       windowLeft: variant.windowLeft,
       kvElementBytes: itemSize(variant.kvDtype),
     });
-    this.checkFits(problem, pages.length);
-    const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, {
-      validate: options.validate,
-      sharesPages: (a, b, first, count) => samePages(pageStarts, pages, a, b, first, count),
-    });
-    const scheduled = process.hrtime.bigint();
+  }
+
+  /**
+   * Enqueues planning on the device: a program reads the lengths and rewrites the workspace as the host's policy of that name
+   * would, word for word. May be captured: each replay then plans for the lengths of its own moment. Pages are those of the
+   * last `plan()`, which must have reserved them. A length beyond its request's pages is cut to fit and counted; a plan
+   * beyond the capacity is replaced by one that splits nothing, and counted (see `status()`).
+   * @param kvLens KV tokens of each request, contiguous int32 [batchSize], on this device
+   * @throws WarpbookError INVALID_ARGUMENT, SHAPE_MISMATCH, DTYPE_MISMATCH, DEVICE_MISMATCH, CAPACITY_EXCEEDED,
+   * INVALID_PAGE_TABLE where fewer requests have been planned, UNSUPPORTED for ragged keys or a batch beyond the planner's
+   */
+  planOnDevice(kvLens: Tensor, options: DevicePlanOptions = {}): DevicePlan {
+    this.requireUsable('planOnDevice');
+    const { policy = 'headGroups', qoLen = 1, batchSize, stream = this.device.stream } = options;
+    const { workspace, variant } = this;
+    const { pageList } = workspace;
+    if (!pageList) {
+      throw new WarpbookError(
+        'UNSUPPORTED',
+        `${this.name}.planOnDevice: keys are ragged; plan on the host with plan().`,
+      );
+    }
+    const maxRequests = checkLengths(this.device, kvLens, batchSize);
+    requireInteger('planOnDevice: qoLen', qoLen, 1);
+    this.requireCapacity('planOnDevice', { maxBatch: maxRequests, maxQoTokens: maxRequests * qoLen });
+    const checkPages = (): string | undefined => missingPages(pageList.numRequests, maxRequests);
+    const missing = checkPages();
+    if (missing) {
+      throw new WarpbookError('INVALID_PAGE_TABLE', `${this.name}.planOnDevice: ${missing}; plan() their table first.`);
+    }
     const id = this.nextPlanId++;
-    const stream = options.stream ?? this.device.stream;
-    this.order.enter(stream);
-    const uploadedBytes = this.workspace.upload(schedule, pageStarts, pages, id, stream);
-    this.order.leave(stream);
-    const cost = {
-      policyNs: Number(scheduled - started),
-      packNs: Number(process.hrtime.bigint() - scheduled),
-      uploadedBytes,
+    const problem = {
+      numKvHeads: variant.numKvHeads,
+      groupSize: variant.numQoHeads / variant.numKvHeads,
+      pageSize: this.pageSize,
+      causal: variant.causal,
+      windowLeft: variant.windowLeft,
     };
-    this.plannedMaxPage = maxPage;
-    this.lastPlan = new Plan(id, schedule, capacity, cost, () => this.workspace.ready());
-    return this.lastPlan;
+    const values = devicePlanValues({ policy, maxRequests, qoLen }, problem, this.machine, workspace.layout, id);
+    if (!stream.capturing) this.order.enter(stream);
+    enqueueDevicePlan(stream, values, { kvLens, batchSize, pageList, image: workspace.image });
+    const plan = new DevicePlan(id, policy, maxRequests, qoLen, {
+      capacity: this.capacity,
+      read: (own) => this.readDevicePlan(own),
+      ready: () => workspace.ready(),
+    });
+    if (stream.session) {
+      this.captured = { session: stream.session, plan };
+      onCapture(stream, {
+        check: checkPages,
+        beforeReplay: (on) => this.order.enter(on),
+        afterReplay: (on) => {
+          this.order.leave(on);
+          this.lastPlan = plan;
+        },
+      });
+    } else {
+      this.order.leave(stream);
+      this.lastPlan = plan;
+    }
+    return plan;
+  }
+
+  private async readDevicePlan(plan: DevicePlan): Promise<Schedule> {
+    const { layout, image } = this.workspace;
+    const bytes = await image.read({ stream: this.order.stream });
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset, layout.totalWords);
+    if (words[HEADER.planId] !== plan.id) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `Got readSchedule() of plan ${plan.id} while the workspace holds plan ${words[HEADER.planId]}; read it after a replay ` +
+          'of it, and before the next plan.',
+      );
+    }
+    return unpackSchedule(words, layout, {
+      policy: plan.policy,
+      machine: this.machine,
+      problemOf: (kvLens) => this.problemOf(kvLens, new Int32Array(kvLens.length).fill(plan.qoLen)),
+    });
   }
 
   private requireUsable(call: string): void {
@@ -179,27 +292,34 @@ export class BatchAttention {
   }
 
   private checkFits(problem: AttentionProblem, numPages: number): void {
-    const asked = { maxBatch: problem.batchSize, maxQoTokens: problem.qoIndptr[problem.batchSize], maxPages: numPages };
-    for (const [key, value] of Object.entries(asked) as [keyof typeof asked, number][]) {
-      if (value > this.capacity[key]) {
-        throw new WarpbookError(
-          'CAPACITY_EXCEEDED',
-          `plan: the batch needs ${key} = ${value}, ${this.name} was made for ${this.capacity[key]}; raise the option capacity.${key}.`,
-          { asked: value, available: this.capacity[key], option: `capacity.${key}` },
-        );
-      }
+    const { batchSize, qoIndptr } = problem;
+    this.requireCapacity('plan', { maxBatch: batchSize, maxQoTokens: qoIndptr[batchSize], maxPages: numPages });
+  }
+
+  private requireCapacity(call: string, asked: Partial<Record<'maxBatch' | 'maxQoTokens' | 'maxPages', number>>): void {
+    const { capacity } = this;
+    for (const key of ['maxBatch', 'maxQoTokens', 'maxPages'] as const) {
+      const value = asked[key] ?? 0;
+      if (value <= capacity[key]) continue;
+      throw new WarpbookError(
+        'CAPACITY_EXCEEDED',
+        `${call}: the batch needs ${key} = ${value}, ${this.name} was made for ${capacity[key]}; raise the option capacity.${key}.`,
+        { asked: value, available: capacity[key], option: `capacity.${key}` },
+      );
     }
   }
 
   /** Launches attention over `kv`; see {@link RunOptions} for outputs. */
   protected launch(q: Tensor, kv: KvOperand, options: RunOptions): AttentionResult {
     this.requireUsable('run');
-    const plan = this.lastPlan;
+    const stream = options.stream ?? this.device.stream;
+    // In a capture that plans, the plan of before is in force again as soon as the capture ends.
+    const own = stream.session && this.captured?.session === stream.session ? this.captured.plan : undefined;
+    const plan = own ?? this.lastPlan;
     if (!plan)
       throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.run before plan: call plan() with the batch first.`);
-    const stream = options.stream ?? this.device.stream;
     const owner = { name: this.name, device: this.device, variant: this.variant };
-    checkOperands(owner, q, kv, plan.schedule.problem, this.plannedMaxPage);
+    checkOperands(owner, q, kv, plan.numQoTokens, this.plannedMaxPage);
     const { sinks, alibiSlopes } = checkHeadVectors(owner, options);
     const { output, lse } = resolveOutputs(owner, q, options, stream);
     const { workspace, variant } = this;
@@ -212,7 +332,7 @@ export class BatchAttention {
         q: q.address(),
         k: kv.k.address(),
         v: kv.v.address(),
-        kv_indices: workspace.kvIndices?.address() ?? null,
+        kv_indices: workspace.pageList?.pages() ?? null,
         workspace: workspace.image.address(),
         partial_o: workspace.partialO.address(),
         partial_lse: workspace.partialLse.address(),
@@ -261,7 +381,7 @@ export class BatchAttention {
     });
     if (stream.capturing) {
       onCapture(stream, {
-        check: () => this.checkReplay(q.shape[0], kv.numPages),
+        check: () => this.checkReplay(own ?? this.lastPlan, q.shape[0], kv.numPages),
         beforeReplay: (on) => this.order.enter(on),
         afterReplay: (on) => this.followed(on),
       });
@@ -278,10 +398,9 @@ export class BatchAttention {
   }
 
   /** Why a graph captured with these operands can't follow the plan of now; undefined if it can. */
-  private checkReplay(qoTokens: number, numPages: number): string | undefined {
-    const problem = this.lastPlan?.schedule.problem;
-    if (!problem) return undefined;
-    const planned = problem.qoIndptr[problem.batchSize];
+  private checkReplay(plan: AnyPlan | undefined, qoTokens: number, numPages: number): string | undefined {
+    if (!plan) return undefined;
+    const planned = plan.numQoTokens;
     if (planned > qoTokens) return `the plan has ${planned} query tokens, the graph was captured with q of ${qoTokens}`;
     if (this.plannedMaxPage >= numPages)
       return `the plan names page ${this.plannedMaxPage}, the captured cache has ${numPages} pages`;
@@ -300,17 +419,22 @@ export class BatchAttention {
     if (!lastRun) {
       throw new WarpbookError('INVALID_ARGUMENT', `${this.name}.timeline before run: there is nothing to show.`);
     }
-    return readTimeline(trace, lastRun.schedule, this.capacity, options.stream ?? this.order.stream);
+    const stream = options.stream ?? this.order.stream;
+    return readTimeline(trace, await lastRun.readSchedule(), this.capacity, stream);
   }
 
-  /** Page indices that the device found out of range and skipped since the last plan. Waits for the stream. */
-  async status(options: { stream?: Stream } = {}): Promise<{ skippedPages: number }> {
+  /** What the device found wrong since the last `plan()`. Waits for the stream. */
+  async status(options: { stream?: Stream } = {}): Promise<DeviceStatus> {
     const bytes = await this.workspace.image.read({
-      byteOffset: HEADER.status * 4,
-      byteLength: 4,
+      byteLength: HEADER_WORDS * 4,
       stream: options.stream ?? this.order.stream,
     });
-    return { skippedPages: new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true) };
+    const header = new Int32Array(bytes.buffer, bytes.byteOffset, HEADER_WORDS);
+    return {
+      skippedPages: header[HEADER.status],
+      badLengths: header[HEADER.badLengths],
+      unsplitPlans: header[HEADER.unsplitPlans],
+    };
   }
 
   /** Resolves when the next `plan()` will find a free staging slot. */

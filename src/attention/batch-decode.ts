@@ -9,7 +9,7 @@ import {
   type PlanOptions,
   type RunOptions,
 } from './batch-attention';
-import { cacheOperand, resolvePages } from './kv-operand';
+import { batchPages, cacheOperand, resolvePages } from './kv-operand';
 import type { PageTable } from './page-table';
 import type { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
@@ -47,14 +47,8 @@ export class BatchDecode extends BatchAttention {
    */
   plan(kv: PageTable | ArrayLike<number>, options: DecodePlanOptions = {}): Plan {
     const table = resolvePages(kv, this.table, this.pageSize);
-    const plan = this.planBatch(
-      table.kvLens,
-      options.qoLens,
-      table.pagedKvIndptr,
-      table.pagedKvIndices,
-      table.maxPage,
-      options,
-    );
+    const pages = batchPages(table, kv);
+    const plan = this.planBatch(table.kvLens, options.qoLens, pages, table.maxPage, options);
     this.table = table;
     return plan;
   }

@@ -9,7 +9,7 @@ import {
   type PlanOptions,
   type RunOptions,
 } from './batch-attention';
-import { cacheOperand, type RaggedKv, raggedOperand, resolvePages } from './kv-operand';
+import { batchPages, cacheOperand, type RaggedKv, raggedOperand, resolvePages } from './kv-operand';
 import { integers, PageTable } from './page-table';
 import { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
@@ -48,14 +48,7 @@ export class BatchPrefill extends BatchAttention {
   plan(qoLens: ArrayLike<number>, kv: PageTable | ArrayLike<number>, options: PlanOptions = {}): Plan {
     if (this.kv === 'ragged') return this.planRagged(qoLens, kv, options);
     const table = resolvePages(kv, this.table, this.pageSize);
-    const plan = this.planBatch(
-      table.kvLens,
-      qoLens,
-      table.pagedKvIndptr,
-      table.pagedKvIndices,
-      table.maxPage,
-      options,
-    );
+    const plan = this.planBatch(table.kvLens, qoLens, batchPages(table, kv), table.maxPage, options);
     this.table = table;
     return plan;
   }
@@ -71,7 +64,8 @@ export class BatchPrefill extends BatchAttention {
     const starts = new Int32Array(kvLens.length + 1);
     for (let r = 0; r < kvLens.length; r++) starts[r + 1] = starts[r] + kvLens[r];
     const maxPage = starts[kvLens.length] - 1;
-    return this.planBatch(kvLens, qoLens, starts, new Int32Array(0), maxPage, options);
+    const pages = { indptr: starts, indices: new Int32Array(0), unchanged: false };
+    return this.planBatch(kvLens, qoLens, pages, maxPage, options);
   }
 
   /**

@@ -5,7 +5,6 @@
 import type { Device } from '../device/device';
 import type { Stream } from '../device/stream';
 import { WarpbookError } from '../errors';
-import type { AttentionProblem } from '../schedule/problem';
 import { empty } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
 import type { KvOperand } from './kv-operand';
@@ -18,14 +17,12 @@ export interface RunOwner {
   readonly variant: AttentionVariant;
 }
 
-/** @throws WarpbookError DEVICE_MISMATCH, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_PAGE_TABLE */
-export function checkOperands(
-  owner: RunOwner,
-  q: Tensor,
-  kv: KvOperand,
-  problem: AttentionProblem,
-  maxPage: number,
-): void {
+/**
+ * @param tokens query tokens of the plan
+ * @param maxPage largest page id of the plan
+ * @throws WarpbookError DEVICE_MISMATCH, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_PAGE_TABLE
+ */
+export function checkOperands(owner: RunOwner, q: Tensor, kv: KvOperand, tokens: number, maxPage: number): void {
   const { variant } = owner;
   requireDevice(owner, { q, k: kv.k, v: kv.v });
   if (q.ndim !== 3 || q.shape[1] !== variant.numQoHeads || q.shape[2] !== variant.headDim) {
@@ -34,7 +31,6 @@ export function checkOperands(
       `q has shape [${q.shape}]; wanted [numQoTokens, ${variant.numQoHeads}, ${variant.headDim}].`,
     );
   }
-  const tokens = problem.qoIndptr[problem.batchSize];
   if (q.shape[0] < tokens) {
     throw new WarpbookError('SHAPE_MISMATCH', `q has ${q.shape[0]} query tokens; the plan has ${tokens}.`);
   }

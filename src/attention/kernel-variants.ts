@@ -8,6 +8,7 @@ import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
 import { DTYPE_CODE } from '../tensor/dtype';
 import { opPrograms } from './op-programs';
+import { planPrograms } from './plan-programs';
 import { prefillPrograms } from './prefill-variants';
 import type { AttentionVariant, KvDType } from './variant';
 
@@ -221,5 +222,5 @@ export function tileClassOf(kernel: KernelVariant, architecture: string): TileCl
 /** Every program of this folder for an architecture: what is compiled ahead of time. */
 export function kernelPrograms(architecture: string): readonly ProgramSource[] {
   const decode = kernelVariants.map((kernel) => attentionProgram(kernel, architecture));
-  return [...decode, ...prefillPrograms(architecture), ...opPrograms];
+  return [...decode, ...prefillPrograms(architecture), ...opPrograms, ...planPrograms];
 }

@@ -4,6 +4,7 @@ import type { Tensor } from '../tensor/tensor';
 import { PageTable } from './page-table';
 import type { PagedKvCache } from './paged-kv';
 import type { AttentionVariant } from './variant';
+import type { BatchPages } from './workspace';
 
 /** Where keys and values lie; strides in elements. */
 export interface KvOperand {
@@ -40,6 +41,11 @@ export function resolvePages(
     );
   }
   return kv.withLengths(kv.kvLens);
+}
+
+/** The pages of `table`, which `resolvePages(kv, …)` gave: those of the plan before where `kv` was lengths alone. */
+export function batchPages(table: PageTable, kv: PageTable | ArrayLike<number>): BatchPages {
+  return { indptr: table.pagedKvIndptr, indices: table.pagedKvIndices, unchanged: !(kv instanceof PageTable) };
 }
 
 /** @throws WarpbookError SHAPE_MISMATCH where heads differ */

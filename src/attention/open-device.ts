@@ -11,6 +11,7 @@ import { loadPrograms } from '../device/programs/load-programs';
 import { WarpbookError } from '../errors';
 import { tensorPrograms } from '../tensor/kernel-programs';
 import { opPrograms } from './op-programs';
+import { planPrograms } from './plan-programs';
 
 /** `cpu` is always there; `cuda` needs an NVIDIA GPU and its driver. */
 export type DeviceKind = Device['kind'];
@@ -28,7 +29,7 @@ export async function openDevice(kind: DeviceKind = kindByEnvironment(), options
   const { architecture } = device.description;
   if (architecture === undefined) return device;
   try {
-    await loadPrograms(device, [...builtInPrograms(), ...tensorPrograms(architecture), ...opPrograms]);
+    await loadPrograms(device, [...builtInPrograms(), ...tensorPrograms(architecture), ...opPrograms, ...planPrograms]);
     return device;
   } catch (error) {
     device.dispose();

@@ -32,8 +32,6 @@ export class PageTable {
   readonly pagedKvIndptr: Int32Array;
   /** int32 [pagedKvIndptr[batchSize]] */
   readonly pagedKvIndices: Int32Array;
-  /** int32 [batchSize] */
-  readonly pagedKvLastPageLen: Int32Array;
   /** Tokens of each request; int32 [batchSize]. */
   readonly kvLens: Int32Array;
   /** The largest page id, −1 in an empty table: what a pool must hold. */
@@ -54,12 +52,16 @@ export class PageTable {
       ? integers('kvLens', options.kvLens)
       : lengthsOf(this.pagedKvIndptr, options.pagedKvLastPageLen, pageSize);
     checkLengths(this.pagedKvIndptr, this.kvLens, pageSize);
-    this.pagedKvLastPageLen = this.kvLens.map((length) => (length === 0 ? 0 : ((length - 1) % pageSize) + 1));
     this.maxPage = checkIndices(this.pagedKvIndptr, this.pagedKvIndices, options.numPages);
   }
 
   get batchSize(): number {
     return this.kvLens.length;
+  }
+
+  /** Tokens in each request's last page, 0 for an empty request; int32 [batchSize]. */
+  get pagedKvLastPageLen(): Int32Array {
+    return this.kvLens.map((length) => (length === 0 ? 0 : ((length - 1) % this.pageSize) + 1));
   }
 
   /**
@@ -77,7 +79,6 @@ export class PageTable {
     table.pagedKvIndptr = this.pagedKvIndptr;
     table.pagedKvIndices = this.pagedKvIndices;
     table.kvLens = lengths;
-    table.pagedKvLastPageLen = lengths.map((length) => (length === 0 ? 0 : ((length - 1) % this.pageSize) + 1));
     table.maxPage = this.maxPage;
     return table as PageTable;
   }
@@ -104,8 +105,9 @@ export class PageTable {
 
 /** A copy as int32; refuses what isn't an integer in range instead of bending it. */
 export function integers(name: string, values: ArrayLike<number>): Int32Array {
+  // `from` would go through the array's iterator, at ten times the price.
+  if (values instanceof Int32Array) return values.slice();
   const copy = Int32Array.from(values);
-  if (values instanceof Int32Array) return copy;
   for (let i = 0; i < copy.length; i++) {
     if (copy[i] !== values[i]) invalid(`${name}[${i}] is ${values[i]}; wanted an integer from 0 to 2147483647.`);
   }
@@ -167,7 +169,7 @@ function checkLengths(indptr: Int32Array, kvLens: Int32Array, pageSize: number):
     invalid(`kvLens has ${kvLens.length} entries for ${indptr.length - 1} requests.`);
   for (let r = 0; r < kvLens.length; r++) {
     const pages = indptr[r + 1] - indptr[r];
-    if (!(kvLens[r] >= 0) || ceilDiv(kvLens[r], pageSize) > pages) {
+    if (!(kvLens[r] >= 0) || kvLens[r] > pages * pageSize) {
       invalid(
         `Request ${r} has ${kvLens[r]} tokens, which need ${ceilDiv(kvLens[r], pageSize)} pages of ${pageSize}; its page table has ${pages}.`,
         { request: r, kvLen: kvLens[r], pages },

@@ -1,6 +1,7 @@
-/** A plan: the Schedule that a wrapper's workspace was last rewritten with, and what the rewriting cost. */
+/** A plan: what a wrapper's workspace was last rewritten with, by the host or by a planner on the device. */
 import type { Schedule } from '../schedule/schedule';
 import type { WrapperCapacity } from './capacity';
+import type { DevicePolicy } from './device-plan';
 
 export interface PlanCost {
   /** Time of the policy, with its checks where it isn't a built-in one. */
@@ -11,6 +12,7 @@ export interface PlanCost {
   uploadedBytes: number;
 }
 
+/** Made by `plan()`. */
 export class Plan {
   /** Counts up with each plan of a wrapper. */
   readonly id: number;
@@ -33,6 +35,17 @@ export class Plan {
     this.waitForSlot = waitForSlot;
   }
 
+  /** Query tokens of the batch. */
+  get numQoTokens(): number {
+    const { qoIndptr, batchSize } = this.schedule.problem;
+    return qoIndptr[batchSize];
+  }
+
+  /** The schedule, as `DevicePlan` has it. */
+  async readSchedule(): Promise<Schedule> {
+    return this.schedule;
+  }
+
   /** Resolves when the next `plan()` will find a free staging slot. */
   ready(): Promise<void> {
     return this.waitForSlot();
@@ -40,5 +53,59 @@ export class Plan {
 
   toString(): string {
     return `Plan(${this.schedule}, ${this.cost.uploadedBytes} bytes uploaded)`;
+  }
+}
+
+/** What a {@link DevicePlan} needs of its wrapper. */
+export interface DevicePlanOwner {
+  readonly capacity: WrapperCapacity;
+  /** Reads the workspace back. */
+  read(plan: DevicePlan): Promise<Schedule>;
+  ready(): Promise<void>;
+}
+
+/** Made by `planOnDevice()`: the schedule is in device memory, and another one after each replay that plans. */
+export class DevicePlan {
+  /** Counts up with each plan of a wrapper; a graph's stays the same. */
+  readonly id: number;
+  readonly policy: DevicePolicy;
+  /** Requests at most. */
+  readonly maxRequests: number;
+  /** Query tokens of each request. */
+  readonly qoLen: number;
+  private readonly owner: DevicePlanOwner;
+
+  constructor(id: number, policy: DevicePolicy, maxRequests: number, qoLen: number, owner: DevicePlanOwner) {
+    this.id = id;
+    this.policy = policy;
+    this.maxRequests = maxRequests;
+    this.qoLen = qoLen;
+    this.owner = owner;
+  }
+
+  get capacity(): WrapperCapacity {
+    return this.owner.capacity;
+  }
+
+  /** Query tokens of the batch at most. */
+  get numQoTokens(): number {
+    return this.maxRequests * this.qoLen;
+  }
+
+  /**
+   * The schedule that the workspace holds after everything enqueued so far. Waits for it.
+   * @throws WarpbookError INVALID_ARGUMENT where the wrapper has been planned anew since, or this plan hasn't run yet
+   */
+  readSchedule(): Promise<Schedule> {
+    return this.owner.read(this);
+  }
+
+  /** Resolves when the next `plan()` will find a free staging slot. */
+  ready(): Promise<void> {
+    return this.owner.ready();
+  }
+
+  toString(): string {
+    return `DevicePlan(${this.policy}: up to ${this.maxRequests} requests of ${this.qoLen} query tokens)`;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A wrapper's device memory: the workspace image, the page list, partial states, merge counters and the trace, and the
- * staging through which plans reach them.
+ * A wrapper's device memory: the workspace image, partial states, merge counters and the trace, and the staging through
+ * which plans reach them. Its page list is in page-list.ts.
  *
  * `upload` never allocates and never waits: it packs into a free slot of the staging ring and enqueues copies; the ring
  * throws PLAN_QUEUE_FULL when the device has not caught up. All buffers keep their place for life, so captured launches
@@ -15,6 +15,17 @@ import { checkCapacity, packSchedule } from '../schedule/pack';
 import type { Schedule } from '../schedule/schedule';
 import { TRACE_RECORD_WORDS } from '../timeline/trace-record';
 import type { WrapperCapacity } from './capacity';
+import { PageList } from './page-list';
+
+/** Where a batch's keys are, on the host's side. */
+export interface BatchPages {
+  /** Place of each request's first page (or, ragged, of its first token) in CSR form, [batchSize + 1]. */
+  readonly indptr: Int32Array;
+  /** Page ids; empty where ragged. */
+  readonly indices: Int32Array;
+  /** The arrays are those of the plan before, and nobody wrote into them. */
+  readonly unchanged: boolean;
+}
 
 /** Plans that may be in flight. */
 const STAGING_SLOTS = 8;
@@ -24,8 +35,8 @@ const QUEUE_COUNTERS = 4;
 export class Workspace {
   readonly layout: WorkspaceLayout;
   readonly image: Buffer;
-  /** int32 [maxPages]; undefined where K and V are ragged. */
-  readonly kvIndices: Buffer | undefined;
+  /** Undefined where K and V are ragged. */
+  readonly pageList: PageList | undefined;
   readonly partialO: Buffer;
   readonly partialLse: Buffer;
   readonly counters: Buffer;
@@ -33,10 +44,8 @@ export class Workspace {
   readonly trace: Buffer | undefined;
   private readonly device: Device;
   private readonly imageRing: StagingRing;
-  private readonly pageRing: StagingRing | undefined;
-  /** What the device's page list holds. */
-  private readonly pageShadow: Int32Array;
-  private pageShadowLength = 0;
+  /** Each staging slot as words, made when it is first used. */
+  private readonly images: Int32Array[] = [];
 
   constructor(
     device: Device,
@@ -55,7 +64,6 @@ export class Workspace {
       keep(device.allocate(Math.max(bytes, 16), { label: `${options.label} ${what}` }));
     try {
       this.image = buffer(this.layout.totalWords * 4, 'workspace');
-      this.kvIndices = options.paged ? buffer(capacity.maxPages * 4, 'page list') : undefined;
       this.partialO = buffer(capacity.maxPartialRows * headDim * 4, 'partial output');
       this.partialLse = buffer(capacity.maxPartialRows * 4, 'partial LSE');
       this.counters = buffer((capacity.maxMergeGroups + QUEUE_COUNTERS) * 4, 'merge counters');
@@ -63,14 +71,15 @@ export class Workspace {
         ? buffer((capacity.maxTiles + capacity.maxMergeGroups) * TRACE_RECORD_WORDS * 4, 'trace')
         : undefined;
       this.imageRing = keep(new StagingRing(device, this.layout.totalWords * 4, STAGING_SLOTS));
-      this.pageRing = options.paged
-        ? keep(new StagingRing(device, Math.max(capacity.maxPages * 4, 16), STAGING_SLOTS))
+      const { maxPages, maxBatch } = capacity;
+      const { label } = options;
+      this.pageList = options.paged
+        ? keep(new PageList(device, { maxPages, maxBatch, stagingSlots: STAGING_SLOTS, label }))
         : undefined;
     } catch (error) {
       for (const resource of made) resource.dispose();
       throw error;
     }
-    this.pageShadow = new Int32Array(options.paged ? capacity.maxPages : 0);
     const zero = new Uint8Array(4);
     for (const target of [this.image, this.counters, this.trace]) target?.fill(zero);
     // What the CUDA kernels take for a state that nobody has written yet, and leave behind.
@@ -80,9 +89,8 @@ export class Workspace {
 
   /** Everything a launch points to. */
   get buffers(): Buffer[] {
-    return [this.image, this.kvIndices, this.partialO, this.partialLse, this.counters, this.trace].filter(
-      (b) => b !== undefined,
-    );
+    const own = [this.image, this.partialO, this.partialLse, this.counters];
+    return [...own, ...(this.pageList?.buffers ?? []), ...(this.trace ? [this.trace] : [])];
   }
 
   /**
@@ -90,50 +98,33 @@ export class Workspace {
    * @returns bytes of the copies
    * @throws WarpbookError CAPACITY_EXCEEDED or PLAN_QUEUE_FULL; the device's plan is as before then
    */
-  upload(schedule: Schedule, pageStarts: ArrayLike<number>, pages: Int32Array, planId: number, stream: Stream): number {
+  upload(schedule: Schedule, pages: BatchPages, planId: number, stream: Stream): number {
     checkCapacity(schedule, this.layout.capacity);
     stream.requireEager('staging.submit', this.device);
     const slot = this.imageRing.acquire();
     let uploaded = 0;
     try {
-      uploaded = this.uploadPages(pages, stream);
+      if (this.pageList && !pages.unchanged) uploaded = this.pageList.send(pages.indptr, pages.indices, stream);
     } catch (error) {
       this.imageRing.release(slot);
       throw error;
     }
-    const image = new Int32Array(slot.bytes.buffer, slot.bytes.byteOffset, this.layout.totalWords);
-    const used = packSchedule(schedule, this.layout, image, pageStarts, planId) * 4;
+    this.images[slot.index] ??= new Int32Array(slot.bytes.buffer, slot.bytes.byteOffset, this.layout.totalWords);
+    const image = this.images[slot.index];
+    const used = packSchedule(schedule, this.layout, image, this.pageList?.starts ?? pages.indptr, planId) * 4;
     this.imageRing.submit(slot, used, stream, this.image, 0);
     return uploaded + used;
-  }
-
-  /** Sends the range of the page list that differs from what the device holds. */
-  private uploadPages(pages: Int32Array, stream: Stream): number {
-    if (!this.pageRing || !this.kvIndices) return 0;
-    const shadow = this.pageShadow;
-    let start = 0;
-    const known = Math.min(pages.length, this.pageShadowLength);
-    while (start < known && shadow[start] === pages[start]) start++;
-    let end = pages.length;
-    if (end <= this.pageShadowLength) while (end > start && shadow[end - 1] === pages[end - 1]) end--;
-    if (end <= start) return 0;
-    const slot = this.pageRing.acquire();
-    new Int32Array(slot.bytes.buffer, slot.bytes.byteOffset, end - start).set(pages.subarray(start, end));
-    this.pageRing.submit(slot, (end - start) * 4, stream, this.kvIndices, start * 4);
-    shadow.set(pages.subarray(start, end), start);
-    this.pageShadowLength = Math.max(this.pageShadowLength, pages.length);
-    return (end - start) * 4;
   }
 
   /** Resolves when a staging slot of each ring is free. */
   async ready(): Promise<void> {
     await this.imageRing.ready();
-    await this.pageRing?.ready();
+    await this.pageList?.ready();
   }
 
   dispose(): void {
     for (const buffer of this.buffers) buffer.dispose();
     this.imageRing.dispose();
-    this.pageRing?.dispose();
+    this.pageList?.dispose();
   }
 }

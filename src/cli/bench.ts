@@ -15,7 +15,8 @@ import { benchTrace } from './bench/trace';
 import { measuringBar } from './progress';
 
 interface Flags extends CommonFlags {
-  readonly out?: string;
+  readonly out: string | false;
+  readonly name?: string;
   readonly set?: 'table' | 'shapes';
   readonly rows?: readonly string[];
   readonly heads?: readonly string[];
@@ -33,11 +34,11 @@ interface Flags extends CommonFlags {
 
 const HELP = `
 Calls rotate over random pages that no cache holds, are captured into one graph, and are timed by events; docs/measuring.md
-says how. Rows are requests × tokens. Results go to --out as JSON, in a folder by GPU, or into one file where --out ends in .json.
+says how. Rows are requests × tokens. Results go to --out as JSON, by GPU and date, or into one file where --out ends in .json.
 
 Examples:
   warpbook bench decode --rows 1x1k,8x4k --heads 32/8
-  warpbook bench decode --set shapes --out bench/results
+  warpbook bench decode --set shapes
   warpbook bench decode --torch python3             torch times each row on the same GPU right after
   warpbook bench prefill --rows 4x4k --kv ragged,paged
   warpbook bench plan --rows 32x1,128x1 --policy headGroups
@@ -57,7 +58,7 @@ export function benchCommand(): Command {
       .action((flags: Flags, command: Command) => runBench(flags, command, 'decode', decodeRows)),
   );
   bench.addCommand(
-    shared('prefill', 'prefill, in TFLOP/s beside the peers')
+    shared('prefill', 'prefill, in TFLOP/s beside the peers', 'noSplit')
       .option('--kv <list>', 'paged, ragged', list, ['ragged', 'paged'])
       .option('--mask <list>', 'causal, full', list, ['causal'])
       .action((flags: Flags, command: Command) => runBench(flags, command, 'prefill', prefillRows)),
@@ -75,7 +76,8 @@ export function benchCommand(): Command {
   return bench;
 }
 
-function shared(name: string, summary: string): Command {
+/** @param policy the one that the figures of docs/kernels.md are of */
+function shared(name: string, summary: string, policy = 'headGroups'): Command {
   return new Command(name)
     .summary(summary)
     .description(`Measure ${summary}.`)
@@ -88,10 +90,12 @@ function shared(name: string, summary: string): Command {
     .option('--dtype <list>', 'of queries', list)
     .option('--kv-dtype <list>', 'of keys and values: same, float8_e4m3fn, float8_e5m2', list)
     .option('--qo <list>', 'query tokens of a request', list)
-    .option('--policy <name>', 'how batches are scheduled', 'headGroups')
+    .option('--policy <name>', 'how batches are scheduled', policy)
     .option('--peers <file>', 'figures of others (default: those that come with warpbook for this GPU)')
     .option('--torch [python]', 'time torch on the same rows, with this interpreter')
-    .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json')
+    .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json', 'bench/results')
+    .option('--no-out', 'write no file')
+    .option('--name <name>', "what the file is called after its date (default: the bench's name)")
     .option('-q, --quick', 'fewer rows, less time for each')
     .option('--seconds <number>', 'time for a row at most', number)
     .option('--rotate-mb <number>', 'MiB to read before pages come round again', number)
@@ -111,9 +115,10 @@ function number(text: string): number {
   return value;
 }
 
-/** A GPU where the driver offers one. */
-function deviceKind(wanted: Flags['device']): 'cpu' | 'cuda' {
+/** What WARPBOOK_DEVICE says; where it says nothing, a GPU if the driver offers one. */
+function deviceKind(wanted: Flags['device']): 'cpu' | 'cuda' | undefined {
   if (wanted !== 'auto') return wanted;
+  if (process.env.WARPBOOK_DEVICE) return undefined;
   const { driver } = diagnoseCuda();
   return 'gpus' in driver && driver.gpus.length > 0 ? 'cuda' : 'cpu';
 }
@@ -153,19 +158,27 @@ async function tell(
   const { shape, table } = resultTable(rows);
   const width = process.stdout.columns ?? 200;
   process.stdout.write(`${what} on ${device.description.name}\n${shape}; peers in µs\n${table.toText(width)}\n`);
-  if (flags.out === undefined) return;
+  if (flags.out === false) return;
   const said = commandLine(command);
   const run = describeRun(device, said, context.before, await device.telemetry());
   const { readGbps, tflops } = context.roof;
   const torch = context.torch?.versions;
-  const path = writeResultFile(flags.out, device, what, { ...run, roof: { readGbps, tflops }, torch, rows });
+  const name = flags.name ?? (flags.set === 'shapes' ? `${what}-shapes` : what);
+  const path = writeResultFile(flags.out, device, name, { ...run, roof: { readGbps, tflops }, torch, rows });
   process.stderr.write(`wrote ${path}\n`);
 }
 
-/** The command as it was given, without paths of this machine. */
+/** The options that were given, without where results go. */
 function commandLine(command: Command): string {
-  const args = process.argv.slice(2);
-  return ['warpbook', ...(args.length > 0 ? args : [command.parent?.name() ?? '', command.name()])].join(' ');
+  const given = command.options.filter((option) => {
+    const name = option.attributeName();
+    return name !== 'out' && name !== 'name' && command.getOptionValueSource(name) === 'cli';
+  });
+  const parts = given.map((option) => {
+    const value: unknown = command.getOptionValue(option.attributeName());
+    return value === true ? `${option.long}` : `${option.long} ${Array.isArray(value) ? value.join(',') : value}`;
+  });
+  return ['warpbook bench', command.name(), ...parts].join(' ');
 }
 
 function lists(flags: Flags, rows: readonly string[] | undefined): Partial<CaseLists> {

@@ -7,6 +7,7 @@ import { builtInPrograms } from '../device/programs/built-in';
 import { type CompileProgress, Compiler } from '../device/programs/compile';
 import { type CompiledProgram, ProgramCache, userCacheFolder } from '../device/programs/program-cache';
 import type { ProgramSource } from '../device/programs/program-source';
+import { programJob } from '../device/programs/program-text';
 import { WarpbookError } from '../errors';
 import { roofPrograms } from '../measure/programs';
 import { tensorPrograms } from '../tensor/kernel-programs';
@@ -16,6 +17,7 @@ interface Flags {
   readonly out: string;
   readonly also?: string;
   readonly allowSpills?: boolean;
+  readonly prune?: boolean;
 }
 
 const HELP = `
@@ -35,6 +37,7 @@ export function buildKernelsCommand(): Command {
     .requiredOption('-a, --arch <list>', 'architectures, such as sm_80,sm_90a', parseArchitectures)
     .option('-o, --out <dir>', "write into this folder (default: the user's cache)", userCacheFolder())
     .option('--also <file>', 'compile the programs of this JSON file too; sources lie beside it')
+    .option('--prune', 'delete what no program asks for any more, for these architectures')
     .option('--allow-spills', 'do not fail where a kernel spills registers')
     .addHelpText('after', HELP)
     .action(buildKernels);
@@ -53,16 +56,20 @@ function parseArchitectures(text: string): string[] {
   return list;
 }
 
-async function buildKernels({ arch, out, also, allowSpills = false }: Flags): Promise<void> {
+async function buildKernels({ arch, out, also, allowSpills = false, prune = false }: Flags): Promise<void> {
   const failures: string[] = [];
+  const cache = new ProgramCache([resolve(out)]);
   for (const architecture of arch) {
+    const keys = new Set<string>();
     const groups: [readonly ProgramSource[], string | undefined][] = [[ownPrograms(architecture), undefined]];
     if (also !== undefined) groups.push([readSources(also), dirname(resolve(also))]);
     for (const [sources, kernelsFolder] of groups) {
-      const compiler = new Compiler(architecture, { cache: new ProgramCache([resolve(out)]), kernelsFolder });
+      const compiler = new Compiler(architecture, { cache, kernelsFolder });
       const programs = await compiler.compileAll(sources, (progress) => show(architecture, progress));
       failures.push(...sources.flatMap((source, index) => spills(architecture, source, programs[index])));
+      for (const source of sources) keys.add(programJob(source, architecture, kernelsFolder).key);
     }
+    if (prune) cache.retain(architecture, keys);
   }
   if (failures.length === 0 || allowSpills) return;
   throw new WarpbookError(

@@ -34,6 +34,7 @@ export class StagingRing {
   private readonly stride: number;
   private readonly handle: Handle;
   private readonly states: readonly SlotState[];
+  private next = 0;
   private isDisposed = false;
 
   /** `slotBytes` each, for `slots` plans in flight. */
@@ -63,7 +64,7 @@ export class StagingRing {
   /** A slot that nothing reads any more. Throws `PLAN_QUEUE_FULL` where there is none: await {@link ready} then. */
   acquire(): StagingSlot {
     this.requireUsable('acquire');
-    const free = this.states.find((state) => isFree(state));
+    const free = this.findFree();
     if (!free) {
       throw new WarpbookError(
         'PLAN_QUEUE_FULL',
@@ -134,6 +135,18 @@ export class StagingRing {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** The slot that was handed out longest ago comes first: asking how far a stream has come is a call of the driver's. */
+  private findFree(): SlotState | undefined {
+    const { states } = this;
+    for (let i = 0; i < states.length; i++) {
+      const state = states[(this.next + i) % states.length];
+      if (!isFree(state)) continue;
+      this.next = (state.slot.index + 1) % states.length;
+      return state;
+    }
+    return undefined;
   }
 
   private acquired(slot: StagingSlot, call: string): SlotState {

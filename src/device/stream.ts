@@ -21,8 +21,10 @@ export interface Launch extends CtaOverrides {
 }
 
 /** @internal A launch as it goes through the seam. */
-export function toDescription({ params, buffers, ...rest }: Launch): LaunchDescription {
-  return { ...rest, params: params.params, relocations: params.relocations };
+export function toDescription(launch: Launch): LaunchDescription {
+  const { program, grid, params, threads, sharedMemoryBytes, cooperative, pdl, clusterSize } = launch;
+  const cta = { threads, sharedMemoryBytes, cooperative, pdl, clusterSize };
+  return { program, grid, params: params.params, relocations: params.relocations, ...cta };
 }
 
 /** Made by `device.createStream()`; `device.stream` is the default one. */

@@ -2,7 +2,7 @@
 import type { BatchAttention } from '../attention/batch-attention';
 import type { PageTable } from '../attention/page-table';
 import type { PagedKvCache } from '../attention/paged-kv';
-import type { Plan } from '../attention/plan';
+import { type DevicePlan, Plan } from '../attention/plan';
 import type { MimeBundle, RenderOptions } from '../renderers';
 import { formatBytes, formatCount, formatDuration } from '../units';
 import { factsBundle, shareBar } from './facts';
@@ -20,6 +20,20 @@ export function planBundle(plan: Plan, options: RenderOptions): Promise<MimeBund
     `${formatBytes(cost.uploadedBytes)} uploaded`,
   ].join(' · ');
   return gantt(schedule, { title: `Plan ${plan.id}: ${schedule.policy}`, note }).bundle(options);
+}
+
+/** A plan on the device: what is known of it without reading it back. */
+export function devicePlanBundle(plan: DevicePlan, options: RenderOptions): MimeBundle {
+  return factsBundle(
+    `Plan ${plan.id}: ${plan.policy}, on the device`,
+    [
+      ['requests', `up to ${formatCount(plan.maxRequests)}`],
+      ['query tokens', `${formatCount(plan.qoLen)} each`],
+      ['schedule', 'in device memory: await plan.readSchedule()'],
+    ],
+    [],
+    options,
+  );
 }
 
 export function cacheBundle(cache: PagedKvCache, options: RenderOptions): MimeBundle {
@@ -63,11 +77,16 @@ export function wrapperBundle(wrapper: BatchAttention, options: RenderOptions): 
           `${formatCount(capacity.maxPages)} pages, ${formatCount(capacity.maxTiles)} tiles`,
       ],
       ['trace', wrapper.traced ? 'recorded' : 'off'],
-      ['plan', currentPlan ? currentPlan.schedule.toString() : 'none yet: call plan()'],
+      ['plan', planText(currentPlan)],
     ],
     [],
     options,
   );
+}
+
+function planText(plan: Plan | DevicePlan | undefined): string {
+  if (!plan) return 'none yet: call plan()';
+  return plan instanceof Plan ? plan.schedule.toString() : plan.toString();
 }
 
 export function pageTableBundle(pages: PageTable, options: RenderOptions): MimeBundle {

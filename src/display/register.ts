@@ -2,7 +2,7 @@
 import { BatchAttention } from '../attention/batch-attention';
 import { PageTable } from '../attention/page-table';
 import { PagedKvCache } from '../attention/paged-kv';
-import { Plan } from '../attention/plan';
+import { DevicePlan, Plan } from '../attention/plan';
 import { Device } from '../device/device';
 import { Kernel } from '../device/kernel/kernel';
 import { CompilationError } from '../device/programs/compilation-error';
@@ -15,7 +15,7 @@ import { Schedule } from '../schedule/schedule';
 import { Tensor } from '../tensor/tensor';
 import { Timeline } from '../timeline/timeline';
 import { RequestTrace } from '../workload/request-trace';
-import { cacheBundle, pageTableBundle, planBundle, wrapperBundle } from './attention-display';
+import { cacheBundle, devicePlanBundle, pageTableBundle, planBundle, wrapperBundle } from './attention-display';
 import { Chart } from './chart';
 import { showCompilations } from './compile-progress';
 import { deviceBundle, isMemoryReport, memoryBundle } from './device-display';
@@ -34,6 +34,7 @@ export function registerDisplays(): void {
   registerRenderer(Schedule, (schedule, options) => gantt(schedule).bundle(options));
   registerRenderer(Timeline, (timeline, options) => gantt(timeline).bundle(options));
   registerRenderer(Plan, planBundle);
+  registerRenderer(DevicePlan, devicePlanBundle);
   registerRenderer(BatchAttention, wrapperBundle);
   registerRenderer(PagedKvCache, cacheBundle);
   registerRenderer(PageTable, pageTableBundle);

@@ -70,12 +70,12 @@ export class GraphExec {
   updateNode(index: number, launch: Launch): void {
     this.requireUsable('updateNode');
     requireInteger('node index', index, 0, this.captured.length - 1);
-    const { program } = this.captured[index];
+    const { program, children } = this.captured[index];
     if (program !== launch.program) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
         `Got an update of node ${index} to '${launch.program}'; wanted ` +
-          `${program === undefined ? 'a kernel node: this one is a copy or a fill' : `'${program}', as captured`}.`,
+          `${program === undefined ? `a kernel node: this one is a ${children ? 'child graph' : 'copy or a fill'}` : `'${program}', as captured`}.`,
       );
     }
     this.device.stream.checkLaunch(launch);
@@ -86,7 +86,7 @@ export class GraphExec {
 
   /**
    * Replaces what every node does (grids, parameters, addresses, copies, fills, kernels too) by what the nodes of `graph` do,
-   * from the next replay on. Nodes that are disabled stay so. Cheaper than a new instance; `graph` may be disposed afterwards.
+   * from the next replay on; await it before that. Nodes that are disabled stay so. Cheaper than a new instance; `graph` may be disposed afterwards.
    *
    * Throws `GRAPH_MISMATCH` with the reason where nodes or edges differ, or where the device refuses; nothing has changed then.
    */

@@ -1,6 +1,6 @@
 /** What was measured: timings with their spread, rates, and the circumstances. Plain values; shown as a table with a strip. */
 import type { Telemetry } from '../device/telemetry';
-import { type Spread, spreadOf } from './statistics';
+import { ascending, quantile, type Spread, spreadOf } from './statistics';
 
 /** What a machine can do at most, as it was measured; see `measureRoof`. */
 export interface Roof {
@@ -83,6 +83,11 @@ export class Measurement {
   /** (p90 − p10) / median. */
   get spreadPct(): number {
     return this.time.spreadPct;
+  }
+
+  /** The time below which `percent` of the samples lie, ns. */
+  percentile(percent: number): number {
+    return quantile(ascending(this.samplesNs), percent / 100);
   }
 
   /** 10⁹ bytes a second at the median; undefined where `bytes` wasn't given. */

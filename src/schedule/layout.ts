@@ -26,6 +26,10 @@ export const HEADER = {
   status: 10,
   /** Increments with each plan: ties a trace to its plan. */
   planId: 11,
+  /** Written by a planner on the device: lengths that were negative or beyond their request's pages, and cut to fit. */
+  badLengths: 12,
+  /** Written by a planner on the device: plans that did not fit the capacity and were replaced by one that splits nothing. */
+  unsplitPlans: 13,
 } as const;
 export const HEADER_WORDS = 16;
 
@@ -45,7 +49,9 @@ export interface ScheduleCapacity {
 
 export type SectionName = 'ctaIndptr' | 'tiles' | 'kvSequences' | 'rows' | 'segments' | 'mergeGroups' | 'mergeSlots';
 
-/** The sections in their order in the image. `capacity` names the option that bounds `length` records. */
+/**
+ * The sections in their order in the image. The tiles come last: they are the most that a capacity leaves unused, and a plan
+ * is uploaded up to its last word. `capacity` names the option that bounds `length` records. */
 export const SECTIONS: readonly {
   readonly name: SectionName;
   readonly capacity: keyof ScheduleCapacity;
@@ -55,12 +61,12 @@ export const SECTIONS: readonly {
   readonly extra: number;
 }[] = [
   { name: 'ctaIndptr', capacity: 'maxCtas', stride: 1, extra: 1 },
-  { name: 'tiles', capacity: 'maxTiles', stride: TILE_STRIDE, extra: 0 },
   { name: 'kvSequences', capacity: 'maxKvSequences', stride: KV_SEQUENCE_STRIDE, extra: 0 },
   { name: 'rows', capacity: 'maxRows', stride: ROW_STRIDE, extra: 0 },
   { name: 'segments', capacity: 'maxSegments', stride: SEGMENT_STRIDE, extra: 0 },
   { name: 'mergeGroups', capacity: 'maxMergeGroups', stride: MERGE_GROUP_STRIDE, extra: 0 },
   { name: 'mergeSlots', capacity: 'maxMergeSlots', stride: 1, extra: 0 },
+  { name: 'tiles', capacity: 'maxTiles', stride: TILE_STRIDE, extra: 0 },
 ];
 
 /** Offsets (words) of an image's sections for one capacity. */

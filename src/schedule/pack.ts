@@ -7,19 +7,21 @@
 import { WarpbookError } from '../errors';
 import { HEADER, HEADER_WORDS, type ScheduleCapacity, SECTIONS, type WorkspaceLayout } from './layout';
 import type { Schedule } from './schedule';
-import { DISPATCH, KV_SEQUENCE, KV_SEQUENCE_STRIDE, TILE, TILE_STRIDE } from './work-tile';
+import { sectionWords } from './table-source';
+import { DISPATCH } from './work-tile';
 
 /** Counting mode: the smallest capacity that holds this schedule. */
 export function requiredCapacity(schedule: Schedule): ScheduleCapacity {
+  const { counts } = schedule.source;
   return {
-    maxTiles: schedule.numTiles,
-    maxCtas: schedule.numCtas,
-    maxKvSequences: schedule.numKvSequences,
-    maxRows: schedule.numRows,
-    maxSegments: schedule.numSegments,
-    maxMergeGroups: schedule.numMergeGroups,
-    maxMergeSlots: schedule.mergeSlots.length,
-    maxPartialRows: schedule.numPartialRows,
+    maxTiles: counts.numTiles,
+    maxCtas: counts.numCtas,
+    maxKvSequences: counts.numKvSequences,
+    maxRows: counts.numRows,
+    maxSegments: counts.numSegments,
+    maxMergeGroups: counts.numMergeGroups,
+    maxMergeSlots: counts.numMergeSlots,
+    maxPartialRows: counts.numPartialRows,
   };
 }
 
@@ -74,45 +76,24 @@ export function packSchedule(
   planId: number = 0,
 ): number {
   checkCapacity(schedule, layout.capacity);
+  const { source } = schedule;
+  const { counts } = source;
   image.fill(0, 0, HEADER_WORDS);
-  image[HEADER.numTiles] = schedule.numTiles;
-  image[HEADER.numCtas] = schedule.numCtas;
-  image[HEADER.dispatch] = DISPATCH[schedule.dispatch];
-  image[HEADER.numKvSequences] = schedule.numKvSequences;
-  image[HEADER.numRows] = schedule.numRows;
-  image[HEADER.numSegments] = schedule.numSegments;
-  image[HEADER.numMergeGroups] = schedule.numMergeGroups;
-  image[HEADER.numMergeSlots] = schedule.mergeSlots.length;
-  image[HEADER.numPartialRows] = schedule.numPartialRows;
+  image[HEADER.numTiles] = counts.numTiles;
+  image[HEADER.numCtas] = counts.numCtas;
+  image[HEADER.dispatch] = DISPATCH[source.dispatch];
+  image[HEADER.numKvSequences] = counts.numKvSequences;
+  image[HEADER.numRows] = counts.numRows;
+  image[HEADER.numSegments] = counts.numSegments;
+  image[HEADER.numMergeGroups] = counts.numMergeGroups;
+  image[HEADER.numMergeSlots] = counts.numMergeSlots;
+  image[HEADER.numPartialRows] = counts.numPartialRows;
   image[HEADER.batchSize] = schedule.problem.batchSize;
   image[HEADER.planId] = planId;
+  source.write(image, layout.offsets, pageStarts);
 
+  const words = sectionWords(counts);
   let used = HEADER_WORDS;
-  for (const { name } of SECTIONS) {
-    const words = schedule[name];
-    image.set(words, layout.offsets[name]);
-    if (words.length > 0) used = layout.offsets[name] + words.length;
-  }
-  fillPageStarts(schedule, layout, image, pageStarts);
+  for (const { name } of SECTIONS) if (words[name] > 0) used = layout.offsets[name] + words[name];
   return used;
-}
-
-/** Page numbers: a sequence's first page counts from its request's first; tiles repeat it to save the kernel a load. */
-function fillPageStarts(
-  schedule: Schedule,
-  layout: WorkspaceLayout,
-  image: Int32Array,
-  pageStarts: ArrayLike<number>,
-): void {
-  const sequences = layout.offsets.kvSequences;
-  for (let s = 0; s < schedule.numKvSequences; s++) {
-    const at = sequences + s * KV_SEQUENCE_STRIDE;
-    image[at + KV_SEQUENCE.pageStart] += pageStarts[image[at + KV_SEQUENCE.request]];
-  }
-  const tiles = layout.offsets.tiles;
-  const end = tiles + schedule.numTiles * TILE_STRIDE;
-  for (let at = tiles; at < end; at += TILE_STRIDE) {
-    const sequence = sequences + image[at + TILE.kvSeq] * KV_SEQUENCE_STRIDE;
-    image[at + TILE.pageStart] = image[sequence + KV_SEQUENCE.pageStart];
-  }
 }

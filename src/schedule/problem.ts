@@ -69,7 +69,7 @@ export function makeProblem(options: ProblemOptions): AttentionProblem {
       `numQoHeads ${numQoHeads} is not a multiple of numKvHeads ${numKvHeads}; each KV head serves the same number of query heads.`,
     );
   }
-  const kvLens = Int32Array.from(options.kvLens);
+  const kvLens = options.kvLens instanceof Int32Array ? options.kvLens.slice() : Int32Array.from(options.kvLens);
   const batchSize = kvLens.length;
   if (options.qoLens && options.qoLens.length !== batchSize) {
     throw new WarpbookError('SHAPE_MISMATCH', `qoLens has ${options.qoLens.length} entries, kvLens ${batchSize}.`);

@@ -17,14 +17,8 @@ export interface QueryTile {
 /**
  * Calls `visit` for every query tile, requests first, then rows, then KV heads. The object is reused between calls.
  * @param queryRows rows that a tile takes at most; see problem.ts for what a row is
- * @param numKvHeads heads to visit; default: all. They all have the same tiles.
  */
-export function forEachQueryTile(
-  problem: AttentionProblem,
-  queryRows: number,
-  visit: (tile: QueryTile) => void,
-  numKvHeads: number = problem.numKvHeads,
-): void {
+export function forEachQueryTile(problem: AttentionProblem, queryRows: number, visit: (tile: QueryTile) => void): void {
   const group = problem.groupSize;
   // Tiles hold whole tokens where a token's group fits, so that rows of one token share their mask.
   const rowsPerTile = queryRows >= group ? queryRows - (queryRows % group) : queryRows;
@@ -50,10 +44,56 @@ export function forEachQueryTile(
       tile.kvEnd = Math.max(tile.kvStart, visibleEnd(problem, r, last));
       tile.fullStart = visibleStart(problem, r, last);
       tile.fullEnd = visibleEnd(problem, r, first);
-      for (let head = 0; head < numKvHeads; head++) {
+      for (let head = 0; head < problem.numKvHeads; head++) {
         tile.kvHead = head;
         visit(tile);
       }
     }
   }
+}
+
+/** Word offsets of a query tile in the table of {@link collectQueryTiles}. */
+export const QUERY_TILE = {
+  request: 0,
+  rowStart: 1,
+  rowCount: 2,
+  kvStart: 3,
+  kvEnd: 4,
+  fullStart: 5,
+  fullEnd: 6,
+} as const;
+export const QUERY_TILE_STRIDE = 8;
+
+/** The query tiles of one KV head as int32 records; every head has the same. See {@link forEachQueryTile}. */
+export function collectQueryTiles(problem: AttentionProblem, queryRows: number): Int32Array {
+  const { batchSize, qoIndptr, kvLens, groupSize } = problem;
+  const rowsPerTile = queryRows >= groupSize ? queryRows - (queryRows % groupSize) : queryRows;
+  let count = 0;
+  for (let r = 0; r < batchSize; r++) count += Math.ceil(((qoIndptr[r + 1] - qoIndptr[r]) * groupSize) / rowsPerTile);
+  const table = new Int32Array(count * QUERY_TILE_STRIDE);
+  const masked = problem.causal || problem.windowLeft >= 0;
+  let at = 0;
+  for (let r = 0; r < batchSize; r++) {
+    const rowEnd = qoIndptr[r + 1] * groupSize;
+    for (let row = qoIndptr[r] * groupSize; row < rowEnd; row += rowsPerTile) {
+      const rowCount = Math.min(rowsPerTile, rowEnd - row);
+      table[at + QUERY_TILE.request] = r;
+      table[at + QUERY_TILE.rowStart] = row;
+      table[at + QUERY_TILE.rowCount] = rowCount;
+      if (masked) {
+        const first = Math.floor(row / groupSize);
+        const last = Math.floor((row + rowCount - 1) / groupSize);
+        const start = visibleStart(problem, r, first);
+        table[at + QUERY_TILE.kvStart] = start;
+        table[at + QUERY_TILE.kvEnd] = Math.max(start, visibleEnd(problem, r, last));
+        table[at + QUERY_TILE.fullStart] = visibleStart(problem, r, last);
+        table[at + QUERY_TILE.fullEnd] = visibleEnd(problem, r, first);
+      } else {
+        table[at + QUERY_TILE.kvEnd] = kvLens[r];
+        table[at + QUERY_TILE.fullEnd] = kvLens[r];
+      }
+      at += QUERY_TILE_STRIDE;
+    }
+  }
+  return table;
 }

@@ -2,43 +2,19 @@
  * The Schedule: work tiles dealt out to CTAs, and the merge groups that say which partial states make up which output
  * rows. Immutable once built; the kernels, the CPU device, the charts and the simulator all read this object.
  *
- * It knows lengths, not memory: page numbers are filled in when it is packed (pack.ts).
+ * It knows lengths, not memory: page numbers are filled in when it is packed (pack.ts). The tables of a built-in policy's
+ * schedule are made when they are first looked at; packing doesn't need them.
  */
+import { WarpbookError } from '../errors';
 import type { Machine } from './machine';
 import type { AttentionProblem } from './problem';
-import {
-  type DispatchKind,
-  KV_SEQUENCE_STRIDE,
-  MERGE_GROUP_STRIDE,
-  ROW_STRIDE,
-  SEGMENT_STRIDE,
-  TILE,
-  TILE_STRIDE,
-} from './work-tile';
+import { MadeTables, makeTables, type ScheduleTables, type TableSource } from './table-source';
+import { type DispatchKind, TILE, TILE_STRIDE } from './work-tile';
+
+export type { ScheduleTables };
 
 /** A policy: a pure function. The same problem and machine must give the same schedule. */
 export type Policy = (problem: AttentionProblem, machine: Machine) => Schedule;
-
-/** The tables of a schedule; strides and field offsets are those of work-tile.ts. */
-export interface ScheduleTables {
-  /** int32 [numTiles, TILE_STRIDE], ordered by CTA. */
-  tiles: Int32Array;
-  /** int32 [numCtas + 1]: CTA c owns tiles [ctaIndptr[c], ctaIndptr[c + 1]). */
-  ctaIndptr: Int32Array;
-  dispatch: DispatchKind;
-  /** int32 [numKvSequences, KV_SEQUENCE_STRIDE]; pageStart counts from the first page of the request. */
-  kvSequences: Int32Array;
-  /** int32 [numRows, ROW_STRIDE]; empty unless rows are gathered. */
-  rows: Int32Array;
-  /** int32 [numSegments, SEGMENT_STRIDE] */
-  segments: Int32Array;
-  /** int32 [numMergeGroups, MERGE_GROUP_STRIDE] */
-  mergeGroups: Int32Array;
-  /** int32 [numMergeSlots] */
-  mergeSlots: Int32Array;
-  /** Rows of partial state that the tiles write. */
-  numPartialRows: number;
-}
 
 /** One tile as an object, for reading in a cell; see {@link Schedule.tile}. */
 export type TileView = { readonly [K in keyof typeof TILE]: number } & { readonly cta: number };
@@ -47,57 +23,92 @@ export class Schedule implements ScheduleTables {
   readonly policy: string;
   readonly problem: AttentionProblem;
   readonly machine: Machine;
-  readonly tiles: Int32Array;
-  readonly ctaIndptr: Int32Array;
-  readonly dispatch: DispatchKind;
-  readonly kvSequences: Int32Array;
-  readonly rows: Int32Array;
-  readonly segments: Int32Array;
-  readonly mergeGroups: Int32Array;
-  readonly mergeSlots: Int32Array;
-  readonly numPartialRows: number;
   /** What the policy decided, for people: `{ kvChunkSizeTokens: 512 }`. */
   readonly decisions: Readonly<Record<string, number | string>>;
+  private made: ScheduleTables | undefined;
+  private from: TableSource;
 
+  /**
+   * @param tables the tables themselves, such as `{ ...schedule.tables, dispatch: 'queue' }`
+   * @throws WarpbookError INVALID_SCHEDULE where a table is missing
+   */
   constructor(
     policy: string,
     problem: AttentionProblem,
     machine: Machine,
-    tables: ScheduleTables,
+    tables: ScheduleTables | TableSource,
     decisions: Record<string, number | string> = {},
   ) {
     this.policy = policy;
     this.problem = problem;
     this.machine = machine;
-    this.tiles = tables.tiles;
-    this.ctaIndptr = tables.ctaIndptr;
-    this.dispatch = tables.dispatch;
-    this.kvSequences = tables.kvSequences;
-    this.rows = tables.rows;
-    this.segments = tables.segments;
-    this.mergeGroups = tables.mergeGroups;
-    this.mergeSlots = tables.mergeSlots;
-    this.numPartialRows = tables.numPartialRows;
     this.decisions = decisions;
+    if ('write' in tables) {
+      this.from = tables;
+    } else {
+      requireTables(tables);
+      this.made = tables;
+      this.from = new MadeTables(tables);
+    }
   }
 
+  /** All tables as one plain object, to be spread into another schedule's. */
+  get tables(): ScheduleTables {
+    if (!this.made) {
+      this.made = makeTables(this.from);
+      // Whoever has the tables may write into them, and packs what was written.
+      this.from = new MadeTables(this.made);
+    }
+    return this.made;
+  }
+  /** @internal What packing reads. */
+  get source(): TableSource {
+    return this.from;
+  }
+  get tiles(): Int32Array {
+    return this.tables.tiles;
+  }
+  get ctaIndptr(): Int32Array {
+    return this.tables.ctaIndptr;
+  }
+  get dispatch(): DispatchKind {
+    return this.source.dispatch;
+  }
+  get kvSequences(): Int32Array {
+    return this.tables.kvSequences;
+  }
+  get rows(): Int32Array {
+    return this.tables.rows;
+  }
+  get segments(): Int32Array {
+    return this.tables.segments;
+  }
+  get mergeGroups(): Int32Array {
+    return this.tables.mergeGroups;
+  }
+  get mergeSlots(): Int32Array {
+    return this.tables.mergeSlots;
+  }
+  get numPartialRows(): number {
+    return this.source.counts.numPartialRows;
+  }
   get numTiles(): number {
-    return this.tiles.length / TILE_STRIDE;
+    return this.source.counts.numTiles;
   }
   get numCtas(): number {
-    return this.ctaIndptr.length - 1;
+    return this.source.counts.numCtas;
   }
   get numKvSequences(): number {
-    return this.kvSequences.length / KV_SEQUENCE_STRIDE;
+    return this.source.counts.numKvSequences;
   }
   get numRows(): number {
-    return this.rows.length / ROW_STRIDE;
+    return this.source.counts.numRows;
   }
   get numSegments(): number {
-    return this.segments.length / SEGMENT_STRIDE;
+    return this.source.counts.numSegments;
   }
   get numMergeGroups(): number {
-    return this.mergeGroups.length / MERGE_GROUP_STRIDE;
+    return this.source.counts.numMergeGroups;
   }
 
   /** Tile `index` as an object, with the CTA that owns it. */
@@ -144,6 +155,20 @@ export class Schedule implements ScheduleTables {
     return (
       `Schedule(${this.policy}: ${batchSize} requests, ${numQoHeads}/${numKvHeads} heads → ${this.numTiles} tiles on ` +
       `${this.numCtas} CTAs, ${this.numMergeGroups} merges, imbalance ${this.imbalance.toFixed(2)})`
+    );
+  }
+}
+
+const TABLES = ['tiles', 'ctaIndptr', 'kvSequences', 'rows', 'segments', 'mergeGroups', 'mergeSlots'] as const;
+
+/** Spreading a Schedule copies no table, since they are getters: that is told here. */
+function requireTables(tables: ScheduleTables): void {
+  for (const name of TABLES) {
+    if (tables[name] !== undefined) continue;
+    throw new WarpbookError(
+      'INVALID_SCHEDULE',
+      `Got a schedule's tables without ${name}; wanted all of ${TABLES.join(', ')}. To change some tables of a schedule, ` +
+        'spread its tables: { ...schedule.tables, … }.',
     );
   }
 }

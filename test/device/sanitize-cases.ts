@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { BatchDecode } from '../../src/attention/batch-decode';
 import { BatchPrefill } from '../../src/attention/batch-prefill';
 import { openDevice } from '../../src/attention/open-device';
+import { PagedKvCache } from '../../src/attention/paged-kv';
 import type { KvDType } from '../../src/attention/variant';
 import { ownPrograms } from '../../src/cli/build-kernels';
 import type { Device } from '../../src/device/device';
@@ -20,6 +21,7 @@ import { type AttentionCase, lseError, outputError, randomCache, randomQueries, 
 import { gathered, queued, segmented } from '../support/attention-features';
 import { registerBadPages } from '../support/bad-pages';
 import type { Register } from '../support/cases';
+import { deviceLoop } from '../support/device-loop';
 import { OP_CASES, requireSame } from '../support/op-cases';
 import { registerSharedPrefix } from '../support/shared-prefix';
 import { noop } from './probes';
@@ -59,12 +61,12 @@ function* decodeBuilds(): Generator<SanitizeCase> {
   for (const dtype of ['float16', 'bfloat16'] as const) {
     for (const kvDtype of [dtype, 'float8_e4m3fn', 'float8_e5m2'] as const) {
       for (const headDim of [64, 128, 256]) {
-        for (const rows of [4, 32]) {
+        for (const rows of [4, 16, 32]) {
           const of: Partial<AttentionCase> = {
             dtype,
             kvDtype: kvDtype as KvDType,
             headDim,
-            ...(rows === 32 && { numQoHeads: 32, numKvHeads: 1 }),
+            ...(rows > 4 && { numQoHeads: rows, numKvHeads: 1 }),
           };
           const name = `decode ${dtype} ${kvDtype} d${headDim} r${rows}`;
           const odd = headDim === 128;
@@ -164,6 +166,45 @@ const LOOPS: readonly SanitizeCase[] = [
   },
 ];
 
+/** The planner on the device, of each policy, and deltas of page tables. */
+const PLANS: readonly SanitizeCase[] = [
+  ...(['headGroups', 'binarySearch', 'noSplit'] as const).map(
+    (policy): SanitizeCase => ({
+      name: `plan on the device: ${policy}, in a loop without the host`,
+      async run(device) {
+        for (const kvLens of [LENGTHS, [700], Array.from({ length: 90 }, (_, r) => (r * 37) % 200)]) {
+          const heads = { numQoHeads: 8, numKvHeads: 2, headDim: 128 };
+          const loop = await deviceLoop(device, { ...heads, dtype: 'bfloat16', kvLens, steps: 3, policy });
+          for (let step = 1; step <= 3; step++) loop.exec.replay();
+          const { looped, eager } = await loop.compare(3);
+          assert.deepEqual(looped, eager);
+          loop.dispose();
+        }
+      },
+    }),
+  ),
+  {
+    name: 'a page table whose ends change',
+    async run(device) {
+      const heads = { numQoHeads: 1, numKvHeads: 1, headDim: 64 };
+      const cache = new PagedKvCache({ ...heads, device, numPages: 6000, pageSize: 1 });
+      const decode = await BatchDecode.create({
+        ...heads,
+        device,
+        pageSize: 1,
+        capacity: { maxBatch: 2, maxPages: 9000 },
+      });
+      const requests = [cache.allocate(10), cache.allocate(5000)];
+      const before = decode.plan(cache.pageTable(requests)).cost.uploadedBytes;
+      for (const request of requests) cache.grow(request, 1);
+      const grown = decode.plan(cache.pageTable(requests)).cost.uploadedBytes;
+      assert.ok(grown < before - 16000, `${grown} bytes`);
+      await device.synchronize();
+      for (const thing of [decode, cache]) thing.dispose();
+    },
+  },
+];
+
 /** Tensor, append and merge operations, with the CPU device's results beside. */
 const OPERATIONS: readonly SanitizeCase[] = OP_CASES.map((op) => ({
   name: op.name,
@@ -217,6 +258,7 @@ const CASES: readonly SanitizeCase[] = [
   ...OPERATIONS,
   ...ROOFS,
   ...LOOPS,
+  ...PLANS,
   ...DECODE_WAYS,
   ...shared(registerBadPages),
   ...shared(registerSharedPrefix),

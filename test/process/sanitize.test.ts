@@ -50,7 +50,7 @@ describe('sanitize', () => {
     ]);
     expect(code).toBe(0);
     const told = readFileSync(join(folder, 'logs', 'memcheck.log'), 'utf8');
-    expect(told).toContain('--tool memcheck --leak-check no --error-exitcode');
+    expect(told).toContain('--tool memcheck --leak-check no --report-api-errors no --error-exitcode');
     expect(told).toContain(join(folder, 'cases.js'));
   });
 

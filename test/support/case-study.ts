@@ -250,14 +250,13 @@ export function registerCaseStudy(test: Register, of: () => CaseStudy): void {
     decode.plan(pagesFor([3]));
     await study.check(decode, first, [1, 1]);
 
-    // Another wrapper's plan, copied into this one's memory behind its back: the replay follows the memory, whatever
-    // this wrapper believes.
+    // Another wrapper's plan and all that it points to, copied into this one's memory behind its back: the replay follows
+    // the memory, whatever this wrapper believes.
     const table = pagesFor([70, 900, 1]);
     other.plan(table, { policy: policies.fixedSplitSize(64) });
-    type Inside = { workspace: { image: Buffer; kvIndices: Buffer } };
-    const [from, to] = [other, decode].map((wrapper) => (wrapper as unknown as Inside).workspace);
-    to.image.copyFrom(from.image);
-    to.kvIndices.copyFrom(from.kvIndices);
+    type Inside = { workspace: { buffers: Buffer[] } };
+    const [from, to] = [other, decode].map((wrapper) => (wrapper as unknown as Inside).workspace.buffers);
+    for (const [i, buffer] of to.entries()) buffer.copyFrom(from[i]);
     study.replay(exec);
     await study.check(decode, table, [1, 1, 1]);
     for (const thing of [exec, decode, other]) thing.dispose();

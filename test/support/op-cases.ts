@@ -8,9 +8,10 @@ import type { Device } from '../../src/device/device';
 import { capture } from '../../src/graph/capture';
 import { compare } from '../../src/tensor/compare';
 import { arange, fromHost, full, zeros } from '../../src/tensor/create';
+import { randomBits } from '../../src/tensor/draw';
 import { DTYPES, isFloat } from '../../src/tensor/dtype';
 import { normal, uniform } from '../../src/tensor/random';
-import type { Tensor } from '../../src/tensor/tensor';
+import { Tensor } from '../../src/tensor/tensor';
 
 export interface OpCase {
   readonly name: string;
@@ -42,8 +43,13 @@ function* castCases(): Generator<OpCase> {
           const wide = fromHost(Float32Array.from([...special, Infinity, -Infinity]), { device });
           const drawn = normal([19, 33], { seed: 3, std: 100, device });
           const [dense, matrix] = [wide, drawn].map((tensor) => tensor.to(from));
+          // Any bits: every exponent, both signs of NaN.
+          const bits = randomBits([4096], { seed: 5n, counter: 0n, device });
+          const any = isFloat(from)
+            ? DTYPES.map((to) => Tensor.over(bits.buffer, { dtype: from, shape: [4093] }).to(to))
+            : [];
           const copies = DTYPES.flatMap((to) => [dense.to(to), matrix.transpose(0, 1).slice(0, 1, 30).to(to)]);
-          return [wide, drawn, dense, matrix, ...copies];
+          return [wide, drawn, dense, matrix, bits, ...any, ...copies];
         }),
     };
   }

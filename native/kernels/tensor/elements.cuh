@@ -145,19 +145,47 @@ __device__ __forceinline__ void widen8(uint2 bits, float (&x)[kGroup]) {
 #pragma unroll
   for (int i = 0; i < kGroup; ++i) x[i] = widen<F>(words[i / 4] >> (i % 4 * 8) & 0xff);
 }
+
+// Two elements by the conversion instructions, which give the same bits but where a NaN has a sign, or E5M2 overflows.
+template <class F>
+__device__ __forceinline__ uint32 narrow_pair_to_16(float low, float high) {
+  if (low != low || high != high) return narrow<F>(low) | narrow<F>(high) << 16;
+  uint32 pair;
+  if constexpr (F::kSignificand == 10) {
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  } else {
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  }
+  return pair;
+}
+template <class F>
+__device__ __forceinline__ uint32 narrow_pair_to_8(float low, float high) {
+#if __CUDA_ARCH__ >= 890
+  // From here on E5M2 rounds to infinity; E4M3 saturates, as the instruction does.
+  constexpr float kFirstInfinite = 61440.0f;
+  const auto plain = [](float x) { return F::kInfinity == 0 ? x == x : fabsf(x) < kFirstInfinite; };
+  if (plain(low) && plain(high)) {
+    unsigned short pair;
+    if constexpr (F::kInfinity == 0) {
+      asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+    } else {
+      asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+    }
+    return pair;
+  }
+#endif
+  return narrow<F>(low) | narrow<F>(high) << 8;
+}
+
 template <class F>
 __device__ __forceinline__ uint4 narrow8_to_16(const float (&x)[kGroup]) {
-  uint32 words[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) words[i] = narrow<F>(x[2 * i]) | narrow<F>(x[2 * i + 1]) << 16;
-  return make_uint4(words[0], words[1], words[2], words[3]);
+  return make_uint4(narrow_pair_to_16<F>(x[0], x[1]), narrow_pair_to_16<F>(x[2], x[3]), narrow_pair_to_16<F>(x[4], x[5]),
+                    narrow_pair_to_16<F>(x[6], x[7]));
 }
 template <class F>
 __device__ __forceinline__ uint2 narrow8_to_8(const float (&x)[kGroup]) {
-  uint32 words[2] = {0, 0};
-#pragma unroll
-  for (int i = 0; i < kGroup; ++i) words[i / 4] |= narrow<F>(x[i]) << (i % 4 * 8);
-  return make_uint2(words[0], words[1]);
+  return make_uint2(narrow_pair_to_8<F>(x[0], x[1]) | narrow_pair_to_8<F>(x[2], x[3]) << 16,
+                    narrow_pair_to_8<F>(x[4], x[5]) | narrow_pair_to_8<F>(x[6], x[7]) << 16);
 }
 
 __device__ __forceinline__ void load8(int dtype, const void* source, int64 at, float (&x)[kGroup]) {

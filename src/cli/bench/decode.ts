@@ -42,6 +42,7 @@ export async function benchDecode(
     operands.dispose();
   }
   const floorUs = await context.floorUs(operands.bytes);
+  const ofThisRun = await sameRun(context, bench);
   return {
     ...shapeOf(bench),
     policy: options.policyName,
@@ -50,8 +51,8 @@ export async function benchDecode(
     ...timesOf(measured),
     gbps: round(measured.gbps as number),
     floorUs: round(floorUs),
-    peers: { ...decodePeers(context.peers, bench), ...(await sameRun(context, bench)) },
-    peersOfThisRun: context.torch === undefined ? [] : ['cudnn', 'sdpaFlash'],
+    peers: { ...decodePeers(context.peers, bench), ...ofThisRun },
+    peersOfThisRun: Object.keys(ofThisRun),
   };
 }
 

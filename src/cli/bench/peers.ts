@@ -8,12 +8,30 @@ import { z } from 'zod';
 import { packageRoot } from '../../notebook/kernel/package-paths';
 import { parseJsonFile } from './result-file';
 
+/** What makes two rows the same work. A peer's row that doesn't say one of the optional ones stands for any. */
 export interface PeerShape {
   readonly what: string;
   readonly numQoHeads: number;
   readonly numKvHeads: number;
   readonly headDim: number;
+  readonly pageSize?: number;
+  readonly layout?: string;
+  readonly dtype?: string;
+  readonly kvDtype?: string;
+  readonly qoLen?: number;
 }
+
+const SHAPE_FIELDS = [
+  'what',
+  'numQoHeads',
+  'numKvHeads',
+  'headDim',
+  'pageSize',
+  'layout',
+  'dtype',
+  'kvDtype',
+  'qoLen',
+] as const satisfies readonly (keyof PeerShape)[];
 
 export interface PeersFile {
   readonly gpu: string;
@@ -28,7 +46,17 @@ export interface PeersFile {
 }
 
 const rates = z.record(z.string(), z.number().positive());
-const shape = { what: z.string(), numQoHeads: z.number(), numKvHeads: z.number(), headDim: z.number() };
+const shape = {
+  what: z.string(),
+  numQoHeads: z.number(),
+  numKvHeads: z.number(),
+  headDim: z.number(),
+  pageSize: z.number().optional(),
+  layout: z.string().optional(),
+  dtype: z.string().optional(),
+  kvDtype: z.string().optional(),
+  qoLen: z.number().optional(),
+};
 
 export const peersFile: z.ZodType<PeersFile> = z.looseObject({
   gpu: z.string(),
@@ -60,6 +88,6 @@ export function prefillPeers(file: PeersFile | undefined, row: PeerShape): Reado
   return file?.prefill.find((other) => isSame(other, row))?.tflops ?? {};
 }
 
-function isSame(a: PeerShape, b: PeerShape): boolean {
-  return a.what === b.what && a.numQoHeads === b.numQoHeads && a.numKvHeads === b.numKvHeads && a.headDim === b.headDim;
+function isSame(peer: PeerShape, row: PeerShape): boolean {
+  return SHAPE_FIELDS.every((name) => peer[name] === undefined || peer[name] === row[name]);
 }

@@ -1,26 +1,31 @@
 /**
- * `warpbook bench plan`: what a step costs the host: a plan with its upload enqueued, a run enqueued, a replay enqueued. Batches
- * come from the trace: their lengths change from plan to plan, the page table stays.
+ * `warpbook bench plan`: what a step costs the host: a plan with its upload enqueued; a run, a replay, an append and a bare launch
+ * enqueued; and what a plan on the device adds to a step. Batches come from the trace: their lengths change from plan to plan, the
+ * page table stays.
  */
 import { BatchDecode } from '../../attention/batch-decode';
+import type { DevicePolicy } from '../../attention/device-plan';
 import { PageTable } from '../../attention/page-table';
 import { PagedKvCache } from '../../attention/paged-kv';
+import { PLAN_POLICY } from '../../attention/plan-params';
 import { capture } from '../../graph/capture';
+import { compare } from '../../measure/compare';
 import { measure } from '../../measure/measure';
-import { full } from '../../tensor/create';
+import { arange, fromHost, full } from '../../tensor/create';
 import { normal } from '../../tensor/random';
 import { ceilDiv } from '../../units';
 import { loadTrace } from '../../workload/load-trace';
 import { snapshots } from '../../workload/snapshot';
 import { type BenchCase, policyByName } from './cases';
 import type { BenchContext } from './context';
-import { shapeOf, timesOf } from './decode';
+import { round, shapeOf, timesOf } from './decode';
 import type { ResultRow } from './result-file';
 
 /** Batches of lengths that plans take in turn. */
 const NUM_BATCHES = 16;
+const NO_PARAMS = { params: new Uint8Array(0), relocations: [] };
 
-/** Rows for one batch size and policy: plan, run, replay. */
+/** Rows for one batch size and policy. */
 export async function benchPlan(context: BenchContext, bench: BenchCase, policyName: string): Promise<ResultRow[]> {
   const { device, maxSeconds } = context;
   const { pageSize, numKvHeads, numQoHeads, headDim, dtype, kvDtype, layout } = bench;
@@ -49,6 +54,8 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
   const q = normal([batch, numQoHeads, headDim], { seed: 1, dtype, device });
   const out = full([batch, numQoHeads, headDim], Number.NaN, { dtype, device });
   const lse = full([batch, numQoHeads], Number.NaN, { device });
+  const k = normal([batch, numKvHeads, headDim], { seed: 2, dtype, device });
+  const slots = arange(batch, { dtype: 'int64', device });
   const capacity = { maxBatch: batch, maxPages: batch * pagesEach };
   const decode = await BatchDecode.create({
     numQoHeads,
@@ -67,6 +74,7 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
     run();
     const host = { device, mode: 'host', maxSeconds, maxSamples: 4000, precisionPct: 0.5 } as const;
     const plan = (i: number): void => void decode.plan(lengths[i], { policy });
+    const { uploadedBytes: uploadBytes } = decode.plan(lengths[0], { policy }).cost;
     const planned = await measure(plan, { ...host, what: 'plan, upload enqueued', rotate: lengths.length });
     const launched = await measure(run, { ...host, what: 'run enqueued' });
     const graph = capture(device, run);
@@ -74,18 +82,59 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
     const replayed = await measure(() => exec.replay(), { ...host, what: 'replay enqueued' });
     exec.dispose();
     graph.dispose();
-    return [planned, launched, replayed].map((measured) => ({
+    const append = (): void => cache.appendToSlots(slots, k, k);
+    append();
+    const appended = await measure(append, { ...host, what: 'append enqueued' });
+    const launch = { program: 'noop', grid: [1, 1, 1], params: NO_PARAMS, buffers: [] } as const;
+    const bare = await measure(() => device.stream.launch(launch), { ...host, what: 'bare launch enqueued' });
+    const onDevice = isDevicePolicy(policyName)
+      ? [await planOnDevice(context, decode, run, lengths[0], policyName)]
+      : [];
+    const hostRows = [planned, launched, replayed, appended, bare].map((measured) => ({
       ...shapeOf({ ...bench, what: measured.what, kvLens: Array.from(lengths[0]) }),
       policy: policyName,
       trace,
       firstUploadBytes: uploadedBytes,
-      uploadBytes: decode.currentPlan?.cost.uploadedBytes,
+      uploadBytes,
       ...timesOf(measured),
       floorUs: null,
       peers: {},
     }));
+    const shape = shapeOf({ ...bench, kvLens: Array.from(lengths[0]) });
+    return [...hostRows, ...onDevice.map((row) => ({ ...shape, policy: policyName, trace, ...row }))];
   } finally {
-    for (const resource of [decode, cache, q, out, lse]) resource.dispose();
+    for (const resource of [decode, cache, q, out, lse, k, slots]) resource.dispose();
+  }
+}
+
+const isDevicePolicy = (name: string): name is DevicePolicy => Object.hasOwn(PLAN_POLICY, name);
+
+/** What the planner on the device adds to a step in a graph: both steps in turns, on warm keys, which shows it best. */
+async function planOnDevice(
+  { device }: BenchContext,
+  decode: BatchDecode,
+  run: () => void,
+  lengths: Int32Array,
+  policy: DevicePolicy,
+): Promise<Pick<ResultRow, 'what' | 'medianUs' | 'minUs' | 'spreadPct' | 'floorUs' | 'peers'>> {
+  const kvLens = fromHost(lengths, { dtype: 'int32', device });
+  try {
+    const both = (): void => {
+      decode.planOnDevice(kvLens, { policy });
+      run();
+    };
+    const { a, b } = await compare(both, run, { device, names: ['plan and run', 'run'] });
+    const [step, alone] = [a.median / 1e3, b.median / 1e3];
+    return {
+      what: 'plan on the device and run',
+      medianUs: round(step),
+      minUs: round(a.min / 1e3),
+      spreadPct: round(a.spreadPct),
+      floorUs: null,
+      peers: { 'run alone': round(alone) },
+    };
+  } finally {
+    kvLens.dispose();
   }
 }
 

@@ -21,10 +21,13 @@ export function resultTable(rows: readonly ResultRow[]): { readonly shape: strin
   const varying = SHAPE_COLUMNS.filter((name) => new Set(rows.map((row) => row[name])).size > 1);
   const fixed = SHAPE_COLUMNS.filter((name) => !varying.includes(name) && rows[0][name] !== undefined);
   const peerNames = [...new Set(rows.flatMap((row) => Object.keys(row.peers)))];
+  // Names of other rows say how many requests they are.
+  const isHostTime = rows.some((row) => row.floorUs === null);
   const lines = rows.map((row) => {
     const fastest = Math.min(...Object.values(row.peers).filter((time) => time !== null));
     return {
       row: row.what,
+      ...(isHostTime ? { batch: row.batch } : {}),
       ...Object.fromEntries(varying.map((name) => [name, row[name]])),
       'floor µs': row.floorUs,
       'median µs': row.medianUs,

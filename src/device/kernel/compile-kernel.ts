@@ -52,7 +52,7 @@ export async function compileKernel(device: Device, source: string, options: Com
   const [kernel, signature] = names;
   const types = parameterTypes(signature.readable);
   const label = job.name;
-  const names_ = parameterNames(source, options.name.split('::').at(-1) as string, types.length);
+  const shownNames = parameterNames(source, options.name.split('::').at(-1) as string, types.length);
   // The device may have been disposed or captured meanwhile: loadProgram() looks.
   const program = `kernel ${++numKernels}: ${label}`;
   const info: ProgramInfo = await device.loadProgram(program, image, {
@@ -62,8 +62,13 @@ export async function compileKernel(device: Device, source: string, options: Com
     label,
     parameterOffsets: guessedPlaces(label, types)?.map(({ offset }) => offset),
   });
-  const parameters = describeParameters(label, types, names_, info.parameters);
-  return new Kernel(device, { label, program, source, parameters, info, resources });
+  try {
+    const parameters = describeParameters(label, types, shownNames, info.parameters);
+    return new Kernel(device, { label, program, source, parameters, info, resources });
+  } catch (error) {
+    device.state.backend.unloadProgram(program);
+    throw error;
+  }
 }
 
 /** @internal The job for the compiler. Throws `INVALID_ARGUMENT` for options that make no kernel's name. */

@@ -140,16 +140,17 @@ class Slot {
       } else view.setFloat32(offset, argument, true);
       return;
     }
-    const bits = BigInt(byteLength * 8);
-    const [min, max] = kind === 'signed' ? [-(1n << (bits - 1n)), (1n << (bits - 1n)) - 1n] : [0n, (1n << bits) - 1n];
     const isInteger = typeof argument === 'bigint' || (typeof argument === 'number' && Number.isSafeInteger(argument));
-    if (!isInteger || BigInt(argument) < min || BigInt(argument) > max) {
+    const [min, max] = rangeOf(byteLength, kind === 'signed');
+    if (!isInteger || argument < min || argument > max) {
       const hint = byteLength === 8 && typeof argument === 'number' ? ' (beyond 2^53 as a bigint)' : '';
       throw this.refuse(describeValue(argument), `an integer from ${min} to ${max}${hint}`);
     }
-    const word = BigInt.asUintN(64, BigInt(argument));
-    for (let byte = 0; byte < byteLength; byte++)
-      view.setUint8(offset + byte, Number((word >> BigInt(8 * byte)) & 255n));
+    // An unsigned value wraps around to the signed one with the same bits.
+    if (byteLength === 8) view.setBigInt64(offset, BigInt(argument), true);
+    else if (byteLength === 4) view.setInt32(offset, Number(argument), true);
+    else if (byteLength === 2) view.setInt16(offset, Number(argument), true);
+    else view.setInt8(offset, Number(argument));
   }
 
   struct(argument: KernelArgument): Uint8Array {
@@ -178,6 +179,12 @@ class Slot {
     const message = `Got ${got} for ${which} (${type}) of kernel '${this.kernel}'; wanted ${wanted}.`;
     return new WarpbookError(code, message, { parameter: name ?? this.index, type });
   }
+}
+
+function rangeOf(byteLength: 1 | 2 | 4 | 8, signed: boolean): readonly [bigint | number, bigint | number] {
+  if (byteLength === 8) return signed ? [-(2n ** 63n), 2n ** 63n - 1n] : [0n, 2n ** 64n - 1n];
+  const values = 2 ** (8 * byteLength);
+  return signed ? [-values / 2, values / 2 - 1] : [0, values - 1];
 }
 
 function describeValue(value: unknown): string {

@@ -26,7 +26,7 @@ export interface KernelParameter {
 }
 
 /** Appended to a kernel's source: instantiated with the kernel's type, its name tells that type. */
-export const SIGNATURE_TEMPLATE: string = `\ntemplate <class Kernel>\n__global__ void ${SIGNATURE_KERNEL}() {}\n`;
+export const SIGNATURE_TEMPLATE: string = `\ntemplate <class warpbook_kernel>\n__global__ void ${SIGNATURE_KERNEL}() {}\n`;
 
 /** The name expression that tells the type of kernel `expression`. */
 export function signatureExpression(expression: string): string {

@@ -23,6 +23,8 @@ export interface CompiledSource {
 }
 
 const MAX_MARKED = 5;
+/** Every architecture gives a CTA as much. */
+const SURE_SHARED_BYTES = 48 * 1024;
 const TAB = '    ';
 /** What the compiler calls the lines that it makes of name expressions. */
 const NAME_EXPRESSIONS_FILE = '__nv_name_map';
@@ -35,7 +37,7 @@ export class CompilationError extends WarpbookError {
   declare readonly log: string;
 
   constructor(source: CompiledSource, log: string) {
-    const problems = relevantProblems(parseProblems(log), source);
+    const problems = relevantProblems(parseProblems(log), source, log);
     super('COMPILATION_FAILED', describe(source, problems, log), { file: source.file });
     // Not enumerable, or every uncaught error would be printed with its whole source.
     for (const [name, value] of Object.entries({ problems, source, log })) Object.defineProperty(this, name, { value });
@@ -60,6 +62,20 @@ export function parseProblems(log: string): CompilerProblem[] {
   return problems;
 }
 
+/**
+ * NVRTC fails without an error where the assembler refuses a kernel's shared memory; what it says of its use then tells why.
+ * Undefined where it says nothing of the kind.
+ */
+function sharedMemoryProblem(log: string): CompilerProblem | undefined {
+  const uses = [...log.matchAll(/entry function '(\w+)'(?:(?!entry function)[\s\S])*? (\d+) bytes smem/g)];
+  const [worst] = uses.sort((a, b) => Number(b[2]) - Number(a[2]));
+  if (!worst || Number(worst[2]) <= SURE_SHARED_BYTES) return undefined;
+  const message =
+    `the assembler refused it; kernel ${worst[1]} declares ${worst[2]} bytes of shared memory, probably more than a CTA of this ` +
+    'architecture can have. Use smaller tiles.';
+  return { file: '', line: 0, column: undefined, severity: 'error', message };
+}
+
 /** The line of `source` that a problem means and a caret below it; empty where it means another file. */
 export function markedLine(problem: CompilerProblem, source: CompiledSource): string[] {
   const line = problem.file === source.file ? source.text.split('\n')[problem.line - 1] : undefined;
@@ -78,11 +94,16 @@ function caretColumn(following: readonly string[]): number | undefined {
 }
 
 /** Complaints about a name expression only follow from others, unless there are none; then they speak of the kernel's name. */
-function relevantProblems(problems: readonly CompilerProblem[], source: CompiledSource): CompilerProblem[] {
+function relevantProblems(
+  problems: readonly CompilerProblem[],
+  source: CompiledSource,
+  log: string,
+): CompilerProblem[] {
   const errors = problems.filter(({ severity }) => severity === 'error');
   const ownErrors = errors.filter(({ file }) => file !== NAME_EXPRESSIONS_FILE);
   const warnings = problems.filter(({ severity }) => severity === 'warning');
   if (ownErrors.length > 0) return [...ownErrors, ...warnings];
+  if (errors.length === 0) return [...warnings, ...[sharedMemoryProblem(log)].filter((found) => found !== undefined)];
   const names = kernelNames(source.text);
   const known =
     names.length === 0 ? 'It has no __global__ function' : `Its __global__ functions are ${names.join(', ')}`;

@@ -133,8 +133,17 @@ export class Compiler {
     const { log, names } = compiled;
     const entry = typeof job.entry === 'number' ? names[job.entry].lowered : job.entry;
     const program = { image, log, resources: parseResources(log, entry), names };
-    this.cache.store(this.architecture, job.key, nvrtc.version, job.name, program);
+    this.keep(job, nvrtc, program);
     return program;
+  }
+
+  /** A cache that can't be written costs a compilation next time; one that was asked for has to be written. */
+  private keep(job: CompileJob, nvrtc: Nvrtc, program: CompiledProgram): void {
+    try {
+      this.cache.store(this.architecture, job.key, nvrtc.version, job.name, program);
+    } catch (error) {
+      if (this.options.cache) throw error;
+    }
   }
 
   private async link(job: CompileJob, linker: Linker, image: Uint8Array): Promise<Uint8Array> {

@@ -63,6 +63,14 @@ export class ProgramCache {
     return path;
   }
 
+  /** Deletes from the first folder what has another key than these, for one architecture. */
+  retain(architecture: string, keys: ReadonlySet<string>): void {
+    const folder = join(this.folders[0], architecture);
+    for (const name of list(folder)) {
+      if (!keys.has(name.split('-')[0])) rmSync(join(folder, name));
+    }
+  }
+
   /** Number of compiled programs by folder and architecture. */
   count(): { folder: string; architecture: string; programs: number }[] {
     return this.folders.flatMap((folder) =>

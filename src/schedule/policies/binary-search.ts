@@ -8,17 +8,36 @@
  */
 import { ceilDiv } from '../../units';
 import { ScheduleBuilder } from '../builder';
+import { HeadTiles } from '../head-tiles';
 import { type Machine, numCtaSlots } from '../machine';
 import type { AttentionProblem } from '../problem';
-import { forEachQueryTile, type QueryTile } from '../query-tiles';
-import type { Schedule } from '../schedule';
+import { collectQueryTiles, QUERY_TILE, QUERY_TILE_STRIDE } from '../query-tiles';
+import { Schedule } from '../schedule';
+import { countChunks, cutAtChunks, dealPieces, wholePieces } from './pieces';
 
 /** Chunks below this many tokens aren't worth their merge. */
-const MIN_CHUNK_TOKENS = 128;
+export const MIN_CHUNK_TOKENS = 128;
 
 /** Splits where requests × KV heads leave CTA slots idle, by the smallest chunk for which every piece has a slot. */
 export function binarySearch(problem: AttentionProblem, machine: Machine): Schedule {
-  return plan('binarySearch', problem, machine, false);
+  const queryTiles = collectQueryTiles(problem, machine.tileClasses[0].queryRows);
+  const slots = numCtaSlots(machine);
+  if (!splits(problem, queryTiles, slots)) {
+    const decisions = { split: 'no: the batch fills the machine' };
+    return new Schedule(
+      'binarySearch',
+      problem,
+      machine,
+      dealPieces(problem, machine, wholePieces(queryTiles)),
+      decisions,
+    );
+  }
+  const chunkPages = smallestChunkPages(problem, queryTiles, slots);
+  const chunk = chunkPages * problem.pageSize;
+  // Every piece has a slot of its own.
+  const tiles = new HeadTiles(problem, cutAtChunks(queryTiles, chunk), { numCtas: slots, width: 1 });
+  const decisions = { kvChunkSizePages: chunkPages, kvChunkSizeTokens: chunk };
+  return new Schedule('binarySearch', problem, machine, tiles, decisions);
 }
 
 /**
@@ -26,52 +45,38 @@ export function binarySearch(problem: AttentionProblem, machine: Machine): Sched
  * request goes through partial states and a merge, also one that is too short to be cut.
  */
 export function binarySearchByBatchSize(problem: AttentionProblem, machine: Machine): Schedule {
-  return plan('binarySearchByBatchSize', problem, machine, true);
-}
-
-function plan(name: string, problem: AttentionProblem, machine: Machine, byBatchSize: boolean): Schedule {
-  const { numKvHeads, pageSize } = problem;
+  const queryTiles = collectQueryTiles(problem, machine.tileClasses[0].queryRows);
   const slots = numCtaSlots(machine);
-  const tiles = queryTileRanges(problem, machine);
-  const split = tiles.starts.length * numKvHeads < slots;
-  const builder = new ScheduleBuilder(name, problem, machine, { alwaysPartial: byBatchSize && split });
+  const split = splits(problem, queryTiles, slots);
+  const builder = new ScheduleBuilder('binarySearchByBatchSize', problem, machine, { alwaysPartial: split });
   if (!split) {
     builder.forEachQueryTile((tile) => builder.add(tile));
     return builder.build('longestFirst', { split: 'no: the batch fills the machine' });
   }
-  const chunkPages = smallestChunkPages(tiles, numKvHeads, pageSize, slots);
-  builder.forEachQueryTile((tile) => builder.splitByChunk(tile, chunkPages * pageSize));
-  return builder.build('longestFirst', { kvChunkSizePages: chunkPages, kvChunkSizeTokens: chunkPages * pageSize });
+  const chunkPages = smallestChunkPages(problem, queryTiles, slots);
+  const chunk = chunkPages * problem.pageSize;
+  builder.forEachQueryTile((tile) => builder.splitByChunk(tile, chunk));
+  return builder.build('longestFirst', { kvChunkSizePages: chunkPages, kvChunkSizeTokens: chunk });
 }
 
-interface Ranges {
-  starts: readonly number[];
-  ends: readonly number[];
+function splits(problem: AttentionProblem, queryTiles: Int32Array, slots: number): boolean {
+  return (queryTiles.length / QUERY_TILE_STRIDE) * problem.numKvHeads < slots;
 }
 
-/** KV ranges of the query tiles of one KV head; every head has the same. */
-function queryTileRanges(problem: AttentionProblem, machine: Machine): Ranges {
-  const starts: number[] = [];
-  const ends: number[] = [];
-  const collect = (tile: QueryTile): void => {
-    starts.push(tile.kvStart);
-    ends.push(tile.kvEnd);
-  };
-  forEachQueryTile(problem, machine.tileClasses[0].queryRows, collect, 1);
-  return { starts, ends };
-}
-
-function smallestChunkPages(tiles: Ranges, numKvHeads: number, pageSize: number, slots: number): number {
+function smallestChunkPages(problem: AttentionProblem, queryTiles: Int32Array, slots: number): number {
+  const { numKvHeads, pageSize } = problem;
   const items = (chunkPages: number): number => {
     const chunk = chunkPages * pageSize;
     let sum = 0;
-    for (let i = 0; i < tiles.starts.length; i++) {
-      sum += Math.max(1, Math.ceil(tiles.ends[i] / chunk) - Math.floor(tiles.starts[i] / chunk));
+    for (let at = 0; at < queryTiles.length; at += QUERY_TILE_STRIDE) {
+      sum += countChunks(queryTiles[at + QUERY_TILE.kvStart], queryTiles[at + QUERY_TILE.kvEnd], chunk);
     }
     return sum * numKvHeads;
   };
   let longest = 1;
-  for (const end of tiles.ends) longest = Math.max(longest, end);
+  for (let at = 0; at < queryTiles.length; at += QUERY_TILE_STRIDE) {
+    longest = Math.max(longest, queryTiles[at + QUERY_TILE.kvEnd]);
+  }
   let low = Math.max(Math.floor(MIN_CHUNK_TOKENS / pageSize), 1);
   let high = Math.max(low, ceilDiv(longest, pageSize));
   while (low < high) {

@@ -4,9 +4,10 @@
  * Nondeterminism in LLM Inference", 2025).
  */
 import { requireInteger } from '../../errors';
-import { ScheduleBuilder } from '../builder';
+import { collectQueryTiles } from '../query-tiles';
 import { trustPolicy } from '../run-policy';
-import type { Policy } from '../schedule';
+import { type Policy, Schedule } from '../schedule';
+import { cutAtChunks, dealPieces } from './pieces';
 
 /**
  * A policy that cuts each KV range at multiples of `tokens`.
@@ -15,8 +16,8 @@ import type { Policy } from '../schedule';
 export function fixedSplitSize(tokens: number): Policy {
   requireInteger('fixedSplitSize: tokens', tokens, 1);
   return trustPolicy((problem, machine) => {
-    const builder = new ScheduleBuilder(`fixedSplitSize(${tokens})`, problem, machine);
-    builder.forEachQueryTile((tile) => builder.splitByChunk(tile, tokens));
-    return builder.build('longestFirst', { kvChunkSizeTokens: tokens });
+    const pieces = cutAtChunks(collectQueryTiles(problem, machine.tileClasses[0].queryRows), tokens);
+    const tiles = dealPieces(problem, machine, pieces);
+    return new Schedule(`fixedSplitSize(${tokens})`, problem, machine, tiles, { kvChunkSizeTokens: tokens });
   });
 }

@@ -15,6 +15,11 @@ export function buildFakeDriver(): string {
   return build(DRIVER, 'libcuda.so.1');
 }
 
+/** One without the functions that drivers of CUDA 12.0 have not. */
+export function buildOldFakeDriver(): string {
+  return build(DRIVER, 'libcuda.so.1', ['-DFAKE_CUDA_12_0']);
+}
+
 /** A CUDA_HOME with a fake NVRTC; see the head of fake_nvrtc.cc. */
 export function buildFakeNvrtc(): string {
   return join(build(['fake_nvrtc.cc'], 'lib64/libnvrtc.so.13'), '../..');
@@ -33,16 +38,16 @@ export function buildFakeNvml(): string {
 }
 
 /** Compiles sources into a folder that is their content's own. */
-function build(sources: readonly string[], name: string): string {
+function build(sources: readonly string[], name: string, flags: readonly string[] = []): string {
   const paths = sources.map((source) => join(__dirname, source));
-  const hash = createHash('sha256');
+  const hash = createHash('sha256').update(flags.join());
   const headers = [join(__dirname, 'fake_objects.h'), join(NATIVE, 'cuda/driver_types.h')];
   for (const file of [...paths, ...headers]) hash.update(readFileSync(file));
   const library = join(tmpdir(), 'warpbook-fake-cuda', hash.digest('hex').slice(0, 16), name);
   if (existsSync(library)) return library;
   mkdirSync(dirname(library), { recursive: true });
   const unfinished = `${library}.${process.pid}`;
-  const options = ['-std=c++17', '-O1', '-shared', '-fPIC', '-pthread', `-I${NATIVE}`];
+  const options = ['-std=c++17', '-O1', '-shared', '-fPIC', '-pthread', `-I${NATIVE}`, ...flags];
   execFileSync(process.env.CXX ?? 'c++', [...options, ...paths, '-o', unfinished], { stdio: 'inherit' });
   renameSync(unfinished, library);
   return library;
@@ -57,8 +62,8 @@ export function fakeImage(...kernels: readonly string[]): Uint8Array {
 const PROGRAMS = { noop: 0, tensor_arange: 48, add_u32: 16, report: 16, wait_word: 16, fault: 16 } as const;
 
 /** Opens a CUDA device of the fake driver's, with its programs loaded. */
-export async function openFakeCuda(options: DeviceOptions = {}): Promise<Device> {
-  process.env.WARPBOOK_CUDA_LIBRARY = buildFakeDriver();
+export async function openFakeCuda(options: DeviceOptions = {}, library: string = buildFakeDriver()): Promise<Device> {
+  process.env.WARPBOOK_CUDA_LIBRARY = library;
   const device = await openDevice('cuda', options);
   for (const [entry, paramsBytes] of Object.entries(PROGRAMS)) {
     const image = fakeImage(`${entry} ${paramsBytes} 32 0 0 1024`);

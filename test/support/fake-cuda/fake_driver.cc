@@ -5,6 +5,7 @@
 // The environment, read on cuInit's thread, steers it:
 //   FAKE_CUDA_VERSION, FAKE_CUDA_DEVICES   what the driver claims to be
 //   FAKE_CUDA_FAIL=function=error          the next call of that function fails so, once
+// Built with FAKE_CUDA_12_0 it lacks the functions that later drivers brought.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

@@ -72,11 +72,13 @@ CUresult cuStreamGetCaptureInfo_v2(CUstream stream, int* status, uint64_t* id, C
   *num_nodes = stream->frontier.size();
   return CUDA_SUCCESS;
 }
+#ifndef FAKE_CUDA_12_0
 CUresult cuStreamGetCaptureInfo_v3(CUstream stream, int* status, uint64_t* id, CUgraph* graph,
                                    const CUgraphNode** nodes, const CUgraphEdgeData** edges, size_t* num_nodes) {
   *edges = nullptr;
   return cuStreamGetCaptureInfo_v2(stream, status, id, graph, nodes, num_nodes);
 }
+#endif
 CUresult cuStreamUpdateCaptureDependencies(CUstream stream, CUgraphNode* nodes, size_t num_nodes, unsigned) {
   stream->frontier.assign(nodes, nodes + num_nodes);
   return CUDA_SUCCESS;
@@ -101,7 +103,7 @@ CUresult cuGraphGetNodes(CUgraph graph, CUgraphNode* nodes, size_t* count) {
   *count = graph->nodes.size();
   return CUDA_SUCCESS;
 }
-CUresult cuGraphGetEdges_v2(CUgraph graph, CUgraphNode* from, CUgraphNode* to, CUgraphEdgeData*, size_t* count) {
+CUresult cuGraphGetEdges(CUgraph graph, CUgraphNode* from, CUgraphNode* to, size_t* count) {
   if (from != nullptr) {
     for (size_t i = 0; i < std::min(*count, graph->edges.size()); ++i) {
       from[i] = graph->edges[i].first;
@@ -111,9 +113,11 @@ CUresult cuGraphGetEdges_v2(CUgraph graph, CUgraphNode* from, CUgraphNode* to, C
   *count = graph->edges.size();
   return CUDA_SUCCESS;
 }
-CUresult cuGraphGetEdges(CUgraph graph, CUgraphNode* from, CUgraphNode* to, size_t* count) {
-  return cuGraphGetEdges_v2(graph, from, to, nullptr, count);
+#ifndef FAKE_CUDA_12_0
+CUresult cuGraphGetEdges_v2(CUgraph graph, CUgraphNode* from, CUgraphNode* to, CUgraphEdgeData*, size_t* count) {
+  return cuGraphGetEdges(graph, from, to, count);
 }
+#endif
 CUresult cuGraphDestroy(CUgraph graph) {
   delete graph;
   return CUDA_SUCCESS;

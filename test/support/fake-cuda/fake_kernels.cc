@@ -72,6 +72,13 @@ void run_kernel(const std::string& entry, const LaunchShape& shape, const std::v
     for (int64_t i = 0; i < fields[1] && dtype == kInt32Code; ++i) {
       reinterpret_cast<int32_t*>(address)[i] = static_cast<int32_t>(fields[2] + i * fields[3]);
     }
+  } else if (entry == "scale_f32") {
+    // (float* x, float factor, int count)
+    float factor = 0;
+    int count = 0;
+    std::memcpy(&factor, params.data() + 8, sizeof factor);
+    std::memcpy(&count, params.data() + 12, sizeof count);
+    for (int i = 0; i < count; ++i) reinterpret_cast<float*>(address)[i] *= factor;
   } else if (entry == "report") {
     std::memcpy(reinterpret_cast<void*>(address), &shape, sizeof shape);
   } else if (entry == "wait_word") {
@@ -122,7 +129,9 @@ CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const char* 
   *function = it->second.get();
   return CUDA_SUCCESS;
 }
+#ifndef FAKE_CUDA_12_0
 CUresult cuFuncLoad(CUfunction) { return CUDA_SUCCESS; }
+#endif
 CUresult cuFuncGetAttribute(int* value, CUfunction_attribute which, CUfunction function) {
   switch (which) {
     case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = function->max_threads; break;
@@ -134,17 +143,22 @@ CUresult cuFuncGetAttribute(int* value, CUfunction_attribute which, CUfunction f
   return CUDA_SUCCESS;
 }
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute which, int value) {
-  if (which == CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED) return CUDA_SUCCESS;
+  if (which == CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED) {
+    function->max_cluster_size = 16;
+    return CUDA_SUCCESS;
+  }
   if (which != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) return CUDA_ERROR_INVALID_VALUE;
   function->max_dynamic_shared = value;
   return CUDA_SUCCESS;
 }
+#ifndef FAKE_CUDA_12_0
 CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t* offset, size_t* size) {
   if (index >= function->params.size()) return CUDA_ERROR_INVALID_VALUE;
   *offset = function->params[index].offset;
   *size = function->params[index].size;
   return CUDA_SUCCESS;
 }
+#endif
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* num_ctas, CUfunction function, int threads, size_t shared) {
   const int by_threads = 2048 / threads;
   const int by_shared = static_cast<int>(233472 / std::max<size_t>(1, shared + function->shared_bytes + 1024));
@@ -177,6 +191,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, voi
     }
     if (attribute.id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) shape.cluster_size = attribute.value.clusterDim.x;
   }
+  if (shape.cluster_size > function->max_cluster_size) return CUDA_ERROR_INVALID_VALUE;
   const std::vector<uint8_t> copy = gather(*function, params);
   const std::string entry = function->entry;
   add_work(config->hStream, [=] { run_kernel(entry, shape, copy); }, function);

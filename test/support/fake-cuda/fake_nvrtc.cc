@@ -2,7 +2,8 @@
 //   // fake: entry params registers local shared threads   becomes that kernel of the image (see fake_kernels.cc)
 //   // fake-name: expression => name                       is what the name expression becomes in the image
 //   #error message                                         is an error, with a caret below its message
-// Relocatable code has another magic word, which fake_nvjitlink.cc takes. FAKE_NVRTC_MINOR is the version's second half.
+// FAKE_NVRTC_LINES holds more of them, for sources that know nothing of fakes. Relocatable code has another magic word,
+// which fake_nvjitlink.cc takes. FAKE_NVRTC_MINOR is the version's second half.
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -74,6 +75,9 @@ int nvrtcCompileProgram(FakeProgram* program, int num_options, const char* const
   std::string line;
   program->image = is_relocatable ? "fake-relocatable\n" : "fake-cubin\n";
   for (int number = 1; std::getline(lines, line); ++number) read_line(*program, line, number);
+  const char* more = std::getenv("FAKE_NVRTC_LINES");
+  std::istringstream more_lines(more == nullptr ? "" : more);
+  while (std::getline(more_lines, line)) read_line(*program, line, 0);
   for (const std::string& expression : program->expressions) {
     if (program->names.count(expression) > 0) continue;
     program->log += "__nv_name_map(2): error: identifier \"" + expression + "\" is undefined\n";

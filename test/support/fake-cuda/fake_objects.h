@@ -173,5 +173,6 @@ struct CUfunc_st {
   std::vector<Parameter> params;
   int registers = 0, local_bytes = 0, shared_bytes = 0, max_threads = 1024;
   int max_dynamic_shared = 48 * 1024;
+  unsigned max_cluster_size = 8;
 };
 

@@ -1,4 +1,4 @@
-/** Graphs captured with one page a request, replayed on anything, on the CPU device; test/device/graphs.test.ts does it on a GPU. */
+/** Graphs captured with one page a request, replayed on anything, on the CPU device; test/device/attention-graphs.test.ts does it on a GPU. */
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { reference } from '../../../src/attention/reference';
 import { type Device, openDevice } from '../../../src/device/device';

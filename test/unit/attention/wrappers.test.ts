@@ -185,12 +185,17 @@ describe('staging', () => {
     const cache = filledCache(64);
     const decode = await makeDecode();
     const request = cache.allocate(500);
-    const first = decode.plan(cache.pageTable([request])).cost.uploadedBytes;
-    expect(decode.plan(cache.pageTable([request])).cost.uploadedBytes).toBe(first - 32 * 4);
+    const sent = (): number => {
+      const table = cache.pageTable([request]);
+      const first = decode.plan(table).cost.uploadedBytes;
+      return first - decode.plan(table).cost.uploadedBytes;
+    };
+    // The ranges of the four requests that there may be, then 32 pages.
+    expect(sent()).toBe(4 * 8 + 32 * 4 - 4);
+    expect(sent()).toBe(0);
+    // From the number of its pages to the new page.
     cache.grow(request, 16);
-    expect(decode.plan(cache.pageTable([request]), { policy: policies.noSplit }).cost.uploadedBytes).toBe(
-      decode.plan(cache.pageTable([request]), { policy: policies.noSplit }).cost.uploadedBytes + 4,
-    );
+    expect(sent()).toBe(7 * 4 + 33 * 4);
   });
 
   test('10,000 alloc, free, plan and replay cycles end with the bytes they began with', {

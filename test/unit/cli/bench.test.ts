@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -84,9 +84,12 @@ describe('peers', () => {
     expect(peers?.source).toMatch(/torch 2\.11.*FlashInfer 0\.6\.18/);
     // Every row of the table for 32/8 heads has its figures.
     for (const row of tableCases({ heads: ['32/8'] })) expect(decodePeers(peers, row), row.what).not.toEqual({});
-    const row = { what: '8x4096', numQoHeads: 32, numKvHeads: 8, headDim: 128 };
+    const [row] = tableCases({ heads: ['32/8'], rows: ['8x4k'] });
     expect(decodePeers(peers, row)).toMatchObject({ cudnn: 51.7, flashinferCudaCore: 55.2, sdpaFlash: 53.4 });
-    expect(decodePeers(peers, { ...row, numQoHeads: 64 })).toEqual({});
+    for (const other of [{ numQoHeads: 64 }, { pageSize: 1 }, { kvDtype: 'float8_e5m2' }, { qoLen: 4 }]) {
+      expect(decodePeers(peers, { ...row, ...other })).toEqual({});
+    }
+    expect(decodePeers(peers, { ...row, layout: 'HND' })).toMatchObject({ cudnn: 51.7 });
     expect(prefillPeers(peers, { ...row, what: '1x16384 causal' })).toMatchObject({ fa3: 767, sdpaFlash: 345 });
     expect(knownPeers('nobody')).toBeUndefined();
   });
@@ -124,7 +127,9 @@ describe('warpbook bench on the CPU device', () => {
     expect(file).toMatchObject({
       driver: 'none',
       cuda: 'none',
-      command: expect.stringContaining('warpbook'),
+      command: expect.stringMatching(
+        /^warpbook bench decode --device cpu --rows 2x128,1x64\+2x32 --heads 4\/2 .*--rotate-mb 4$/,
+      ),
       clocks: { before: { problem: expect.any(String) } },
       roof: { readGbps: expect.any(Number) },
     });
@@ -133,6 +138,36 @@ describe('warpbook bench on the CPU device', () => {
     const bytes = 2 * 2 * 128 * 2 * 64 * 2;
     const { gbps = 0, medianUs } = file.rows[0];
     expect((gbps * medianUs * 1e3) / bytes).toBeCloseTo(1, 2);
+  });
+
+  it('decode: beside an interpreter that answers, row by row', async () => {
+    const python = join(folder, 'python');
+    const hello = JSON.stringify({ torch: '9.9', cudnn: 90000, device: 'X' });
+    const answer = JSON.stringify({ times: { cudnn: 12.5 }, errors: { sdpaFlash: 'no kernel' } });
+    const log = join(folder, 'asked');
+    writeFileSync(
+      python,
+      `#!/bin/sh\necho '${hello}'\nwhile read line; do echo "$line" >> '${log}'; echo '${answer}'; done\n`,
+    );
+    chmodSync(python, 0o755);
+    const rows = ['--rows', '2x64,1x64+1x32', '--heads', '4/2', '--head-dim', '64', '--torch', python];
+    expect(await bench('decode', ...rows)).toBe(0);
+    expect(err).toContain('beside torch 9.9, cuDNN 90000');
+    expect(err).toContain('torch sdpaFlash: no kernel');
+    const file = readResultFile(join(folder, 'result.json'));
+    expect(file.torch).toEqual({ torch: '9.9', cudnn: 90000, device: 'X' });
+    // Torch takes plain rows, all lengths equal.
+    expect(file.rows.map(({ peers }) => peers)).toEqual([{ cudnn: 12.5 }, {}]);
+    const [asked, ...others] = readFileSync(log, 'utf8').trim().split('\n');
+    expect(others).toEqual([]);
+    expect(JSON.parse(asked)).toMatchObject({ op: 'decode', batch: 2, kvLen: 64, numQoHeads: 4, dtype: 'bfloat16' });
+  });
+
+  it('decode: says what is wrong with an interpreter that does not answer', async () => {
+    expect(await bench('decode', '--rows', '1x64', '--torch', '/nowhere/python')).toBe(1);
+    expect(err).toMatch(
+      /Got no answer of \/nowhere\/python .*; wanted a Python with torch and a GPU\. Name it with --torch/,
+    );
   });
 
   it('prefill: ragged and paged', async () => {
@@ -154,13 +189,23 @@ describe('warpbook bench on the CPU device', () => {
       0,
     );
     const { rows } = readResultFile(join(folder, 'result.json'));
-    expect(rows.map(({ what }) => what)).toEqual(['plan, upload enqueued', 'run enqueued', 'replay enqueued']);
+    expect(rows.map(({ what }) => what.replace(' enqueued', ''))).toEqual([
+      'plan, upload',
+      'run',
+      'replay',
+      'append',
+      'bare launch',
+      'plan on the device and run',
+    ]);
+    expect(rows[5].peers).toHaveProperty('run alone');
     expect(rows.every(({ floorUs, gbps, batch }) => floorUs === null && gbps === undefined && batch === 4)).toBe(true);
   });
 
   it('trace: the same row with and without', async () => {
-    expect(await bench('trace', '--rows', '2x64', '--heads', '2/1', '--head-dim', '64')).toBe(0);
-    const [row] = readResultFile(join(folder, 'result.json')).rows;
+    const args = ['--rows', '2x64', '--heads', '2/1', '--head-dim', '64', '--out', folder, '--name', 'traced'];
+    expect(await bench('trace', ...args)).toBe(0);
+    const date = new Date().toISOString().slice(0, 10);
+    const [row] = readResultFile(join(folder, 'cpu', `${date}-traced.json`)).rows;
     expect(row.peers).toHaveProperty('untraced');
     expect(row.verdict).toMatch(/^(faster|slower|same|unclear)$/);
   });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -129,6 +129,19 @@ describe('the commands', () => {
     expect(output).toContain('sm_90a 1/');
     expect(await main(args)).toBe(0);
     expect(output).toContain('noop (was there)');
+  });
+
+  it('build-kernels deletes what no program asks for any more, where it is told to', async () => {
+    const args = ['build-kernels', '--arch', 'sm_80', '--out', folder, '--allow-spills'];
+    mkdirSync(join(folder, 'sm_80'));
+    const stale = join(folder, 'sm_80', `${'0'.repeat(64)}-nvrtc13.0.cubin`);
+    writeFileSync(stale, 'old');
+    expect(await main(args)).toBe(0);
+    expect(existsSync(stale)).toBe(true);
+    const programs = readdirSync(join(folder, 'sm_80')).length - 1;
+    expect(await main([...args, '--prune'])).toBe(0);
+    expect(existsSync(stale)).toBe(false);
+    expect(readdirSync(join(folder, 'sm_80'))).toHaveLength(programs);
   });
 
   it('build-kernels fails where the compiler tells no registers, or spills', async () => {

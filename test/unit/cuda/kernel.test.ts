@@ -7,22 +7,12 @@ import { type Device, openDevice } from '../../../src/device/device';
 import type { CompileOptions } from '../../../src/device/kernel/compile-kernel';
 import type { Kernel } from '../../../src/device/kernel/kernel';
 import type { KernelArgument } from '../../../src/device/kernel/pack-arguments';
-import { signatureExpression } from '../../../src/device/kernel/signature';
 import type { CompilationError } from '../../../src/device/programs/compilation-error';
 import { capture } from '../../../src/graph/capture';
 import { Tensor } from '../../../src/tensor/tensor';
 import { words } from '../../support/device-programs';
 import { buildFakeNvJitLink, buildFakeNvrtc, openFakeCuda } from '../../support/fake-cuda/build';
-
-/** A source that the fake compiler makes kernel `entry` of the fake driver from; `mangled` are its parameters' types. */
-function fakeSource(declaration: string, expression: string, entry: string, sizes: string, mangled: string): string {
-  return [
-    `__global__ void ${declaration} {}`,
-    `// fake: ${entry} ${sizes} 40 16 1024 512`,
-    `// fake-name: ${expression} => ${entry}`,
-    `// fake-name: ${signatureExpression(expression)} => _Z18warpbook_signatureIPFv${mangled}EEvv`,
-  ].join('\n');
-}
+import { fakeSource } from '../../support/fake-cuda/sources';
 
 /** Adds `value` × CTAs to a word. */
 const ADD = fakeSource('add(int* word, unsigned value)', 'add', 'add_u32', '8+4', 'Pij');
@@ -210,6 +200,8 @@ describe('kernel.launch', () => {
     expect((await words(seen)).slice(0, 9)).toEqual([8, 2, 3, 4, 5, 6, 70_000, 3, 1]);
     report.launch({ grid: 8, threads: 1, clusterSize: 4 }, seen);
     expect((await words(seen)).slice(0, 9)).toEqual([8, 1, 1, 1, 1, 1, 0, 0, 4]);
+    report.launch({ grid: 32, threads: 1, clusterSize: 16 }, seen);
+    expect((await words(seen))[8]).toBe(16);
     seen.dispose();
   });
 

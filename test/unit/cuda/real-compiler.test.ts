@@ -36,7 +36,7 @@ extern "C" __global__ void plain(float* x, float factor, bool flag) { if (flag) 
 __device__ void helper(float* x) {}
 `;
 
-describe.skipIf(!nvrtc)('the real compiler (skipped: no NVRTC found)', () => {
+describe.skipIf(!nvrtc)('the real compiler (needs NVRTC)', () => {
   let folder: string;
   let compiler: Compiler;
   beforeAll(() => {
@@ -93,6 +93,14 @@ describe.skipIf(!nvrtc)('the real compiler (skipped: no NVRTC found)', () => {
     );
   });
 
+  it('says what the assembler refuses', async () => {
+    const source =
+      '__global__ void big(float* x) { __shared__ float tile[100000]; tile[threadIdx.x] = *x; __syncthreads(); *x = tile[0]; }';
+    await expect(compile(source, { name: 'big' })).rejects.toThrow(
+      /Kernel 'big' \(kernel\.cu\) does not compile:\n {2}error: the assembler refused it; kernel _Z3bigPf declares 400000 bytes of shared memory/,
+    );
+  });
+
   it.each([
     [
       'nothing',
@@ -108,18 +116,15 @@ describe.skipIf(!nvrtc)('the real compiler (skipped: no NVRTC found)', () => {
     expect((await compile(source, { name: 'k' })).image.byteLength).toBeGreaterThan(0);
   });
 
-  it.skipIf(!linker)(
-    'links kernels that launch kernels (skipped: no nvJitLink with libcudadevrt.a found)',
-    async () => {
-      const source = `
+  it.skipIf(!linker)('links kernels that launch kernels (needs nvJitLink and libcudadevrt.a)', async () => {
+    const source = `
       __global__ void child(int* x) { atomicAdd(x, 1); }
       __global__ void parent(int* x) { child<<<2, 32>>>(x); }`;
-      const { image, names } = await compile(source, { name: 'parent' });
-      expect([...image.subarray(0, 4)]).toEqual([0x7f, 0x45, 0x4c, 0x46]);
-      // ELF64: e_type 2 is an executable; relocatable code is 1.
-      expect(new DataView(image.buffer).getUint16(16, true)).toBe(2);
-      expect(names[0].lowered).toBe('_Z6parentPi');
-      expect(Buffer.from(image).includes('_Z5childPi')).toBe(true);
-    },
-  );
+    const { image, names } = await compile(source, { name: 'parent' });
+    expect([...image.subarray(0, 4)]).toEqual([0x7f, 0x45, 0x4c, 0x46]);
+    // ELF64: e_type 2 is an executable; relocatable code is 1.
+    expect(new DataView(image.buffer).getUint16(16, true)).toBe(2);
+    expect(names[0].lowered).toBe('_Z6parentPi');
+    expect(Buffer.from(image).includes('_Z5childPi')).toBe(true);
+  });
 });

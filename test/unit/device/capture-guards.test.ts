@@ -8,6 +8,7 @@ import type { Stream } from '../../../src/device/stream';
 import { capture } from '../../../src/graph/capture';
 import type { GraphExec } from '../../../src/graph/graph-exec';
 import { arange, noop, words } from '../../support/device-programs';
+import { openFakeCuda } from '../../support/fake-cuda/build';
 
 interface Things {
   device: Device;
@@ -50,11 +51,16 @@ const CALLS: Record<GuardedCall, (things: Things) => unknown> = {
   'exec.upload': ({ exec, stream }) => exec.upload(stream),
 };
 
-describe('in a capture', () => {
+const DEVICES: [string, () => Promise<Device>][] = [
+  ['the CPU device', () => openDevice('cpu', { threads: 2 })],
+  ['the CUDA device, over a fake driver', () => openFakeCuda()],
+];
+
+describe.each(DEVICES)('in a capture on %s', (_name, open) => {
   let device: Device;
   let things: Omit<Things, 'inside'>;
   beforeAll(async () => {
-    device = await openDevice('cpu', { threads: 2 });
+    device = await open();
     const stream = device.createStream('captured');
     const buffer = device.allocate(16);
     const ring = new StagingRing(device, 16, 1);

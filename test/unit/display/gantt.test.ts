@@ -89,7 +89,7 @@ describe('the Gantt of a Schedule', () => {
   test('deals the tiles of one queue to the CTA that is free first', () => {
     const { policy, problem, machine } = schedule;
     const queued = new Schedule(policy, problem, machine, {
-      ...schedule,
+      ...schedule.tables,
       tiles: schedule.tiles,
       ctaIndptr: schedule.ctaIndptr,
       dispatch: 'queue',

@@ -3,7 +3,7 @@ import { PNG } from 'pngjs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BatchDecode } from '../../../src/attention/batch-decode';
 import { PagedKvCache } from '../../../src/attention/paged-kv';
-import { Plan } from '../../../src/attention/plan';
+import { DevicePlan, Plan } from '../../../src/attention/plan';
 import { type Device, openDevice } from '../../../src/device/device';
 import { registerDisplays } from '../../../src/display/register';
 import { capture } from '../../../src/graph/capture';
@@ -60,6 +60,13 @@ describe('schedules, plans and timelines', () => {
     expect(text).toContain(`Plan 7: ${schedule.policy}`);
     expect(text).toContain('planned in 52.3 µs');
     expect(text).toContain('2.00 KiB uploaded');
+  });
+
+  test('a plan on the device says how its schedule is had', async () => {
+    const { mimes, text } = await show(new DevicePlan(9, 'headGroups', 128, 2, {} as never));
+    expect(mimes).toEqual(TEXT);
+    expect(text).toContain('Plan 9: headGroups, on the device');
+    expect(text).toContain('await plan.readSchedule()');
   });
 });
 

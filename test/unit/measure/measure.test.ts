@@ -42,6 +42,8 @@ describe('measure', () => {
     expect(measured.callsPerSample % 16).toBe(0);
     expect(measured.time.min).toBeGreaterThan(0);
     expect(measured.time.min).toBeLessThanOrEqual(measured.time.median);
+    expect(measured.percentile(50)).toBe(measured.time.median);
+    expect(measured.percentile(100)).toBe(measured.time.max);
     expect(measured.gbps).toBeCloseTo((64 * KIB) / measured.time.median);
     expect(measured.tflops).toBeCloseTo(1 / measured.time.median);
     expect(measured.enqueue?.median).toBeGreaterThan(0);

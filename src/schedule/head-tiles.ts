@@ -1,0 +1,274 @@
+/**
+ * Schedules whose cuts are the same for every KV head: what the built-in policies make. They are kept as the pieces of
+ * one head and written out, head by head, only where the tables are wanted: at once into a workspace image, or later
+ * for a person who looks at them. A plan of 128 requests is 128 pieces then, and 1,024 records that differ in a word.
+ *
+ * Knows neither why a range was cut nor why a piece went to its group.
+ */
+import type { SectionName } from './layout';
+import type { AttentionProblem } from './problem';
+import { QUERY_TILE, QUERY_TILE_STRIDE } from './query-tiles';
+import type { TableCounts, TableSource } from './table-source';
+import {
+  KV_SEQUENCE,
+  KV_SEQUENCE_STRIDE,
+  MERGE_GROUP,
+  MERGE_GROUP_STRIDE,
+  TILE,
+  TILE_FLAG,
+  TILE_STRIDE,
+} from './work-tile';
+
+/** The pieces of one KV head, in the order of the query tiles. */
+export interface HeadPieces {
+  /** Records of {@link QUERY_TILE}, from `collectQueryTiles`. */
+  readonly queryTiles: Int32Array;
+  /** First piece of each query tile, and the number of pieces; int32 [numQueryTiles + 1]. */
+  readonly pieceIndptr: Int32Array;
+  /** First token of each piece; it ends where the next one of its query tile starts. int32 [numPieces]. */
+  readonly pieceStarts: Int32Array;
+}
+
+/**
+ * Where the pieces go. CTAs [group * width, (group + 1) * width) form a group; it takes `width` heads of a piece, one a
+ * CTA. `groups` holds the group of each item, int32 [numPieces * numKvHeads / width]: an item is a piece and the next
+ * `width` heads. Without `groups`, tile t goes to CTA t, in the order of query tile, head, piece.
+ */
+export interface Placement {
+  readonly numCtas: number;
+  readonly width: number;
+  readonly groups?: Int32Array;
+}
+
+export class HeadTiles implements TableSource {
+  readonly counts: TableCounts;
+  readonly dispatch = 'static';
+  private readonly numSplit: number;
+
+  constructor(
+    private readonly problem: AttentionProblem,
+    private readonly pieces: HeadPieces,
+    private readonly placement: Placement,
+  ) {
+    const { queryTiles, pieceIndptr } = pieces;
+    const numQueryTiles = pieceIndptr.length - 1;
+    let numSplit = 0;
+    let numSlots = 0;
+    let numPartialRows = 0;
+    for (let q = 0; q < numQueryTiles; q++) {
+      const count = pieceIndptr[q + 1] - pieceIndptr[q];
+      if (count === 1) continue;
+      numSplit++;
+      numSlots += count;
+      numPartialRows += count * queryTiles[q * QUERY_TILE_STRIDE + QUERY_TILE.rowCount];
+    }
+    const heads = problem.numKvHeads;
+    this.numSplit = numSplit;
+    this.counts = {
+      numTiles: pieceIndptr[numQueryTiles] * heads,
+      numCtas: placement.numCtas,
+      numKvSequences: problem.batchSize,
+      numRows: 0,
+      numSegments: 0,
+      numMergeGroups: numSplit * heads,
+      numMergeSlots: numSlots * heads,
+      numPartialRows: numPartialRows * heads,
+    };
+  }
+
+  write(
+    image: Int32Array,
+    offsets: Readonly<Record<SectionName, number>>,
+    pageStarts: ArrayLike<number> | undefined,
+  ): void {
+    writeSequences(this.problem, image, offsets.kvSequences, pageStarts);
+    if (this.numSplit > 0) this.writeMergeGroups(image, offsets);
+    if (this.placement.groups) this.writeGrouped(image, offsets, pageStarts, this.placement.groups);
+    else this.writeInOrder(image, offsets, pageStarts);
+  }
+
+  private writeMergeGroups(image: Int32Array, offsets: Readonly<Record<SectionName, number>>): void {
+    const { queryTiles, pieceIndptr } = this.pieces;
+    const heads = this.problem.numKvHeads;
+    let at = offsets.mergeGroups;
+    let slotAt = offsets.mergeSlots;
+    let row = 0;
+    for (let q = 0; q + 1 < pieceIndptr.length; q++) {
+      const count = pieceIndptr[q + 1] - pieceIndptr[q];
+      if (count === 1) continue;
+      const rowStart = queryTiles[q * QUERY_TILE_STRIDE + QUERY_TILE.rowStart];
+      const rowCount = queryTiles[q * QUERY_TILE_STRIDE + QUERY_TILE.rowCount];
+      for (let head = 0; head < heads; head++) {
+        image[at + MERGE_GROUP.rowStart] = rowStart;
+        image[at + MERGE_GROUP.rowCount] = rowCount;
+        image[at + MERGE_GROUP.kvHead] = head;
+        image[at + MERGE_GROUP.slotStart] = slotAt - offsets.mergeSlots;
+        image[at + MERGE_GROUP.slotCount] = count;
+        image[at + MERGE_GROUP.flags] = 0;
+        image[at + MERGE_GROUP.reserved0] = 0;
+        image[at + MERGE_GROUP.reserved1] = 0;
+        at += MERGE_GROUP_STRIDE;
+        for (let i = 0; i < count; i++, row += rowCount) image[slotAt++] = row;
+      }
+    }
+  }
+
+  /** Tile t on CTA t. */
+  private writeInOrder(
+    image: Int32Array,
+    offsets: Readonly<Record<SectionName, number>>,
+    pageStarts: ArrayLike<number> | undefined,
+  ): void {
+    const { problem, pieces } = this;
+    const { numTiles, numCtas } = this.counts;
+    for (let cta = 0; cta <= numCtas; cta++) image[offsets.ctaIndptr + cta] = Math.min(cta, numTiles);
+    let at = offsets.tiles;
+    let row = 0;
+    let group = 0;
+    for (let q = 0; q + 1 < pieces.pieceIndptr.length; q++) {
+      const first = pieces.pieceIndptr[q];
+      const count = pieces.pieceIndptr[q + 1] - first;
+      const rowCount = pieces.queryTiles[q * QUERY_TILE_STRIDE + QUERY_TILE.rowCount];
+      for (let head = 0; head < problem.numKvHeads; head++) {
+        for (let i = 0; i < count; i++, at += TILE_STRIDE) {
+          writeTile(problem, pieces, q, first + i, pageStarts, image, at);
+          image[at + TILE.kvHead] = head;
+          if (count === 1) continue;
+          image[at + TILE.partialSlot] = row;
+          image[at + TILE.mergeGroup] = group;
+          row += rowCount;
+        }
+        if (count > 1) group++;
+      }
+    }
+  }
+
+  /**
+   * The tiles of a group's first CTA are written one by one; those of its other CTAs are copies of them all, in which
+   * the head and the place of partial states are then set.
+   */
+  private writeGrouped(
+    image: Int32Array,
+    offsets: Readonly<Record<SectionName, number>>,
+    pageStarts: ArrayLike<number> | undefined,
+    groups: Int32Array,
+  ): void {
+    const { problem, pieces } = this;
+    const { numCtas, width } = this.placement;
+    const numGroups = Math.floor(numCtas / width);
+    const counts = new Int32Array(numGroups);
+    for (let item = 0; item < groups.length; item++) counts[groups[item]]++;
+    const next = new Int32Array(numGroups);
+    let tile = 0;
+    let cta = offsets.ctaIndptr;
+    for (let group = 0; group < numGroups; group++) {
+      next[group] = tile;
+      for (let w = 0; w < width; w++, tile += counts[group]) image[cta++] = tile;
+    }
+    while (cta <= offsets.ctaIndptr + numCtas) image[cta++] = tile;
+
+    const blocks = problem.numKvHeads / width;
+    const places = new Int32Array(groups.length);
+    for (let q = 0, item = 0; q + 1 < pieces.pieceIndptr.length; q++) {
+      for (let piece = pieces.pieceIndptr[q]; piece < pieces.pieceIndptr[q + 1]; piece++) {
+        for (let block = 0; block < blocks; block++, item++) {
+          const place = next[groups[item]]++;
+          places[item] = place;
+          writeTile(problem, pieces, q, piece, pageStarts, image, offsets.tiles + place * TILE_STRIDE);
+        }
+      }
+    }
+    for (let group = 0; group < numGroups; group++) {
+      const size = counts[group] * TILE_STRIDE;
+      const start = offsets.tiles + next[group] * TILE_STRIDE - size;
+      // Each copy takes all that is there already: three for eight heads.
+      for (let done = 1; done < width && size > 0; done *= 2) {
+        image.copyWithin(start + done * size, start, start + Math.min(done, width - done) * size);
+      }
+    }
+    this.writeHeads(image, offsets.tiles, groups, counts, places);
+  }
+
+  private writeHeads(
+    image: Int32Array,
+    tiles: number,
+    groups: Int32Array,
+    counts: Int32Array,
+    places: Int32Array,
+  ): void {
+    const { queryTiles, pieceIndptr } = this.pieces;
+    const { width } = this.placement;
+    const heads = this.problem.numKvHeads;
+    let row = 0;
+    let mergeGroup = 0;
+    for (let q = 0, item = 0; q + 1 < pieceIndptr.length; q++) {
+      const count = pieceIndptr[q + 1] - pieceIndptr[q];
+      const rowCount = queryTiles[q * QUERY_TILE_STRIDE + QUERY_TILE.rowCount];
+      for (let i = 0; i < count; i++) {
+        for (let firstHead = 0; firstHead < heads; firstHead += width, item++) {
+          const step = counts[groups[item]] * TILE_STRIDE;
+          let at = tiles + places[item] * TILE_STRIDE;
+          for (let head = firstHead; head < firstHead + width; head++, at += step) {
+            image[at + TILE.kvHead] = head;
+            if (count === 1) continue;
+            image[at + TILE.partialSlot] = row + (head * count + i) * rowCount;
+            image[at + TILE.mergeGroup] = mergeGroup + head;
+          }
+        }
+      }
+      if (count === 1) continue;
+      row += heads * count * rowCount;
+      mergeGroup += heads;
+    }
+  }
+}
+
+/** The record of a piece; head, partial slot and merge group are the caller's where it isn't the whole tile of head 0. */
+function writeTile(
+  problem: AttentionProblem,
+  { queryTiles, pieceIndptr, pieceStarts }: HeadPieces,
+  q: number,
+  piece: number,
+  pageStarts: ArrayLike<number> | undefined,
+  image: Int32Array,
+  at: number,
+): void {
+  const tile = q * QUERY_TILE_STRIDE;
+  const request = queryTiles[tile + QUERY_TILE.request];
+  const last = pieceIndptr[q + 1] - 1;
+  const whole = last === pieceIndptr[q];
+  const kvStart = pieceStarts[piece];
+  const kvEnd = piece === last ? queryTiles[tile + QUERY_TILE.kvEnd] : pieceStarts[piece + 1];
+  image[at + TILE.tileClass] = 0;
+  image[at + TILE.kvHead] = 0;
+  image[at + TILE.kvSeq] = request;
+  image[at + TILE.rowStart] = queryTiles[tile + QUERY_TILE.rowStart];
+  image[at + TILE.rowCount] = queryTiles[tile + QUERY_TILE.rowCount];
+  image[at + TILE.kvStart] = kvStart;
+  image[at + TILE.kvEnd] = kvEnd;
+  image[at + TILE.segStart] = 0;
+  image[at + TILE.segCount] = 0;
+  image[at + TILE.partialSlot] = -1;
+  image[at + TILE.mergeGroup] = -1;
+  const masked = kvStart < queryTiles[tile + QUERY_TILE.fullStart] || kvEnd > queryTiles[tile + QUERY_TILE.fullEnd];
+  image[at + TILE.flags] = masked ? TILE_FLAG.needsMask : 0;
+  image[at + TILE.request] = request;
+  image[at + TILE.pageStart] = pageStarts ? pageStarts[request] : 0;
+  image[at + TILE.qoPositionBase] = problem.kvLens[request] - problem.qoIndptr[request + 1];
+  image[at + TILE.mergeGroupCount] = whole ? 0 : 1;
+}
+
+/** The plain table of KV sequences: one for each request. */
+function writeSequences(
+  problem: AttentionProblem,
+  image: Int32Array,
+  offset: number,
+  pageStarts: ArrayLike<number> | undefined,
+): void {
+  for (let r = 0, at = offset; r < problem.batchSize; r++, at += KV_SEQUENCE_STRIDE) {
+    image[at + KV_SEQUENCE.pageStart] = pageStarts ? pageStarts[r] : 0;
+    image[at + KV_SEQUENCE.kvLen] = problem.kvLens[r];
+    image[at + KV_SEQUENCE.positionOffset] = 0;
+    image[at + KV_SEQUENCE.request] = r;
+  }
+}
