@@ -59,8 +59,7 @@ export function chooseProgram(
   const { maxBatch, maxQoTokens = maxBatch, maxSegments = 0, maxRows = 0 } = options.capacity;
   const rows = (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch));
   const traced = options.trace ?? false;
-  const prefill =
-    rows > mostDecodeRows(variant.headDim) ? findPrefillKernel(variant, traced, architecture) : undefined;
+  const prefill = rows > mostDecodeRows(variant.headDim) ? findPrefillKernel(variant, traced, architecture) : undefined;
   if (prefill) {
     return { program: prefillProgram(prefill, architecture), tileClass: prefillTileClass(prefill, architecture) };
   }
