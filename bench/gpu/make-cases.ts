@@ -53,7 +53,6 @@ const queue: Policy = (problem, machine) => {
 };
 const policyOf: Record<string, Policy> = {
   headGroups: policies.headGroups,
-  allHeads: policies.allHeads,
   binarySearch: policies.binarySearch,
   noSplit: policies.noSplit,
   split100: policies.fixedSplitSize(100),
@@ -69,7 +68,7 @@ for (const heads of [
   [32, 8],
   [64, 8],
 ] as [number, number][]) {
-  for (const policy of ['headGroups', 'allHeads', 'binarySearch', 'split100', 'queue']) {
+  for (const policy of ['headGroups', 'binarySearch', 'split100', 'queue']) {
     checks.push({ name: `ragged ${heads.join('/')} ${policy}`, kvLens: RAGGED, heads, policy });
   }
 }
@@ -91,7 +90,7 @@ for (const heads of [
 ] as [number, number][]) {
   checks.push({ name: `heads ${heads.join('/')}`, kvLens: SHORT, heads });
 }
-for (const policy of ['headGroups', 'allHeads', 'split100', 'queue']) {
+for (const policy of ['headGroups', 'split100', 'queue']) {
   checks.push({ name: `heads 32/1 ragged ${policy}`, kvLens: RAGGED, heads: [32, 1], policy });
 }
 const tokens = [1, 2, 3, 4, 1, 4, 2, 3];
@@ -186,7 +185,8 @@ for (const [size, kvLen] of few) {
   for (const headDim of [64, 256]) timed.push({ name: `${what} d${headDim}`, kvLens, headDim });
   for (const pageSize of [1, 64]) timed.push({ name: `${what} page ${pageSize}`, kvLens, pageSize });
   timed.push({ name: `${what} 4 tokens`, kvLens, qoLens: batch(size, 4), causal: true });
-  timed.push({ name: `${what} 32/1`, kvLens, heads: [32, 1] });
+  for (const policy of ['headGroups', 'binarySearch'])
+    timed.push({ name: `${what} 32/1`, kvLens, heads: [32, 1], policy });
   timed.push({ name: `${what} 4/4`, kvLens, heads: [4, 4] });
   for (const layout of ['NHD', 'HND'] as const) {
     timed.push({ name: `${what} e4m3 ${layout}`, kvLens, kvDtype: 'float8_e4m3fn', layout });

@@ -1,7 +1,7 @@
 // Paged attention for few query rows, driven by a Schedule in device memory: a persistent grid drains the list of work
 // tiles. Each warp (or team of warps, where there are many rows) streams its own blocks of keys and values through a private
-// ring in shared memory, with no barrier of the CTA in the main loop. Either all teams share a tile's keys, and their states
-// meet once per tile; or each drains tiles of its own (DISPATCH_WARPS), and they never meet. The schedule and the page ids are read before griddepcontrol.wait, queries, keys and values after it: only the latter may be written by the
+// ring in shared memory, with no barrier of the CTA in the main loop; the teams' states meet once per tile. The schedule and
+// the page ids are read before griddepcontrol.wait, queries, keys and values after it: only the latter may be written by the
 // kernel before.
 //
 // Tiles with more than kRows query rows take several passes over their keys.
@@ -20,8 +20,7 @@ struct SharedMemory {
   // Every team's output, not yet divided, and its softmax.
   float output[kTeams][kRows][kOutputPitch];
   RowSoftmax softmax[kTeams][kRows];
-  // Where a CTA shares its tiles only the first team's.
-  PendingGroup pending[kTeams][kPending];
+  PendingGroup pending[kPending];
   // Every warp's copy, so that no barrier is needed.
   RowContext rows[kWarps][kRowsPerWarp];
   // Queue dispatch: the tile after the current one.
@@ -36,7 +35,7 @@ class Decode {
       : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5),
         team_{warp_ / kTeamWarps, warp_ % kTeamWarps}, view_(params), rule_(params),
         queries_(params, view_, team_.member * kRowsPerWarp, lane_), cursor_(params, view_, team_, lane_),
-        groups_(params, view_, crew_, shared.pending[0], lane_),
+        groups_(params, view_, shared.pending, warp_, lane_),
         ring_(static_cast<uint32>(__cvta_generic_to_shared(shared.rings)) + team_.index * kStages * kStageBytes) {}
 
   __device__ __forceinline__ void run() {
@@ -47,15 +46,13 @@ class Decode {
     const int num_groups = __shfl_sync(kAllLanes, header, HEADER_NUM_MERGE_GROUPS);
     num_tiles_ = __shfl_sync(kAllLanes, header, HEADER_NUM_TILES);
     queue_ = __shfl_sync(kAllLanes, header, HEADER_DISPATCH) == DISPATCH_QUEUE;
-    crew_ = {team_, __shfl_sync(kAllLanes, header, HEADER_DISPATCH) == DISPATCH_WARPS};
     const int first_slot_count = groups_.request_slot_count(num_groups);
     // A grid smaller than the schedule's takes the surplus ranges in further rounds.
     for (int cta = blockIdx.x; cta < (queue_ ? gridDim.x : num_ctas); cta += gridDim.x) {
       if (cta != blockIdx.x && lane_ < 2) range = view_.cta_indptr()[cta + lane_];
       const int begin = queue_ ? cta : __shfl_sync(kAllLanes, range, 0);
       const int end = queue_ ? min(cta + 1, num_tiles_) : __shfl_sync(kAllLanes, range, 1);
-      const int first = begin + (crew_.is_team ? team_.index : 0);
-      if (first < end) drain(first, crew_.is_team ? (end - first + kTeams - 1) / kTeams : end - first);
+      if (begin < end) drain(begin, end - begin);
     }
     wait_once();
     groups_.write_empty_groups(first_slot_count, num_groups);
@@ -77,19 +74,17 @@ class Decode {
   }
 
   __device__ __forceinline__ void drain(int first_tile, int num_tiles) {
-    const int tile_stride = crew_.is_team ? kTeams : 1;
     TileRecord record = load_record(view_, first_tile, lane_);
-    cursor_.start(crew_, first_tile, num_tiles, tile_stride, record);
-    if (crew_.is_team) groups_.set_crew(crew_, shared_.pending[team_.index]);
+    cursor_.start(first_tile, num_tiles, record);
     int tile = first_tile;
     for (int ordinal = 0; ordinal < num_tiles; ++ordinal) {
       if (kTraced) start_ = global_time_ns();
       groups_.prefetch(record);
-      int next_tile = unlikely(queue_) ? draw() : tile + tile_stride;
+      int next_tile = unlikely(queue_) ? draw() : tile + 1;
       TileRecord next_record = record;
       if (!queue_ && ordinal + 1 < num_tiles) next_record = load_record(view_, next_tile, lane_);
       const TileKeys keys(record);
-      const int num_steps = crew_.count_steps(count_blocks(view_, keys));
+      const int num_steps = steps_of_team(count_blocks(view_, keys), team_.index);
       const int num_passes = (record.get(TILE_ROW_COUNT) + kRows - 1) / kRows;
       const int num_groups = record.get(TILE_PARTIAL_SLOT) < 0 ? 0 : record.get(TILE_MERGE_GROUP_COUNT);
       bool elected = false;
@@ -135,13 +130,13 @@ class Decode {
         elected = false;
         groups_.merge_complete(more || group < num_groups);
       } while (group < num_groups);
-      if (kTraced && crew_.rank() == 0 && lane_ == 0) write_trace(params_, tile, tile, TRACE_PHASE_TILE, start_);
+      if (kTraced && threadIdx.x == 0) write_trace(params_, tile, tile, TRACE_PHASE_TILE, start_);
       record = next_record;
       tile = next_tile;
     }
   }
 
-  // Whether a tile is known to be the crew's last. Of a queue that shows only after share_state().
+  // Whether a tile is known to be the CTA's last. Of a queue that shows only after share_state().
   __device__ bool is_end(int ordinal, int num_tiles) const { return !queue_ && ordinal + 1 == num_tiles; }
 
   // Every step refills the stage that it has emptied. Filling the ring is kStages steps ahead of the first key.
@@ -163,7 +158,7 @@ class Decode {
       wait_once();
       if (step == -kStages) queries_.request();
       if (more) cursor_.copy_keys(next, current);
-      commit_copies();
+      if (kValuesLater) commit_copies();
       if (more) cursor_.copy_values(next, current);
       commit_copies();
       if (more) cursor_.look_further();
@@ -194,7 +189,7 @@ class Decode {
   __device__ __forceinline__ void share_state(int num_rows) {
     const int g = lane_ >> 2;
     const int t = lane_ & 3;
-    if (shares_) crew_.sync();  // everybody has read the states of the tile before
+    if (shares_) __syncthreads();  // everybody has read the states of the tile before
     shares_ = true;
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
@@ -216,7 +211,7 @@ class Decode {
       }
     }
     if (queue_ && threadIdx.x == 0) shared_.queued = drawn_;
-    crew_.sync();
+    __syncthreads();
   }
 
   // Merges the teams' states of the shared rows, which are `first_row` and after of the tile, and writes output or partial
@@ -227,12 +222,12 @@ class Decode {
     const int flags = record.get(TILE_FLAGS);
     const int kv_head = record.get(TILE_KV_HEAD);
 #pragma unroll 1
-    for (int i = crew_.rank() * 32 + lane_; i < num_rows * (kHeadDim / 4); i += crew_.size() * 32) {
+    for (int i = threadIdx.x; i < num_rows * (kHeadDim / 4); i += kThreads) {
       const int row = i / (kHeadDim / 4);
       const int dim = i % (kHeadDim / 4) * 4;
-      RowSoftmax softmax = shared_.softmax[team_.index][row];
-      float4 total = *reinterpret_cast<const float4*>(&shared_.output[team_.index][row][dim]);
-      if (!crew_.is_team) merge_teams(row, dim, softmax, total);
+      RowSoftmax softmax{kNoScore, 0};
+      float4 total = make_float4(0, 0, 0, 0);
+      merge_teams(row, dim, softmax, total);
       const bool final = slot < 0;
       RowRef ref{};
       float scale = params_.v_scale;
@@ -254,8 +249,6 @@ class Decode {
   }
 
   __device__ __forceinline__ void merge_teams(int row, int dim, RowSoftmax& softmax, float4& total) const {
-    softmax = {kNoScore, 0};
-    total = make_float4(0, 0, 0, 0);
 #pragma unroll
     for (int w = 0; w < kTeams; ++w) softmax.reference = fmaxf(softmax.reference, shared_.softmax[w][row].reference);
 #pragma unroll
@@ -289,7 +282,6 @@ class Decode {
   const int lane_;
   const int warp_;
   const Team team_;
-  Crew crew_{team_, false};
   const ScheduleView view_;
   const LogitRule rule_;
   Queries queries_;

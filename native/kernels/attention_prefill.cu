@@ -364,7 +364,7 @@ class Prefill {
     }
   }
   __device__ MergeGroups merge_groups() const {
-    return {params_, view_, {{thread_again() >> 5, 0}, false}, shared_.pending, thread_again() & 31};
+    return {params_, view_, shared_.pending, thread_again() >> 5, thread_again() & 31};
   }
 
   // The last CTA leaves the queue as the next launch wants to find it.

@@ -92,7 +92,6 @@ enum : int {
   DISPATCH_STATIC = 0,
   DISPATCH_QUEUE = 1,
   DISPATCH_SM_QUEUE = 2,
-  DISPATCH_WARPS = 3,
 };
 
 enum : int {

@@ -41,7 +41,6 @@ export interface KernelNeeds {
   readonly maxRows: number;
 }
 
-const KV_DTYPES = ['same', 'float8_e4m3fn', 'float8_e5m2'] as const;
 /** Tokens of a block, the unit that a warp streams. */
 const BLOCK_TOKENS = 16;
 /** Keys and values in flight on an SM: less leaves memory bandwidth unused, more gains nothing (docs/kernels.md). */
@@ -50,52 +49,48 @@ const BYTES_IN_FLIGHT = 128 * 1024;
 /** Query rows of a tile up to which this kernel is the right one; above, the prefill kernel is. */
 export const MOST_DECODE_ROWS = 32;
 
-/** Rows of the build for tiles of `rows` rows. */
-function rowsOfBuild(rows: number): KernelVariant['rows'] {
-  if (rows <= 8) return 8;
-  return rows <= 16 ? 16 : 32;
-}
+type Build = Pick<KernelVariant, 'rows' | 'general' | 'traced'>;
+const LEAN: Build = { rows: 8, general: false, traced: false };
+const GENERAL: Build = { ...LEAN, general: true };
+/** What is built ahead of time, by what is stored and how often it is used. */
+const BUILDS: Record<'same' | 'float8_e4m3fn' | 'float8_e5m2', (dtype: string) => readonly Build[]> = {
+  same: () => [LEAN, GENERAL, { ...GENERAL, rows: 16 }, { ...GENERAL, rows: 32 }, { ...GENERAL, traced: true }],
+  float8_e4m3fn: (dtype) => [...(dtype === 'bfloat16' ? [LEAN] : []), GENERAL, { ...GENERAL, rows: 16 }],
+  float8_e5m2: () => [GENERAL],
+};
 
-/**
- * The builds that are made ahead of time. Every other combination is a build too, compiled when a wrapper first needs it:
- * without `general` for float8 e5m2 or many rows, and traced.
- */
+/** The builds that are made ahead of time. Traced ones that are not among them compile when a wrapper first needs them. */
 export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16'] as const).flatMap((dtype) =>
-  KV_DTYPES.flatMap((kv) =>
-    ([64, 128, 256] as const).flatMap((headDim) => {
-      const kernel = { dtype, kvDtype: kv === 'same' ? dtype : kv, headDim, traced: false };
-      const few = { ...kernel, rows: 8 } as const;
-      return [
-        ...(kv === 'float8_e5m2' ? [] : [{ ...few, general: false }]),
-        { ...few, general: true },
-        { ...kernel, rows: 16, general: true },
-        { ...kernel, rows: 32, general: true },
-      ];
-    }),
+  (['same', 'float8_e4m3fn', 'float8_e5m2'] as const).flatMap((kv) =>
+    ([64, 128, 256] as const).flatMap((headDim) =>
+      BUILDS[kv](dtype).map((build) => ({ dtype, kvDtype: kv === 'same' ? dtype : kv, headDim, ...build })),
+    ),
   ),
 );
 
 /**
- * The build for a wrapper: the one without `general` where it will do.
+ * The build for a wrapper: with as many rows as its tiles have, or the most there are, and without `general` where that will
+ * do and is built.
  * @throws WarpbookError UNSUPPORTED if no build computes this variant
  */
 export function selectKernel(variant: AttentionVariant, needs: KernelNeeds): KernelVariant {
   const { dtype, kvDtype, headDim } = variant;
-  const known = kernelVariants.find((k) => k.dtype === dtype && k.kvDtype === kvDtype && k.headDim === headDim);
-  if (!known) {
+  const family = kernelVariants.filter((k) => k.dtype === dtype && k.kvDtype === kvDtype && k.headDim === headDim);
+  if (family.length === 0) {
     throw new WarpbookError(
       'UNSUPPORTED',
       `There is no CUDA kernel for dtype ${dtype}, kvDtype ${kvDtype}, headDim ${headDim}; there is for ` +
         'float16 and bfloat16 queries, keys of the same type or float8, and headDim 64, 128 and 256. The CPU device takes this one.',
     );
   }
-  const rows = rowsOfBuild(needs.rows);
   const general =
     needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0 || variant.sinks || variant.alibi;
-  const wanted: KernelVariant = { ...known, rows, general, traced: needs.traced };
-  // What is built ahead and does more is better than what would have to be compiled.
-  const isAhead = kernelVariants.some((k) => programName(k) === programName({ ...wanted, traced: false }));
-  return isAhead ? wanted : { ...wanted, general: true };
+  const untraced = family.filter((kernel) => !kernel.traced && (kernel.general || !general));
+  const rowsBuilt = [...new Set(untraced.map((kernel) => kernel.rows))].sort((a, b) => a - b);
+  const rows = rowsBuilt.find((count) => count >= needs.rows) ?? rowsBuilt[rowsBuilt.length - 1];
+  const fitting = untraced.filter((kernel) => kernel.rows === rows);
+  if (needs.traced) return { ...fitting[0], general: true, traced: true };
+  return fitting.find((kernel) => !kernel.general) ?? fitting[0];
 }
 
 /** How a build holds its rows: tiles of 8 rows a warp, and warps that split the rows of one stream of keys. */
@@ -126,7 +121,7 @@ function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number)
   const state = rows * ((headDim + 4) * 4 + 8);
   const rowContexts = warps * rowTiles * 8 * 8;
   const pendingGroups = 4 * (8 + 32 + 2) * 4;
-  const bytes = (warps / teamWarps) * (stages * stage + state + pendingGroups) + rowContexts + 16;
+  const bytes = (warps / teamWarps) * (stages * stage + state) + rowContexts + pendingGroups + 16;
   return Math.ceil(bytes / 128) * 128;
 }
 

@@ -98,7 +98,5 @@ export const DISPATCH = {
   queue: 1,
   /** The CTAs of an SM share a queue. */
   smQueue: 2,
-  /** As static; the warps of a CTA drain its tiles side by side, where the kernel can: tile i of a CTA of W warps by warp i mod W. */
-  warps: 3,
 } as const;
 export type DispatchKind = keyof typeof DISPATCH;

@@ -22,14 +22,12 @@ struct NextBlock {
 class KvCursor {
  public:
   __device__ KvCursor(const AttentionParams& params, const ScheduleView& view, const Team& team, int lane)
-      : params_(params), view_(view), crew_{team, false}, lane_(lane), aligned_(!kGeneral || params.page_size % kBlockTokens == 0),
+      : params_(params), view_(view), team_(team), lane_(lane), aligned_(!kGeneral || params.page_size % kBlockTokens == 0),
         page_shift_((params.page_size & (params.page_size - 1)) == 0 ? __ffs(params.page_size) - 1 : -1) {}
 
-  // Tiles first_tile (`record`), first_tile + tile_stride, ...; of a queue only the first one is known here, see add_queued.
-  __device__ void start(const Crew& crew, int first_tile, int num_tiles, int tile_stride, const TileRecord& record) {
-    crew_ = crew;
+  // Tiles first_tile (`record`), first_tile + 1, ...; of a queue only the first one is known here, see add_queued.
+  __device__ void start(int first_tile, int num_tiles, const TileRecord& record) {
     first_tile_ = first_tile;
-    tile_stride_ = tile_stride;
     known_ = num_tiles;
     ordinal_ = -1;
     step_ = num_steps_ = 0;
@@ -55,7 +53,7 @@ class KvCursor {
       // After the last batch comes the first one of the next pass.
       if (!last || pass_ + 1 < num_passes_) ids_next_ = load_ids(keys_, page_start_, num_steps_, last ? 0 : batch + 1);
     }
-    const KeyBlock block = block_of(view_, keys_, crew_.share() + step_ * crew_.stride());
+    const KeyBlock block = block_of(view_, keys_, team_.index + step_ * kTeams);
     next.position = block.position;
     next.masked = block.masked;
     if (aligned_) {
@@ -70,10 +68,10 @@ class KvCursor {
   // After the first prepare(): brings this team's first blocks to the L2. Before the kernel before has ended keys and
   // values may not be read, for it may be writing some of them, but nothing forbids to fetch them from memory.
   __device__ __forceinline__ void warm_l2() const {
-    if (!aligned_ || crew_.team.member > 0) return;
+    if (!aligned_) return;
 #pragma unroll 1
-    for (int step = 0; step < min(num_steps_, kWarmBlocks); ++step) {
-      const KeyBlock block = block_of(view_, keys_, crew_.share() + step * crew_.stride());
+    for (int step = team_.member; step < min(num_steps_, kWarmBlocks); step += kTeamWarps) {
+      const KeyBlock block = block_of(view_, keys_, team_.index + step * kTeams);
       const int page = __shfl_sync(kAllLanes, ids_, step);
       if (!in_pool(page)) continue;
       const int slot = block.position - page_of(block.position) * params_.page_size + (lane_ & 15);
@@ -85,7 +83,7 @@ class KvCursor {
   // Copies the block's keys into a stage and describes it there; then its values.
   __device__ __forceinline__ void copy_keys(const NextBlock& next, const KvStage& stage) const {
     copy<true>(next, stage);
-    if (lane_ == 0 && crew_.team.member == 0) *stage.info = {next.position, static_cast<int>(next.valid), next.masked, 0};
+    if (lane_ == 0 && team_.member == 0) *stage.info = {next.position, static_cast<int>(next.valid), next.masked, 0};
   }
   __device__ __forceinline__ void copy_values(const NextBlock& next, const KvStage& stage) const {
     copy<false>(next, stage);
@@ -107,7 +105,7 @@ class KvCursor {
   __device__ int load_ids(const TileKeys& keys, int page_start, int num_steps, int batch) const {
     const int step = (batch << batch_shift()) + (aligned_ ? lane_ : lane_ >> 4);
     if (step >= num_steps) return 0;
-    const KeyBlock block = block_of(view_, keys, crew_.share() + step * crew_.stride());
+    const KeyBlock block = block_of(view_, keys, team_.index + step * kTeams);
     int token = block.position;
     if (!aligned_) {
       token += lane_ & 15;
@@ -123,11 +121,11 @@ class KvCursor {
   // Requests the next tile's record, then its first page ids.
   __device__ __forceinline__ void look_ahead() {
     if (ahead_ == kNothing) {
-      record_ahead_ = load_record(view_, first_tile_ + (ordinal_ + 1) * tile_stride_, lane_);
+      record_ahead_ = load_record(view_, first_tile_ + ordinal_ + 1, lane_);
       ahead_ = kRecord;
     } else {
       const TileKeys keys(record_ahead_);
-      num_steps_ahead_ = crew_.count_steps(count_blocks(view_, keys));
+      num_steps_ahead_ = steps_of_team(count_blocks(view_, keys), team_.index);
       ids_ahead_ = load_ids(keys, record_ahead_.get(TILE_PAGE_START), num_steps_ahead_, 0);
       ahead_ = kIds;
     }
@@ -163,7 +161,7 @@ class KvCursor {
   }
 
   __device__ void count_bad_page() const {
-    if (pass_ == 0 && crew_.team.member == 0) atomicAdd(view_.status(), 1);
+    if (pass_ == 0 && team_.member == 0) atomicAdd(view_.status(), 1);
   }
   __device__ bool in_pool(int page) const { return page >= 0 && page < params_.num_pages; }
 
@@ -173,7 +171,7 @@ class KvCursor {
     const int slot = block.position - page_of(block.position) * params_.page_size;
     const bool good = in_pool(page);
     if (unlikely(!good) && lane_ == 0 && (slot == 0 || block.position <= block.begin)) count_bad_page();
-    next.at = lane_start(params_, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, crew_.team, lane_);
+    next.at = lane_start(params_, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, team_, lane_);
     next.valid = (0xffffu >> max(block.position + kBlockTokens - block.end, 0)) &
                  (0xffffu << max(block.begin - block.position, 0));
     if (!good) next.valid = 0;
@@ -194,22 +192,21 @@ class KvCursor {
   template <bool kKeys>
   __device__ __forceinline__ void copy(const NextBlock& next, const KvStage& stage) const {
     if (!aligned_) {
-      copy_rows<kKeys>(params_, stage, next.at, next.first_lane, next.valid, crew_.team, lane_, policy_);
+      copy_rows<kKeys>(params_, stage, next.at, next.first_lane, next.valid, team_, lane_, policy_);
     } else if (!unlikely(next.valid == 0)) {
-      copy_block<kKeys>(params_, stage, next.at, crew_.team, lane_, policy_);
+      copy_block<kKeys>(params_, stage, next.at, team_, lane_, policy_);
     }
   }
 
   const AttentionParams& params_;
   const ScheduleView view_;
-  Crew crew_;
+  const Team team_;
   const int lane_;
   const bool aligned_;
   const int page_shift_;
   const uint64 policy_ = evict_first_policy();
 
   int first_tile_ = 0;
-  int tile_stride_ = 1;
   int known_ = 0;
   int ordinal_ = -1;
   // The tile that is being loaded.

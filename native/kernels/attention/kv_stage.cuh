@@ -2,8 +2,8 @@
 // so that the fragments of the matrix instruction are read without bank conflicts.
 #pragma once
 
-#include "attention/crew.cuh"
 #include "attention/elements.cuh"
+#include "attention/team.cuh"
 #include "attention_params.h"
 
 namespace warpbook {
@@ -49,15 +49,21 @@ constexpr int kRowsPerCopy = 32 / kRowChunks;
 constexpr int kCopies = kBlockTokens / kRowsPerCopy / kTeamWarps;
 static_assert(kCopies > 0, "fewer copies than members of a team");
 
-// Keys and values of a stage are a group of copies each, committed in this order and also where there is nothing to copy,
-// so that the number of groups in flight says which of them are here. Both end with the whole team's copies seen.
+// The scores of long stages are computed while the values still arrive; for short ones another wait costs more.
+constexpr bool kValuesLater = kStageBytes >= 8192;
+constexpr int kCopyGroups = kValuesLater ? 2 : 1;
+
+// The copies of a stage are one group, or two with the values in the second, committed in order and also where there is
+// nothing to copy: so the number of groups in flight says what is here. All end with the whole team's copies seen.
 __device__ __forceinline__ void wait_for_keys(const Team& team) {
-  wait_for_copies<2 * kStages - 1>();
+  wait_for_copies<kCopyGroups * kStages - 1>();
   team.sync();
 }
 __device__ __forceinline__ void wait_for_values(const Team& team) {
-  wait_for_copies<2 * kStages - 2>();
-  team.sync();
+  if constexpr (kValuesLater) {
+    wait_for_copies<kCopyGroups * kStages - 2>();
+    team.sync();
+  }
 }
 
 // The first row of a block that a lane copies.

@@ -1,5 +1,5 @@
-// Merge groups: a tile announces its partial state to the groups that wait for it, and the crew whose arrival completes a
-// group merges it, in the order of the group's slots. Announcements are collected and counted at the crew's end (or when
+// Merge groups: a tile announces its partial state to the groups that wait for it, and the CTA whose arrival completes a
+// group merges it, in the order of the group's slots. Announcements are collected and counted at the CTA's end (or when
 // kPending are waiting), the counts in parallel.
 //
 // Counting only settles who merges; it may run ahead of the states. That a state is there is seen by itself: a word that is
@@ -10,7 +10,6 @@
 // last arrival is known.
 #pragma once
 
-#include "attention/crew.cuh"
 #include "attention/output.cuh"
 
 namespace warpbook {
@@ -36,35 +35,28 @@ struct PendingGroup {
 
 class MergeGroups {
  public:
-  // `pending`: kPending entries for the crew, in shared memory.
-  __device__ MergeGroups(
-      const AttentionParams& params, const ScheduleView& view, const Crew& crew, PendingGroup* pending, int lane)
-      : params_(params), view_(view), crew_(crew), pending_(pending), lane_(lane) {}
-
-  // Before anything else.
-  __device__ void set_crew(const Crew& crew, PendingGroup* pending) {
-    crew_ = crew;
-    pending_ = pending;
-  }
+  // `pending`: kPending entries in shared memory.
+  __device__ MergeGroups(const AttentionParams& params, const ScheduleView& view, PendingGroup* pending, int warp, int lane)
+      : params_(params), view_(view), pending_(pending), warp_(warp), lane_(lane) {}
 
   // Requests what will be needed about the tile's first group.
   __device__ __forceinline__ void prefetch(const TileRecord& record) {
     group_ahead_ = record.get(TILE_PARTIAL_SLOT) < 0 ? -1 : record.get(TILE_MERGE_GROUP);
     slots_known_ = false;
-    if (group_ahead_ >= 0 && leads()) words_ahead_ = load_words(group_ahead_);
+    if (group_ahead_ >= 0 && warp_ == 0) words_ahead_ = load_words(group_ahead_);
   }
   // To be called once the words may have arrived; cheap.
   __device__ __forceinline__ void prefetch_slots() {
-    if (group_ahead_ < 0 || slots_known_ || !leads()) return;
+    if (group_ahead_ < 0 || slots_known_ || warp_ != 0) return;
     slots_ahead_ = load_slots(words_ahead_);
     slots_known_ = true;
   }
 
-  // One arrival of the tile at its group number `index`, to be counted by elect(). To be called by the whole crew.
+  // One arrival of the tile at its group number `index`, to be counted by elect(). To be called by all threads.
   __device__ __forceinline__ void announce(const TileRecord& record, int index) {
     prefetch_slots();
     const int group = record.get(TILE_MERGE_GROUP) + index;
-    if (leads()) {
+    if (warp_ == 0) {
       int words = words_ahead_;
       int slot = slots_ahead_;
       if (unlikely(index > 0)) {
@@ -84,20 +76,20 @@ class MergeGroups {
   // Counts what was announced. The answers are on their way until merge_complete(), which must follow once the states are
   // written.
   __device__ __forceinline__ void elect() {
-    if (!leads()) return;
+    if (warp_ != 0) return;
     __syncwarp();
     if (lane_ < num_pending_) arrivals_ = count_arrival(counter_of(pending_[lane_]));
   }
 
-  // Merges the groups that the crew completed. `more`: other announcements will follow.
+  // Merges the groups that this CTA completed. `more`: other announcements will follow.
   __device__ __forceinline__ void merge_complete(bool more) {
-    if (leads() && lane_ < num_pending_) {
-      PendingGroup& entry = pending_[lane_];
+    if (threadIdx.x < num_pending_) {
+      PendingGroup& entry = pending_[threadIdx.x];
       const bool last = arrivals_ + 1 == static_cast<uint32>(entry.words[MERGE_GROUP_SLOT_COUNT]);
       if (last) *counter_of(entry) = 0;
       entry.complete = last;
     }
-    crew_.sync();
+    __syncthreads();
     // The rows of each group are dealt out to the warps.
     for (int i = 0; i < num_pending_; ++i) {
       const PendingGroup& entry = pending_[i];
@@ -109,7 +101,7 @@ class MergeGroups {
       }
     }
     num_pending_ = 0;
-    if (more) crew_.sync();  // the entries are about to be written again
+    if (more) __syncthreads();  // the entries are about to be written again
   }
 
   // Groups without slots: no tile arrives at them, yet their rows are named. They are dealt out over all threads; the
@@ -136,8 +128,6 @@ class MergeGroups {
   }
 
  private:
-  // Of the crew's warps this one keeps the entries.
-  __device__ bool leads() const { return crew_.rank() == 0; }
   __device__ int first_group() const { return blockIdx.x + gridDim.x * threadIdx.x; }
   __device__ int load_words(int group) const {
     return lane_ < WB_MERGE_GROUP_STRIDE ? view_.merge_group(group)[lane_] : 0;
@@ -167,7 +157,7 @@ class MergeGroups {
     constexpr int kAtOnce = kFew ? kRowsAtOnce : 1;
     const int num_rows = entry.words[MERGE_GROUP_ROW_COUNT];
 #pragma unroll 1
-    for (int first = crew_.rank() * kAtOnce; first < num_rows; first += crew_.size() * kAtOnce) {
+    for (int first = warp_ * kAtOnce; first < num_rows; first += kWarps * kAtOnce) {
       const int64 start = kTraced ? global_time_ns() : 0;
       // Rows beyond repeat the last one. Where they go is found while nothing else can be done.
       int rows[kAtOnce];
@@ -326,11 +316,11 @@ class MergeGroups {
 
   const AttentionParams& params_;
   const ScheduleView view_;
-  Crew crew_;
-  PendingGroup* pending_;
+  PendingGroup* const pending_;
+  const int warp_;
   const int lane_;
   int num_pending_ = 0;
-  // Of the leading warp, lane i: how many had arrived at pending group i.
+  // Of warp 0, lane i: how many had arrived at pending group i.
   uint32 arrivals_ = 0;
   int group_ahead_ = -1;
   int words_ahead_ = 0;

@@ -96,6 +96,11 @@ __device__ __forceinline__ int count_blocks(const ScheduleView& view, const Tile
   return blocks;
 }
 
+// Team i takes blocks i, i + kTeams, ...: how many of `blocks`.
+__device__ __forceinline__ int steps_of_team(int blocks, int team) {
+  return blocks > team ? (blocks - team + kTeams - 1) / kTeams : 0;
+}
+
 // Block number `index` of a tile, which must have as many.
 __device__ __forceinline__ KeyBlock block_of(const ScheduleView& view, const TileKeys& keys, int index) {
   KeyBlock block{0, keys.start, keys.end, keys.masked};

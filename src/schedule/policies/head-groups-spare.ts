@@ -35,9 +35,10 @@ export function headGroupsSpare(problem: AttentionProblem, machine: Machine): Sc
   // What the groups do together in the time in which a whole one does 1.
   const pace = numWhole + 1 / headsPerSpare;
   // Group g has the units [shareEnd(g - 1), shareEnd(g)). A share that ends among a tile's TILE_UNITS, which come last,
-  // ends with the tile's keys. Shares are long here, so none is empty.
+  // ends with the tile's keys. Shares are long here, so none is empty; they are rounded up, as what is left over counts
+  // headsPerSpare times.
   const shareEnd = (group: number): number =>
-    group + 1 >= numGroups ? totalUnits : Math.floor(((group + 1) * totalUnits) / pace);
+    group + 1 >= numGroups ? totalUnits : Math.ceil(((group + 1) * totalUnits) / pace);
   const ctaOf = (group: number, kvHead: number): number =>
     group < numWhole ? group * numKvHeads + kvHead : numWhole * numKvHeads + Math.floor(kvHead / headsPerSpare);
 

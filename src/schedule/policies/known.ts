@@ -1,6 +1,5 @@
 /** The policies that warpbook knows by name. A policy of your own is a function in a cell and takes the same way. */
 import type { Policy } from '../schedule';
-import { allHeads } from './all-heads';
 import { binarySearch, binarySearchByBatchSize } from './binary-search';
 import { fixedSplitCount } from './fixed-split-count';
 import { fixedSplitSize } from './fixed-split-size';
@@ -17,7 +16,6 @@ export const policies: {
   readonly binarySearchByBatchSize: Policy;
   readonly headGroups: Policy;
   readonly headGroupsSpare: Policy;
-  readonly allHeads: Policy;
   readonly longestFirst: Policy;
 } = {
   noSplit,
@@ -27,6 +25,5 @@ export const policies: {
   binarySearchByBatchSize,
   headGroups,
   headGroupsSpare,
-  allHeads,
   longestFirst,
 };

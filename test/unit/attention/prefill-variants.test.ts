@@ -85,7 +85,7 @@ describe('chooseProgram', () => {
 
   test('takes the prefill kernel above', () => {
     expect(choose({ maxQoTokens: 33 })).toBe('prefill_bf16_d128');
-    expect(choose({ maxQoTokens: 17 }, { headDim: 256 })).toBe('prefill_bf16_d256');
+    expect(choose({ maxQoTokens: 33 }, { headDim: 256 })).toBe('prefill_bf16_d256');
     expect(choose({}, { numQoHeads: 320 })).toBe('prefill_bf16_d128');
     expect(choose({ maxQoTokens: 4000 }, { trace: true })).toBe('prefill_bf16_d128_traced');
   });
