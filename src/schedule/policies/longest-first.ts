@@ -14,7 +14,9 @@ import type { Schedule } from '../schedule';
 export function longestFirst(problem: AttentionProblem, machine: Machine): Schedule {
   const builder = new ScheduleBuilder('longestFirst', problem, machine, { dispatch: 'queue' });
   const tiles: QueryTile[] = [];
-  forEachQueryTile(problem, machine.tileClasses[builder.tileClass].queryRows, (tile) => tiles.push({ ...tile }), 1);
+  forEachQueryTile(problem, machine.tileClasses[builder.tileClass].queryRows, (tile) => {
+    if (tile.kvHead === 0) tiles.push({ ...tile });
+  });
   tiles.sort((a, b) => b.kvEnd - b.kvStart - (a.kvEnd - a.kvStart));
   for (const tile of tiles) {
     for (tile.kvHead = 0; tile.kvHead < problem.numKvHeads; tile.kvHead++) builder.add(tile);
