@@ -61,7 +61,9 @@ class Prefill {
     return static_cast<uint32>(__cvta_generic_to_shared(pointer));
   }
   // This warp's query rows.
-  __device__ uint32 queries() const { return shared_address(shared_.queries) + (thread_again() >> 5) * kWarpRows * kTileRowBytes; }
+  __device__ uint32 queries() const {
+    return shared_address(shared_.queries) + (thread_again() >> 5) * kWarpRows * kTileRowBytes;
+  }
   // Keys and values of a stage as they are computed with.
   __device__ uint32 operands(int stage) const {
     return shared_address(shared_.stages) + (kFloat8 ? 0 : stage * 2 * kKvTileBytes);
@@ -238,7 +240,8 @@ class Prefill {
       for (int row = lane / kTileRowChunks; row < kWarpRows; row += kRowsPerCopy) {
         const uint32 address = queries() + chunk_offset(row, chunk);
         uint4 x = load_shared16(address);
-        store_shared16(address, make_uint4(query_operand(x.x), query_operand(x.y), query_operand(x.z), query_operand(x.w)));
+        x = make_uint4(query_operand(x.x), query_operand(x.y), query_operand(x.z), query_operand(x.w));
+        store_shared16(address, x);
       }
     }
     __syncwarp();
@@ -292,7 +295,8 @@ class Prefill {
           const float factor = softmax.add_sink(params_, info.head);
           write_final(info, there, i, c, factor * params_.v_scale * softmax.inverse(), softmax.lse());
         } else if (there) {
-          write_partial(static_cast<int64>(slot) + tile.first_row + row, i, c, params_.v_scale * softmax.inverse(), softmax.lse());
+          const int64 partial = static_cast<int64>(slot) + tile.first_row + row;
+          write_partial(partial, i, c, params_.v_scale * softmax.inverse(), softmax.lse());
         }
       }
     }

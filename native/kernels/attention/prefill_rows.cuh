@@ -176,7 +176,7 @@ class PrefillRows {
     return multiplier;
   }
 
-  template <int kGroups, bool capped>
+  template <int kGroups, bool kCapped>
   __device__ __forceinline__ void bend(Scores& scores, int position) const {
     const ScoreScale scale = scale_;
 #pragma unroll
@@ -191,7 +191,7 @@ class PrefillRows {
 #pragma unroll
           for (int j = 0; j < 2; ++j) {
             float& score = scores[i][n][2 * c + j];
-            score = capped ? scale.cap(score) : score * scale.log2;
+            score = kCapped ? scale.cap(score) : score * scale.log2;
             score += slope * static_cast<float>(distance + n * 8 + j);
           }
         }
@@ -200,8 +200,7 @@ class PrefillRows {
   }
 
   template <int kGroups>
-  __device__ __forceinline__ void hide(
-      Scores& scores, const uint32* valid, int masked, int position) const {
+  __device__ __forceinline__ void hide(Scores& scores, const uint32* valid, int masked, int position) const {
     const int t = lane_ & 3;
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
@@ -254,8 +253,7 @@ class PrefillRows {
 
   // The weights of 16 tokens, packed as the first operand of the product with the values.
   template <int kGroups>
-  __device__ __forceinline__ void weigh(
-      const Scores& scores, float multiplier, int k, uint32 (&weights)[kRowGroups][4]) {
+  __device__ __forceinline__ void weigh(const Scores& scores, float multiplier, int k, uint32 (&weights)[kRowGroups][4]) {
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
 #pragma unroll
@@ -306,7 +304,7 @@ class PrefillRows {
     for (int k = 0; k < kChunks; ++k) {
       uint32 weights[kRowGroups][4];
       weigh<kGroups>(scores, multiplier, k, weights);
-      constexpr int kParts = kStepTokens / 16 < kTokenCopies ? kStepTokens / 16 : kTokenCopies;
+      constexpr int kParts = kChunks < kTokenCopies ? kChunks : kTokenCopies;
       if (k < kParts) loader.copy_run<kParts>(k);
 #pragma unroll
       for (int n = 0; n < kOutputPairs; ++n) {

@@ -60,16 +60,22 @@ __device__ __forceinline__ void load_matrices_transposed(uint32 (&r)[4], uint32 
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address));
 }
-// 16 bytes from global to shared memory; keys and values are read again by other tiles, so they stay in the L2.
+
+// 16 bytes from global to shared memory.
 __device__ __forceinline__ void copy_chunk(uint32 shared, const void* global) {
-  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
 }
-// The same where `wanted`.
+// Of a token, where `wanted`. The L2 fetches 128 bytes where a token has as many.
 __device__ __forceinline__ void copy_chunk_if(bool wanted, uint32 shared, const void* global) {
-  asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p cp.async.cg.shared.global.L2::128B [%0], [%1], 16; }"
-               ::"r"(shared), "l"(global), "r"(static_cast<uint32>(wanted)) : "memory");
+  if constexpr (kTokenBytes >= 128) {
+    asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p cp.async.cg.shared.global.L2::128B [%0], [%1], 16; }"
+                 ::"r"(shared), "l"(global), "r"(static_cast<uint32>(wanted)) : "memory");
+  } else {
+    asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p cp.async.cg.shared.global [%0], [%1], 16; }"
+                 ::"r"(shared), "l"(global), "r"(static_cast<uint32>(wanted)) : "memory");
+  }
 }
-// The same where `bytes` is 16; zeros and no access where it is 0.
+// 16 bytes where `bytes` is 16; zeros and no access where it is 0.
 __device__ __forceinline__ void copy_chunk_or_zero(uint32 shared, const void* global, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
 }
