@@ -53,6 +53,7 @@ const queue: Policy = (problem, machine) => {
 };
 const policyOf: Record<string, Policy> = {
   headGroups: policies.headGroups,
+  headGroupsSpare: policies.headGroupsSpare,
   binarySearch: policies.binarySearch,
   noSplit: policies.noSplit,
   split100: policies.fixedSplitSize(100),
@@ -165,7 +166,12 @@ for (const heads of [
   [64, 8],
 ] as [number, number][]) {
   for (const [size, kvLen] of table) {
-    timed.push({ name: `${size}x${kvLen} ${heads.join('/')}`, kvLens: batch(size, kvLen), heads });
+    timed.push({
+      name: `${size}x${kvLen} ${heads.join('/')}`,
+      kvLens: batch(size, kvLen),
+      heads,
+      policy: 'headGroupsSpare',
+    });
   }
   timed.push({ name: `skewed ${heads.join('/')}`, kvLens: skewed, heads });
 }

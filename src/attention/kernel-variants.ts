@@ -47,7 +47,9 @@ const BLOCK_TOKENS = 16;
 const BYTES_IN_FLIGHT = 128 * 1024;
 
 /** Query rows of a tile up to which this kernel is the right one; above, the prefill kernel is. */
-export const MOST_DECODE_ROWS = 32;
+export function mostDecodeRows(headDim: number): 16 | 32 {
+  return headDim === 256 ? 16 : 32;
+}
 
 type Build = Pick<KernelVariant, 'rows' | 'general' | 'traced'>;
 const LEAN: Build = { rows: 8, general: false, traced: false };
@@ -63,7 +65,9 @@ const BUILDS: Record<'same' | 'float8_e4m3fn' | 'float8_e5m2', (dtype: string) =
 export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16'] as const).flatMap((dtype) =>
   (['same', 'float8_e4m3fn', 'float8_e5m2'] as const).flatMap((kv) =>
     ([64, 128, 256] as const).flatMap((headDim) =>
-      BUILDS[kv](dtype).map((build) => ({ dtype, kvDtype: kv === 'same' ? dtype : kv, headDim, ...build })),
+      BUILDS[kv](dtype)
+        .filter((build) => build.rows <= mostDecodeRows(headDim))
+        .map((build) => ({ dtype, kvDtype: kv === 'same' ? dtype : kv, headDim, ...build })),
     ),
   ),
 );
@@ -177,6 +181,8 @@ export function programName(kernel: KernelVariant): string {
 export function attentionProgram(kernel: KernelVariant, architecture: string): ProgramSource {
   const { warps, stages, sharedMemoryBytes: bytes } = tune(kernel, architecture);
   const { rowTiles, teamWarps } = rowShape(kernel);
+  // One register, stored at the start of a launch and read at its end.
+  const maxSpillBytes = kernel.rows === 32 && architecture === 'sm_80' ? 4 : 0;
   return {
     name: programName(kernel),
     file: 'attention_decode.cu',
@@ -197,7 +203,7 @@ export function attentionProgram(kernel: KernelVariant, architecture: string): P
     },
     threads: warps * 32,
     sharedMemoryBytes: bytes,
-    options: { pdl: true },
+    options: { pdl: true, maxSpillBytes },
   };
 }
 
