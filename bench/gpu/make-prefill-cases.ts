@@ -214,7 +214,7 @@ for (const length of [512, 1024, 2048, 4096, 8192, 16384]) {
   time('paged1', { pageSize: 1 });
   time('paged64', { pageSize: 64 });
   time('HND', { layout: 'HND' });
-  time('4/4', { heads: [32, 32], ragged: true });
+  time('32/32', { heads: [32, 32], ragged: true });
   time('32/1', { heads: [32, 1], ragged: true });
   for (const headDim of [64, 256])
     time(`d${headDim}`, { headDim, ragged: true, heads: headDim === 64 ? [64, 16] : [16, 4] });

@@ -106,7 +106,7 @@ class Prefill {
           __syncthreads();
           if (step == 0) take_queries();
           widen();
-          if (unlikely(tile().draws)) learn_next(step);
+          if (unlikely(tile().draws && (step == 1 || step == 2))) learn_next(step);
         }
         const int stage = stage_;
         load_ahead(step);
@@ -245,7 +245,6 @@ class Prefill {
       }
     }
     __syncwarp();
-    rows_.keep_queries();
   }
 
   // float8: every warp widens the tokens that it has copied, once nobody reads the step before any more.

@@ -48,7 +48,6 @@ export interface PrefillTiling {
   readonly rowGroups: number;
   /** KV tokens of a step of the main loop. */
   readonly stepTokens: number;
-  readonly queriesInRegisters: boolean;
   readonly ctasPerSm: number;
 }
 
@@ -82,14 +81,18 @@ export function prefillSharedBytes({ headDim, float8Kv }: PrefillKernel, tiling:
  */
 function tilingOf(kernel: PrefillKernel, architecture: string): PrefillTiling | undefined {
   const { perSm, perCta } = sharedMemoryOf(architecture);
-  const queriesInRegisters = kernel.headDim === 64;
-  const cut = (warps: number, rowGroups: number, stepTokens: number, ctasPerSm: number): PrefillTiling => {
-    return { warps, rowGroups, stepTokens, queriesInRegisters, ctasPerSm };
-  };
-  const candidates =
-    kernel.headDim === 256
-      ? [cut(8, 1, 64, 1), cut(4, 1, 32, 2), cut(4, 1, 32, 1)]
-      : [cut(4, 2, 64, 2), cut(4, 2, 32, 2), cut(4, 2, 32, 1)];
+  const cut = (warps: number, rowGroups: number, stepTokens: number, ctasPerSm: number): PrefillTiling => ({
+    warps,
+    rowGroups,
+    stepTokens,
+    ctasPerSm,
+  });
+  const candidates = {
+    // Widening leaves no registers for the scores of 128 tokens.
+    64: [...(kernel.float8Kv ? [] : [cut(4, 2, 128, 2)]), cut(4, 2, 64, 2), cut(4, 2, 32, 1)],
+    128: [cut(4, 2, 64, 2), cut(4, 2, 32, 2), cut(4, 2, 32, 1)],
+    256: [cut(8, 1, 64, 1), cut(4, 1, 32, 2), cut(4, 1, 32, 1)],
+  }[kernel.headDim];
   return candidates.find((tiling) => {
     const bytes = prefillSharedBytes(kernel, tiling);
     // A CTA takes a KiB more than it asks for.
@@ -122,7 +125,6 @@ export function prefillProgram(
       WB_WARPS: tiling.warps,
       WB_ROW_GROUPS: tiling.rowGroups,
       WB_STEP_TOKENS: tiling.stepTokens,
-      WB_QUERIES_IN_REGISTERS: tiling.queriesInRegisters ? 1 : 0,
       WB_CTAS_PER_SM: tiling.ctasPerSm,
       WB_TRACE: kernel.traced ? 1 : 0,
       WB_SHARED_BYTES: sharedMemoryBytes,

@@ -17,8 +17,6 @@ namespace warpbook {
 constexpr int kRowGroups = WB_ROW_GROUPS;
 // KV tokens of a stage: what one step of the main loop takes.
 constexpr int kStepTokens = WB_STEP_TOKENS;
-// Queries stay in registers through a tile; otherwise they are read from shared memory in every step.
-constexpr bool kQueriesInRegisters = WB_QUERIES_IN_REGISTERS;
 // Shared memory of the launch.
 constexpr int kSharedBytes = WB_SHARED_BYTES;
 

@@ -74,16 +74,6 @@ class PrefillRows {
     }
   }
 
-  __device__ __forceinline__ void keep_queries() {
-    if constexpr (kQueriesInRegisters) {
-#pragma unroll
-      for (int k = 0; k < kKeySteps; ++k) {
-#pragma unroll
-        for (int i = 0; i < kRowGroups; ++i) load_matrices(query_[k][i], query_address(k, i));
-      }
-    }
-  }
-
   // The first kGroups groups of rows take a step. `tiles`: its keys and then its values. `loader`: its copies come between the
   // products.
   template <int kGroups>
@@ -112,18 +102,14 @@ class PrefillRows {
   // Of the rows of each group, for the tokens of a step.
   using Scores = float[kRowGroups][kStepTokens / 8][4];
 
-  __device__ uint32 query_address(int k, int i) const { return queries_ + k * 32 + i * 16 * kTileRowBytes; }
-
   template <int kGroups>
   __device__ __forceinline__ void load_queries(uint32 (&a)[kRowGroups][4], int k) const {
-    if constexpr (!kQueriesInRegisters) {
 #pragma unroll
-      for (int i = 0; i < kGroups; ++i) load_matrices(a[i], query_address(k, i));
-    }
+    for (int i = 0; i < kGroups; ++i) load_matrices(a[i], queries_ + k * 32 + i * 16 * kTileRowBytes);
   }
 
   template <int kGroups>
-  __device__ __forceinline__ void multiply_keys(uint32 keys, Scores& scores) {
+  __device__ __forceinline__ void multiply_keys(uint32 keys, Scores& scores) const {
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
 #pragma unroll
@@ -147,7 +133,7 @@ class PrefillRows {
         const uint32(&y)[4] = b[(next - 1) & 1];
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
-          const uint32(&x)[4] = kQueriesInRegisters ? query_[k][i] : a[k & 1][i];
+          const uint32(&x)[4] = a[k & 1][i];
           mma(scores[i][2 * n], x[0], x[1], x[2], x[3], y[0], y[1]);
           mma(scores[i][2 * n + 1], x[0], x[1], x[2], x[3], y[2], y[3]);
         }
@@ -328,7 +314,6 @@ class PrefillRows {
   const RowInfo* const rows_;
   const ScoreScale& scale_;
   const int lane_;
-  uint32 query_[kQueriesInRegisters ? kKeySteps : 1][kRowGroups][4];
 };
 
 }  // namespace warpbook
