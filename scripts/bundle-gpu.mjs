@@ -39,6 +39,7 @@ const AS_THEY_ARE = [
   'native/kernels',
   'bench/peers',
   'bench/torch_peers.py',
+  'bench/on-gpu-host.sh',
   'scripts/sanitize.mjs',
 ];
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the decode kernel against float64: check_decode.py CASES CUBINS [NAME_PART]. Exits 1 on any miss.
 
-Pools, outputs and partial states start as NaN; keys and values are written for the tokens of the batch alone."""
+Pools and outputs start as NaN; keys and values are written for the tokens of the batch alone."""
 import sys
 
 import torch
@@ -107,6 +107,8 @@ def run(folder, cubins, case):
         problems.append("differs between runs")
     if bool(decode.counters.any()):
         problems.append("counters are not back at zero")
+    if bool((decode.partial_o != -1).any()) or bool((decode.partial_lse != -1).any()):
+        problems.append("partial states are left")
     status = int(decode.image[10])
     if (status > 0) != (case["badPages"] or case["unlistedPages"] > 0):
         problems.append(f"status {status}")

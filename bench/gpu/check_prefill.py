@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the prefill kernel against float64: check_prefill.py CASES CUBINS [NAME_PART]. Exits 1 on any miss.
 
-Pools, outputs and partial states start as NaN; keys and values are written for the tokens of the batch alone."""
+Pools and outputs start as NaN; keys and values are written for the tokens of the batch alone."""
 import sys
 
 import torch
@@ -122,6 +122,8 @@ def run(folder, cubins, case):
         problems.append("differs between runs")
     if bool(prefill.counters.any()):
         problems.append("counters are not back at zero")
+    if bool((prefill.partial_o != -1).any()) or bool((prefill.partial_lse != -1).any()):
+        problems.append("partial states are left")
     status = int(prefill.image[10])
     if (status > 0) != (case["badPages"] or case["hiddenPages"] > 0):
         problems.append(f"status {status}")

@@ -65,14 +65,16 @@ class DecodeCase:
         self.sinks = torch.randn(heads, device=device) * 3 if case["sinks"] else None
         # Slopes of the paper: a geometric series of the head.
         self.slopes = 2.0 ** (-8.0 / heads * torch.arange(1, heads + 1, device=device)) if case["alibi"] else None
-        self.partial_o = torch.empty(max(1, capacity["maxPartialRows"]), case["headDim"], device=device)
-        self.partial_lse = torch.empty(max(1, capacity["maxPartialRows"]), device=device)
+        # Partial states are all ones before the first launch, and again after each.
+        rows = max(1, capacity["maxPartialRows"])
+        self.partial_o = torch.full((rows, case["headDim"]), -1, device=device, dtype=torch.int32)
+        self.partial_lse = torch.full((rows,), -1, device=device, dtype=torch.int32)
         self.counters = torch.zeros(capacity["maxMergeGroups"] + 4, device=device, dtype=torch.int32)
         self.trace = torch.zeros(capacity["maxTiles"] + capacity["maxMergeGroups"], 8, device=device, dtype=torch.int32)
         self.poison()
 
     def poison(self):
-        for tensor in (self.o, self.lse, self.partial_o, self.partial_lse):
+        for tensor in (self.o, self.lse):
             tensor.fill_(float("nan"))
 
     def params(self, rotation=0):

@@ -53,6 +53,7 @@ const queue: Policy = (problem, machine) => {
 };
 const policyOf: Record<string, Policy> = {
   headGroups: policies.headGroups,
+  headGroupsSpare: policies.headGroupsSpare,
   binarySearch: policies.binarySearch,
   noSplit: policies.noSplit,
   split100: policies.fixedSplitSize(100),
@@ -165,7 +166,12 @@ for (const heads of [
   [64, 8],
 ] as [number, number][]) {
   for (const [size, kvLen] of table) {
-    timed.push({ name: `${size}x${kvLen} ${heads.join('/')}`, kvLens: batch(size, kvLen), heads });
+    timed.push({
+      name: `${size}x${kvLen} ${heads.join('/')}`,
+      kvLens: batch(size, kvLen),
+      heads,
+      policy: 'headGroupsSpare',
+    });
   }
   timed.push({ name: `skewed ${heads.join('/')}`, kvLens: skewed, heads });
 }
@@ -185,7 +191,8 @@ for (const [size, kvLen] of few) {
   for (const headDim of [64, 256]) timed.push({ name: `${what} d${headDim}`, kvLens, headDim });
   for (const pageSize of [1, 64]) timed.push({ name: `${what} page ${pageSize}`, kvLens, pageSize });
   timed.push({ name: `${what} 4 tokens`, kvLens, qoLens: batch(size, 4), causal: true });
-  timed.push({ name: `${what} 32/1`, kvLens, heads: [32, 1] });
+  for (const policy of ['headGroups', 'binarySearch'])
+    timed.push({ name: `${what} 32/1`, kvLens, heads: [32, 1], policy });
   timed.push({ name: `${what} 4/4`, kvLens, heads: [4, 4] });
   for (const layout of ['NHD', 'HND'] as const) {
     timed.push({ name: `${what} e4m3 ${layout}`, kvLens, kvDtype: 'float8_e4m3fn', layout });

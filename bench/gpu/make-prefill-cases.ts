@@ -8,7 +8,6 @@ import { attentionParams } from '../../src/attention/launch-params';
 import { findPrefillKernel, prefillProgram, prefillTileClass } from '../../src/attention/prefill-variants';
 import { makeVariant } from '../../src/attention/variant';
 import type { ProgramSource } from '../../src/device/programs/program-source';
-import { ScheduleBuilder } from '../../src/schedule/builder';
 import { workspaceLayout } from '../../src/schedule/layout';
 import { machines } from '../../src/schedule/machine';
 import { packSchedule, requiredCapacity } from '../../src/schedule/pack';
@@ -51,14 +50,6 @@ interface Case {
   trace?: boolean;
 }
 
-/** Longest tile first, also within a CTA. */
-const longestFirst: Policy = (problem, machine) => {
-  const builder = new ScheduleBuilder('longestFirst', problem, machine);
-  const tiles = builder.queryTiles();
-  tiles.sort((a, b) => b.kvEnd - b.kvStart - (a.kvEnd - a.kvStart));
-  for (const tile of tiles) builder.add(tile);
-  return builder.build('longestFirst');
-};
 const queued =
   (policy: Policy): Policy =>
   (problem, machine) => {
@@ -78,13 +69,6 @@ const narrowRows: Policy = (problem, machine) =>
 const gathered: Policy = (problem, machine) => gatherRows(policies.fixedSplitSize(100)(problem, machine));
 /** The keys of each tile as segments of uneven length. */
 const segmented: Policy = (problem, machine) => cutIntoSegments(policies.fixedSplitSize(300)(problem, machine));
-const sortedTiles: Policy = (problem, machine) => {
-  const builder = new ScheduleBuilder('longestFirstQueue', problem, machine);
-  const tiles = builder.queryTiles();
-  tiles.sort((a, b) => b.kvEnd - b.kvStart - (a.kvEnd - a.kvStart));
-  for (const tile of tiles) builder.add(tile);
-  return builder.build('inOrder');
-};
 
 const policyOf: Record<string, Policy> = {
   noSplit: policies.noSplit,
@@ -93,8 +77,7 @@ const policyOf: Record<string, Policy> = {
   split100: policies.fixedSplitSize(100),
   split64: policies.fixedSplitSize(64),
   split512: policies.fixedSplitSize(512),
-  longestFirst,
-  longestFirstQueue: queued(sortedTiles),
+  longestFirst: policies.longestFirst,
   queue: queued(policies.fixedSplitSize(512)),
   wideRows,
   wideRowsQueue: queued(wideRows),
@@ -184,10 +167,10 @@ for (const heads of [
   check(`heads ${heads.join('/')}, split`, { heads, policy: 'split100', qoLens: APPENDED });
 }
 check('200 heads to one', { heads: [200, 1], qoLens: [0, 1, 2, 1, 3, 1, 1, 2, 5, 1] });
-for (const policy of ['split100', 'split64', 'binarySearch', 'headGroups', 'queue', 'longestFirstQueue']) {
+for (const policy of ['split100', 'split64', 'binarySearch', 'headGroups', 'queue', 'longestFirst']) {
   check(policy, { policy, qoLens: APPENDED });
 }
-check('queue of short tiles', { policy: 'longestFirstQueue', qoLens: MIXED });
+check('queue of short tiles', { policy: 'longestFirst', qoLens: MIXED });
 check('passes', { policy: 'wideRows' });
 check('passes from a queue', { policy: 'wideRowsQueue' });
 check('tiles of 40 rows', { policy: 'narrowRows', qoLens: APPENDED });
@@ -223,14 +206,15 @@ for (const length of [512, 1024, 2048, 4096, 8192, 16384]) {
   };
   time('ragged', { ragged: true });
   time('paged16');
+  time('ragged, longestFirst', { ragged: true, policy: 'longestFirst' });
+  time('paged16, longestFirst', { policy: 'longestFirst' });
   if (length !== 512 && length !== 4096 && length !== 16384) continue;
   time('ragged full', { ragged: true, causal: false });
-  for (const policy of ['longestFirst', 'longestFirstQueue']) time(`ragged ${policy}`, { ragged: true, policy });
   if (length !== 4096) continue;
   time('paged1', { pageSize: 1 });
   time('paged64', { pageSize: 64 });
   time('HND', { layout: 'HND' });
-  time('4/4', { heads: [32, 32], ragged: true });
+  time('32/32', { heads: [32, 32], ragged: true });
   time('32/1', { heads: [32, 1], ragged: true });
   for (const headDim of [64, 256])
     time(`d${headDim}`, { headDim, ragged: true, heads: headDim === 64 ? [64, 16] : [16, 4] });
@@ -246,7 +230,11 @@ function write(folder: string, kind: string, entry: Case, index: number): object
   const dtype = entry.dtype ?? 'bfloat16';
   const kvDtype = entry.kvDtype ?? dtype;
   const problem = makeProblem({ kvLens, qoLens, numQoHeads, numKvHeads, headDim, pageSize, causal, windowLeft });
-  const kernel = findPrefillKernel(makeVariant({ numQoHeads, numKvHeads, headDim, dtype, kvDtype }, causal), trace);
+  const kernel = findPrefillKernel(
+    makeVariant({ numQoHeads, numKvHeads, headDim, dtype, kvDtype }, causal),
+    trace,
+    ARCHITECTURE,
+  );
   if (!kernel) throw new Error(`no kernel for ${entry.name}`);
   const program = prefillProgram(kernel, ARCHITECTURE);
   const tileClass = prefillTileClass(kernel, ARCHITECTURE);

@@ -35,8 +35,10 @@ class PrefillCase:
         self.o = torch.empty(shape, device=device, dtype=self.q.dtype)
         self.lse = torch.empty(shape[:2], device=device)
         capacity = case["capacity"]
-        self.partial_o = torch.empty(max(1, capacity["maxPartialRows"]), case["headDim"], device=device)
-        self.partial_lse = torch.empty(max(1, capacity["maxPartialRows"]), device=device)
+        # Partial states are all ones before the first launch, and again after each.
+        rows = max(1, capacity["maxPartialRows"])
+        self.partial_o = torch.full((rows, case["headDim"]), -1, device=device, dtype=torch.int32)
+        self.partial_lse = torch.full((rows,), -1, device=device, dtype=torch.int32)
         self.counters = torch.zeros(capacity["maxMergeGroups"] + 4, device=device, dtype=torch.int32)
         self.trace = torch.zeros(capacity["maxTiles"] + capacity["maxMergeGroups"], 8, device=device, dtype=torch.int32)
         heads = torch.arange(case["numQoHeads"], device=device)
@@ -46,7 +48,7 @@ class PrefillCase:
         self.block = self.params()
 
     def poison(self):
-        for tensor in (self.o, self.lse, self.partial_o, self.partial_lse):
+        for tensor in (self.o, self.lse):
             tensor.fill_(float("nan"))
 
     def params(self):

@@ -21,6 +21,7 @@ PLANNER_CTAS = int(os.environ.get("PLANNER_CTAS", "8"))
 ROTATED_BYTES = 4 << 30
 REPLAYS = 15
 STEPS = 64
+SHAPE = ("numQoHeads", "numKvHeads", "headDim", "pageSize", "dtype", "kvDtype")
 
 
 class PlannedCase(DecodeCase):
@@ -95,7 +96,8 @@ def time_case(case):
         median = statistics.median(values)
         rows.append(dict(what=case.case["name"], policy=case.case["policy"], variant=variant, batch=len(case.case["kvLens"]),
                          medianUs=round(median, 3), minUs=round(min(values), 3),
-                         spreadPct=round((max(values) - min(values)) / median * 100, 2),
+                         spreadPct=round((max(values) - min(values)) / median * 100, 2), floorUs=None, peers={},
+                         kvLen=max(case.case["kvLens"]), **{key: case.case[key] for key in SHAPE},
                          addsUs=round(median - statistics.median(times["decode"]), 3)))
     print(f"{case.case['name']:12s} {case.case['policy']:13s} " + "  ".join(f"{r['variant']} {r['medianUs']:.2f} (+{r['addsUs']:.2f})" for r in rows) + ("" if same else "  IMAGE DIFFERS"), flush=True)
     return rows

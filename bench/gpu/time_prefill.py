@@ -18,6 +18,8 @@ from decode_case import load_cases, torch_dtype
 from prefill_case import PrefillCase
 
 REPLAYS = 12
+# Dense bf16 products, data sheet.
+PEAK_TFLOPS = 989.4
 PAUSE_S = 0.25
 PEERS = {"sdpaFlash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
 
@@ -85,7 +87,7 @@ def time_case(folder, cubins, case, peers):
         numQoHeads=case["numQoHeads"], numKvHeads=case["numKvHeads"], headDim=case["headDim"], pageSize=case["pageSize"],
         ragged=case["ragged"], layout=case["layout"], causal=case["causal"], windowLeft=case["windowLeft"], dtype=case["dtype"],
         kvDtype=case["kvDtype"], medianUs=round(median, 2), minUs=round(low, 2), spreadPct=round(spread, 2),
-        tflops=round(work / median / 1e6, 1), finite=finite, peers=peers or {},
+        tflops=round(work / median / 1e6, 1), floorUs=round(work / PEAK_TFLOPS / 1e6, 2), finite=finite, peers=peers or {},
         peerTflops={name: round(work / us / 1e6, 1) for name, us in (peers or {}).items()})
     against = "".join(f"  {name} {value}" for name, value in row["peerTflops"].items())
     print(f"{row['what']:28s} {row['policy']:18s} {median:9.1f} us  {row['tflops']:6.1f} TFLOP/s  spread {spread:.1f}%{against}"
@@ -121,7 +123,7 @@ def main():
     result = dict(
         gpu=torch.cuda.get_device_name(0), driver=facts[1] if len(facts) > 1 else "", cuda=torch.version.cuda,
         torch=torch.__version__, cudnn=torch.backends.cudnn.version(), date=time.strftime("%Y-%m-%d"),
-        command="python3 bench/gpu/time_prefill.py CASES CUBINS RESULT.json", clocks={"before": before, "after": gpu_facts()},
+        command="python3 bench/gpu/time_prefill.py CASES CUBINS RESULT.json; spreadPct is (max - min) / median", clocks={"before": before, "after": gpu_facts()},
         rows=rows)
     with open(out, "w") as file:
         json.dump(result, file, indent=1)

@@ -1,7 +1,8 @@
 // Paged attention for few query rows, driven by a Schedule in device memory: a persistent grid drains the list of work
-// tiles. Each warp streams its own blocks of keys and values through a private ring in shared memory, with no barrier in
-// the main loop; the warps' states meet once per tile. The schedule and the page ids are read before
-// griddepcontrol.wait, queries, keys and values after it: only the latter may be written by the kernel before.
+// tiles. Each warp (or team of warps, where there are many rows) streams its own blocks of keys and values through a private
+// ring in shared memory, with no barrier of the CTA in the main loop; the teams' states meet once per tile. The schedule and
+// the page ids are read before griddepcontrol.wait, queries, keys and values after it: only the latter may be written by the
+// kernel before.
 //
 // Tiles with more than kRows query rows take several passes over their keys.
 #include "attention/kv_cursor.cuh"
@@ -11,32 +12,31 @@
 namespace warpbook {
 
 constexpr int kOutputPitch = kHeadDim + 4;
-// Row tiles whose states the warps put together at once: more take turns in the same memory.
-constexpr int kTilesTogether = kRowTiles < 2 ? kRowTiles : 2;
-constexpr int kRowsTogether = 8 * kTilesTogether;
 
 struct SharedMemory {
   // Rings first: their rows need alignment of 128 bytes.
-  char rings[kWarps * kStages * kStageBytes];
-  StageInfo infos[kWarps * kStages];
-  __align__(16) char queries[kQueryBytes > 0 ? kQueryBytes : 16];
-  // Every warp's output, not yet divided, and its softmax.
-  __align__(16) float output[kWarps][kRowsTogether][kOutputPitch];
-  RowSoftmax softmax[kWarps][kRowsTogether];
+  char rings[kTeams * kStages * kStageBytes];
+  StageInfo infos[kTeams * kStages];
+  // Every team's output, not yet divided, and its softmax.
+  float output[kTeams][kRows][kOutputPitch];
+  RowSoftmax softmax[kTeams][kRows];
   PendingGroup pending[kPending];
   // Every warp's copy, so that no barrier is needed.
-  RowContext rows[kWarps][kRows];
+  RowContext rows[kWarps][kRowsPerWarp];
   // Queue dispatch: the tile after the current one.
   int queued;
 };
 
+static_assert(sizeof(SharedMemory) <= WB_SHARED_MEMORY_BYTES, "the table of variants asks for less shared memory");
+
 class Decode {
  public:
   __device__ Decode(const AttentionParams& params, SharedMemory& shared)
-      : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5), view_(params),
-        rule_(params), queries_(params, view_, static_cast<uint32>(__cvta_generic_to_shared(shared.queries)), lane_),
-        cursor_(params, view_, warp_, lane_), groups_(params, view_, shared.pending, warp_, lane_),
-        ring_(static_cast<uint32>(__cvta_generic_to_shared(shared.rings)) + warp_ * kStages * kStageBytes) {}
+      : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5),
+        team_{warp_ / kTeamWarps, warp_ % kTeamWarps}, view_(params), rule_(params),
+        queries_(params, view_, team_.member * kRowsPerWarp, lane_), cursor_(params, view_, team_, lane_),
+        groups_(params, view_, shared.pending, warp_, lane_),
+        ring_(static_cast<uint32>(__cvta_generic_to_shared(shared.rings)) + team_.index * kStages * kStageBytes) {}
 
   __device__ __forceinline__ void run() {
     launch_dependents();
@@ -62,7 +62,7 @@ class Decode {
  private:
   __device__ __forceinline__ KvStage stage(int index) {
     const uint32 keys = ring_ + index * kStageBytes;
-    return {keys, keys + kSlabBytes, &shared_.infos[warp_ * kStages + index]};
+    return {keys, keys + kSlabBytes, &shared_.infos[team_.index * kStages + index]};
   }
 
   // Everything before this reads plan data alone.
@@ -75,7 +75,7 @@ class Decode {
 
   __device__ __forceinline__ void drain(int first_tile, int num_tiles) {
     TileRecord record = load_record(view_, first_tile, lane_);
-    cursor_.start(first_tile, num_tiles);
+    cursor_.start(first_tile, num_tiles, record);
     int tile = first_tile;
     for (int ordinal = 0; ordinal < num_tiles; ++ordinal) {
       if (kTraced) start_ = global_time_ns();
@@ -84,8 +84,10 @@ class Decode {
       TileRecord next_record = record;
       if (!queue_ && ordinal + 1 < num_tiles) next_record = load_record(view_, next_tile, lane_);
       const TileKeys keys(record);
-      const int num_steps = steps_of_warp(count_blocks(view_, keys), warp_);
+      const int num_steps = steps_of_team(count_blocks(view_, keys), team_.index);
       const int num_passes = (record.get(TILE_ROW_COUNT) + kRows - 1) / kRows;
+      const int num_groups = record.get(TILE_PARTIAL_SLOT) < 0 ? 0 : record.get(TILE_MERGE_GROUP_COUNT);
+      bool elected = false;
       for (int pass = 0; pass < num_passes; ++pass) {
         // The ring runs on across the tiles that are known; those of a queue come one by one.
         const bool fill = pass == 0 && (ordinal == 0 || queue_);
@@ -99,65 +101,67 @@ class Decode {
           queries_.request();
         }
         state_.reduce_sums();
-        const int num_rows = min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows);
-#pragma unroll
-        for (int n = 0; n < kRowTiles; n += kTilesTogether) {
-          if (n > 0 && n * 8 >= num_rows) break;
-          share_state(n, num_rows);
-          if (unlikely(n == 0 && last && queue_)) {
-            next_tile = shared_.queued;
-            if (next_tile < num_tiles_) {
-              ++num_tiles;
-              cursor_.add_queued(next_tile);
-              next_record = load_record(view_, next_tile, lane_);
-            }
-          }
-          write_result(record, pass * kRows + n * 8, min(num_rows - n * 8, kRowsTogether));
+        if (last) {
+          if (num_groups == 1) groups_.announce(record, 0);
+          elected = groups_.any() && num_groups <= 1 && (is_end(ordinal, num_tiles) || groups_.is_full());
         }
+        const int num_rows = min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows);
+        share_state(num_rows);
+        if (unlikely(last && queue_)) {
+          next_tile = shared_.queued;
+          if (next_tile < num_tiles_) {
+            ++num_tiles;
+            cursor_.add_queued(next_tile);
+            next_record = load_record(view_, next_tile, lane_);
+          }
+        }
+        // The answers arrive while the states are written; the states of whoever counted before are nearly there.
+        if (elected) groups_.elect();
+        write_result(record, pass * kRows, num_rows);
       }
       const bool more = ordinal + 1 < num_tiles;
-      const int num_groups = record.get(TILE_PARTIAL_SLOT) < 0 ? 0 : record.get(TILE_MERGE_GROUP_COUNT);
-      for (int i = 0; i == 0 || i < num_groups; ++i) {
-        if (i < num_groups) groups_.announce(record, i);
-        const bool last_of_cta = !more && i + 1 >= num_groups;
-        if (last_of_cta || groups_.is_full()) groups_.flush(!last_of_cta);
-      }
+      // A tile of one group has announced it already.
+      int group = num_groups == 1 ? 1 : 0;
+      do {
+        while (group < num_groups && !groups_.is_full()) groups_.announce(record, group++);
+        const bool due = groups_.is_full() || (!more && group >= num_groups);
+        if (!due || !groups_.any()) continue;
+        if (!elected) groups_.elect();
+        elected = false;
+        groups_.merge_complete(more || group < num_groups);
+      } while (group < num_groups);
       if (kTraced && threadIdx.x == 0) write_trace(params_, tile, tile, TRACE_PHASE_TILE, start_);
       record = next_record;
       tile = next_tile;
     }
   }
 
-  // Every step gives a stage a group of copies, an empty one where there is nothing left to load, so that the number of
-  // groups in flight is always the same. Filling the ring is kStages steps ahead of the first key.
+  // Whether a tile is known to be the CTA's last. Of a queue that shows only after share_state().
+  __device__ bool is_end(int ordinal, int num_tiles) const { return !queue_ && ordinal + 1 == num_tiles; }
+
+  // Every step refills the stage that it has emptied. Filling the ring is kStages steps ahead of the first key.
   __device__ __forceinline__ void attend(const TileRecord& record, int num_steps, bool fill) {
-    if (fill && !kSharedQueries) queries_.resolve(record, 0);
 #pragma unroll 1
     for (int step = fill ? -kStages : 0; step < num_steps; ++step) {
       const KvStage current = stage(slot_);
       if (step >= 0) {
-        wait_for_copies<kStages - 1>();
-        __syncwarp();
+        wait_for_keys(team_);
         const StageInfo info = *current.info;
-        state_.attend(current, info, queries_, rule_, shared_.rows[warp_], lane_);
+        state_.attend(current, info, queries_, rule_, shared_.rows[warp_], team_, lane_);
         groups_.prefetch_slots();
-        __syncwarp();
+        team_.sync();
       }
-      const bool more = cursor_.prepare();
-      if (!waited_) {
-        if (more) cursor_.warm_l2();
-        wait_once();
-      }
-      if (step == -kStages && !kSharedQueries) queries_.request();
-      if (more) cursor_.copy(current);
+      NextBlock next;
+      const bool more = cursor_.prepare(next);
+      if (!waited_ && more) cursor_.warm_l2();
+      if (step == -kStages) queries_.resolve(record, 0);
+      wait_once();
+      if (step == -kStages) queries_.request();
+      if (more) cursor_.copy_keys(next, current);
+      if (kValuesLater) commit_copies();
+      if (more) cursor_.copy_values(next, current);
       commit_copies();
-      if (step == -1 && kSharedQueries) {
-        queries_.resolve(record, 0);
-        queries_.request();
-        __syncthreads();  // everybody has done with the queries of the tile before
-        queries_.publish();
-        __syncthreads();
-      }
+      if (more) cursor_.look_further();
       slot_ = slot_ + 1 == kStages ? 0 : slot_ + 1;
     }
   }
@@ -171,9 +175,9 @@ class Decode {
     const int position_base = record.get(TILE_QO_POSITION_BASE);
     const int kv_seq = record.get(TILE_KV_SEQ);
     if (!unlikely(keys.masked || has_segments(keys) || rule_.alibi)) return;
-    if (lane_ < kRows) {
+    if (lane_ < kRowsPerWarp) {
       const int offset = view_.kv_sequence(kv_seq)[KV_SEQUENCE_POSITION_OFFSET];
-      const int row = min(pass * kRows + lane_, row_count - 1);
+      const int row = min(pass * kRows + team_.member * kRowsPerWarp + lane_, row_count - 1);
       const RowRef ref = resolve_row(view_, row_start + row, flags, kv_head, position_base);
       const float slope = rule_.alibi ? static_cast<const float*>(params_.alibi_slopes)[ref.head] * kLog2e : 0;
       shared_.rows[warp_][lane_] = {ref.position - offset, slope};
@@ -181,42 +185,36 @@ class Decode {
     __syncwarp();
   }
 
-  // Puts this warp's state of the row tiles from n on where the others see it. Ends with a barrier, after which all
-  // warps have done with the keys and queries of the pass.
-  __device__ __forceinline__ void share_state(int n0, int num_rows) {
+  // Puts this warp's state where the others see it. Ends with a barrier.
+  __device__ __forceinline__ void share_state(int num_rows) {
     const int g = lane_ >> 2;
     const int t = lane_ & 3;
-    // Everybody has read what was shared before, and done with the queries.
-    if (kSharedQueries || shares_) __syncthreads();
+    if (shares_) __syncthreads();  // everybody has read the states of the tile before
     shares_ = true;
 #pragma unroll
-    for (int n = n0; n < n0 + kTilesTogether; ++n) {
+    for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
       for (int c = 0; c < 2; ++c) {
-        const int row = n * 8 + 2 * t + c;
+        const int row = team_.member * kRowsPerWarp + n * 8 + 2 * t + c;
         if (row >= num_rows) continue;
-        const int at = row - n0 * 8;
-        if (g == 0) shared_.softmax[warp_][at] = {state_.max[n][c], state_.sum[n][c]};
+        if (g == 0) shared_.softmax[team_.index][row] = {state_.max[n][c], state_.sum[n][c]};
 #pragma unroll
         for (int h = 0; h < kRuns; ++h) {
 #pragma unroll
           for (int j = 0; j < kRun / 4; ++j) {
             const float(&low)[4] = state_.output[n][h * kTilesPerRun + 2 * j];
             const float(&high)[4] = state_.output[n][h * kTilesPerRun + 2 * j + 1];
-            *reinterpret_cast<float4*>(&shared_.output[warp_][at][h * 8 * kRun + g * kRun + 4 * j]) =
+            *reinterpret_cast<float4*>(&shared_.output[team_.index][row][h * 8 * kRun + g * kRun + 4 * j]) =
                 make_float4(low[c], low[2 + c], high[c], high[2 + c]);
           }
         }
       }
     }
-    if (n0 == 0) {
-      queries_.publish();
-      if (queue_ && threadIdx.x == 0) shared_.queued = drawn_;
-    }
+    if (queue_ && threadIdx.x == 0) shared_.queued = drawn_;
     __syncthreads();
   }
 
-  // Merges the warps' states of the shared rows, which are `first_row` and after of the tile, and writes output or partial
+  // Merges the teams' states of the shared rows, which are `first_row` and after of the tile, and writes output or partial
   // state.
   __device__ __forceinline__ void write_result(const TileRecord& record, int first_row, int num_rows) {
     const int slot = record.get(TILE_PARTIAL_SLOT);
@@ -228,17 +226,8 @@ class Decode {
       const int row = i / (kHeadDim / 4);
       const int dim = i % (kHeadDim / 4) * 4;
       RowSoftmax softmax{kNoScore, 0};
-#pragma unroll
-      for (int w = 0; w < kWarps; ++w) softmax.reference = fmaxf(softmax.reference, shared_.softmax[w][row].reference);
       float4 total = make_float4(0, 0, 0, 0);
-#pragma unroll
-      for (int w = 0; w < kWarps; ++w) {
-        const RowSoftmax state = shared_.softmax[w][row];
-        const float factor = exp2_approx(state.reference - softmax.reference);
-        const float4 x = *reinterpret_cast<const float4*>(&shared_.output[w][row][dim]);
-        softmax.sum += factor * state.sum;
-        total.x += factor * x.x, total.y += factor * x.y, total.z += factor * x.z, total.w += factor * x.w;
-      }
+      merge_teams(row, dim, softmax, total);
       const bool final = slot < 0;
       RowRef ref{};
       float scale = params_.v_scale;
@@ -253,9 +242,22 @@ class Decode {
         if (dim == 0) write_lse(params_, ref, softmax.lse());
       } else {
         const int64 partial = static_cast<int64>(slot) + first_row + row;
-        write_partial4(params_, partial, dim, total);
-        if (dim == 0) write_partial_lse(params_, partial, softmax.lse());
+        publish4(partial_output(params_, partial) + dim, total);
+        if (dim == 0) publish(partial_lse(params_, partial), softmax.lse());
       }
+    }
+  }
+
+  __device__ __forceinline__ void merge_teams(int row, int dim, RowSoftmax& softmax, float4& total) const {
+#pragma unroll
+    for (int w = 0; w < kTeams; ++w) softmax.reference = fmaxf(softmax.reference, shared_.softmax[w][row].reference);
+#pragma unroll
+    for (int w = 0; w < kTeams; ++w) {
+      const RowSoftmax state = shared_.softmax[w][row];
+      const float factor = exp2_approx(state.reference - softmax.reference);
+      const float4 x = *reinterpret_cast<const float4*>(&shared_.output[w][row][dim]);
+      softmax.sum += factor * state.sum;
+      total.x += factor * x.x, total.y += factor * x.y, total.z += factor * x.z, total.w += factor * x.w;
     }
   }
 
@@ -279,6 +281,7 @@ class Decode {
   SharedMemory& shared_;
   const int lane_;
   const int warp_;
+  const Team team_;
   const ScheduleView view_;
   const LogitRule rule_;
   Queries queries_;

@@ -13,8 +13,8 @@ struct alignas(16) AttentionParams {
   void* v;  // values, laid out as the keys
   void* kv_indices;  // int32 page ids, indexed by pageStart + page of the sequence; 0: identity (ragged)
   void* workspace;  // packed Schedule, see schedule_layout.h
-  void* partial_o;  // float32 [max_partial_rows, head_dim_vo]
-  void* partial_lse;  // float32 [max_partial_rows], natural log
+  void* partial_o;  // float32 [max_partial_rows, head_dim_vo]; on CUDA every word is 0xffffffff between launches, which stands for unwritten
+  void* partial_lse;  // float32 [max_partial_rows], natural log; as partial_o
   void* counters;  // uint32 [max_merge_groups + 4]: arrivals of each merge group, then queue heads; zero between launches
   void* o;  // output: [num_qo_tokens, num_qo_heads, head_dim], dtype of q
   void* lse;  // float32 [num_qo_tokens, num_qo_heads], natural log; 0: not wanted

@@ -19,6 +19,8 @@ struct SharedMemory {
   RowInfo rows[kTileRows];
   RowsRange ranges[kWarps];
   ScoreScale scale;
+  LoadPlan plans[kWarps];
+  LanePlan lane_plans[kThreads];
   // The tile that is computed and the next one.
   TileWords tiles[kWarps][2];
   int num_groups[kWarps];
@@ -33,9 +35,9 @@ static_assert(sizeof(SharedMemory) <= kSharedBytes, "the table of variants must 
 class Prefill {
  public:
   __device__ Prefill(const AttentionParams& params, SharedMemory& shared)
-      : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5), view_(params),
-        loader_(params, view_),
-        rows_(params, queries(), shared.rows + warp_ * kWarpRows, shared.scale, lane_) {}
+      : params_(params), shared_(shared), view_(params), tiles_(shared.tiles[threadIdx.x >> 5]),
+        loader_(params, view_, shared.plans[threadIdx.x >> 5], shared.lane_plans[threadIdx.x]),
+        rows_(params, queries(), shared.rows + (threadIdx.x >> 5) * kWarpRows, shared.scale, threadIdx.x & 31) {}
 
   __device__ __forceinline__ void run() {
     launch_dependents();
@@ -59,7 +61,9 @@ class Prefill {
     return static_cast<uint32>(__cvta_generic_to_shared(pointer));
   }
   // This warp's query rows.
-  __device__ uint32 queries() const { return shared_address(shared_.queries) + (thread_again() >> 5) * kWarpRows * kTileRowBytes; }
+  __device__ uint32 queries() const {
+    return shared_address(shared_.queries) + (thread_again() >> 5) * kWarpRows * kTileRowBytes;
+  }
   // Keys and values of a stage as they are computed with.
   __device__ uint32 operands(int stage) const {
     return shared_address(shared_.stages) + (kFloat8 ? 0 : stage * 2 * kKvTileBytes);
@@ -68,6 +72,10 @@ class Prefill {
   __device__ uint32 copies(int stage) const {
     return kFloat8 ? shared_address(shared_.stages) + 2 * kKvTileBytes : operands(stage);
   }
+
+  // The tile that is computed and the one that follows it.
+  __device__ TileWords& tile() const { return tiles_[current_]; }
+  __device__ TileWords& next_tile() const { return tiles_[current_ ^ 1]; }
 
   // Tiles [first, end); or of a queue `first`, and those below `end` that are drawn. A tile of more than kTileRows rows comes
   // once for each pass over its keys.
@@ -86,82 +94,101 @@ class Prefill {
       if (!loaded) {
         wait_for_copies<0>();
         __syncthreads();
+        opened_ = false;
       }
-      const TileWords& tile = shared_.tiles[warp_][current_];
-      // What follows is asked for as soon as it is known.
-      const bool repeats = tile.get(TILE_ROW_COUNT) > tile.first_row + kTileRows;
-      const bool draws = queue_ && !repeats;
-      more = repeats || (!draws && tile.index + 1 < shared_.end);
-      if (more) request_tile(repeats ? tile.index : tile.index + 1, repeats ? tile.first_row + kTileRows : 0);
-      prepare_rows(tile);
+      request_next();
+      prepare_rows();
       rows_.reset();
-      const int num_steps = count_steps(view_, tile);
-      int step = loaded ? 0 : -1;
-      loaded = false;
 #pragma unroll 1
-      for (; step < num_steps; ++step) {
+      for (int step = loaded ? 0 : -1; step < tile().num_steps; ++step) {
         if (step >= 0) {
           wait_for_copies<0>();
           __syncthreads();
           if (step == 0) take_queries();
           widen();
-        }
-        if (unlikely(draws)) {
-          if (step == 1 && shared_.queued < shared_.end) request_tile(shared_.queued, 0);
-          if (step == 2) more = shared_.queued < shared_.end;
+          if (unlikely(tile().draws && (step == 1 || step == 2))) learn_next(step);
         }
         const int stage = stage_;
-        loaded = load_ahead(tile, step, num_steps, more);
-        if (step >= 0) attend(stage);
-        if (unlikely(draws && step == 0) && threadIdx.x == 0) shared_.queued = gridDim.x + atomicAdd(queue_head(), 1u);
+        load_ahead(step);
+        if (step < 0 || !attend(stage)) loader_.copy_runs();
+        commit_copies();
+        if (unlikely(tile().draws && step == 0) && threadIdx.x == 0) {
+          shared_.queued = gridDim.x + atomicAdd(queue_head(), 1u);
+        }
       }
-      if (unlikely(draws && num_steps <= 2)) {
+      loaded = tile().more;
+      if (unlikely(tile().draws && tile().num_steps <= 2)) {
         __syncthreads();
-        more = shared_.queued < shared_.end;
-        if (more && num_steps == 1) request_tile(shared_.queued, 0);
+        if (tile().num_steps == 1) learn_next(1);
+        learn_next(2);
         commit_copies();
       }
-      finish(tile);
+      finish();
+      more = tile().more;
       if constexpr (kTraced) {
-        if (!repeats && threadIdx.x == 0) write_trace(params_, tile.index, tile.index, TRACE_PHASE_TILE, start);
+        if (threadIdx.x == 0 && !repeats()) write_trace(params_, tile().index, tile().index, TRACE_PHASE_TILE, start);
       }
     }
   }
 
+  // The tile's rows need another pass.
+  __device__ bool repeats() const { return tile().get(TILE_ROW_COUNT) > tile().first_row + kTileRows; }
+
   // Brings a tile's record to where the next one belongs; it is there after the next wait.
   __device__ __forceinline__ void request_tile(int index, int first_row) {
     const int lane = thread_again() & 31;
-    const int warp = thread_again() >> 5;
-    TileWords& next = shared_.tiles[warp][current_ ^ 1];
+    TileWords& next = next_tile();
     __syncwarp();
     if (lane < WB_TILE_STRIDE / 4) copy_chunk(shared_address(next.words + 4 * lane), view_.tile(index) + 4 * lane);
     if (lane == 0) next.index = index, next.first_row = first_row;
     __syncwarp();
   }
 
-  // Copies the step after `step`, be it the first of the next tile, and asks for the page ids of the one after that. Returns
-  // whether it is the next tile's.
-  __device__ __forceinline__ bool load_ahead(const TileWords& tile, int step, int num_steps, bool more) {
+  // The tile's record is there: asks for what follows it, where that is known.
+  __device__ __forceinline__ void request_next() {
+    const bool again = repeats();
+    const bool draws = queue_ && !again;
+    const bool more = again || (!draws && tile().index + 1 < shared_.end);
+    const int num_steps = count_steps(view_, tile());
+    __syncwarp();
+    if ((thread_again() & 31) == 0) tile().num_steps = num_steps, tile().more = more, tile().draws = draws;
+    __syncwarp();
+    if (more) request_tile(again ? tile().index : tile().index + 1, again ? tile().first_row + kTileRows : 0);
+  }
+
+  // Of a queue, the next tile becomes known in step 1, and its record is there in step 2.
+  __device__ __forceinline__ void learn_next(int step) {
+    const bool more = shared_.queued < shared_.end;
+    if (step == 1 && more) request_tile(shared_.queued, 0);
+    if (step == 2 && (thread_again() & 31) == 0) tile().more = more;
+    __syncwarp();
+  }
+
+  // Copies the step after `step`, be it the first of the next tile.
+  __device__ __forceinline__ void load_ahead(int step) {
+    const int num_steps = tile().num_steps;
     const bool crosses = step + 1 == num_steps;
+    const bool more = tile().more;
     if (!crosses || more) {
-      const TileWords& ahead = crosses ? shared_.tiles[warp_][current_ ^ 1] : tile;
-      const int index = crosses ? 0 : step + 1;
-      if (!page_known_) page_ = loader_.load_page(ahead, index);
+      const TileWords& ahead = crosses ? next_tile() : tile();
+      if (!opened_ || (crosses && num_steps == 1)) loader_.open(ahead);
+      opened_ = true;
       stage_ ^= 1;
-      loader_.copy(ahead, index, page_, copies(stage_), &shared_.infos[stage_]);
+      loader_.copy(ahead, crosses ? 0 : step + 1, copies(stage_), &shared_.infos[stage_]);
+    } else {
+      loader_.copy_nothing();
     }
-    commit_copies();
-    const bool crosses_then = step + 2 == num_steps;
-    page_known_ = step + 2 < num_steps || (crosses_then && more && step >= 0);
-    if (page_known_) {
-      page_ = loader_.load_page(crosses_then ? shared_.tiles[warp_][current_ ^ 1] : tile, crosses_then ? 0 : step + 2);
+    if (step + 2 == num_steps) {
+      // The next tile's record is there since the first step.
+      opened_ = more && step >= 0;
+      if (opened_) loader_.open(next_tile());
     }
-    return crosses && more;
   }
 
   // Finds this warp's rows and requests their queries. Groups of 16 rows go round the warps, so that the rows of a small tile
   // are spread over them.
-  __device__ __forceinline__ void prepare_rows(const TileWords& tile) {
+  __device__ __forceinline__ void prepare_rows() {
+    const TileWords& tile = this->tile();
     const int lane = thread_again() & 31;
     const int warp = thread_again() >> 5;
     const int num_rows = min(tile.get(TILE_ROW_COUNT) - tile.first_row, kTileRows);
@@ -213,11 +240,11 @@ class Prefill {
       for (int row = lane / kTileRowChunks; row < kWarpRows; row += kRowsPerCopy) {
         const uint32 address = queries() + chunk_offset(row, chunk);
         uint4 x = load_shared16(address);
-        store_shared16(address, make_uint4(query_operand(x.x), query_operand(x.y), query_operand(x.z), query_operand(x.w)));
+        x = make_uint4(query_operand(x.x), query_operand(x.y), query_operand(x.z), query_operand(x.w));
+        store_shared16(address, x);
       }
     }
     __syncwarp();
-    rows_.keep_queries();
   }
 
   // float8: every warp widens the tokens that it has copied, once nobody reads the step before any more.
@@ -230,21 +257,25 @@ class Prefill {
     }
   }
 
-  __device__ __forceinline__ void attend(int stage) {
+  // This warp's rows take a step, and copy the next one in between. False where none of them sees anything of it.
+  __device__ __forceinline__ bool attend(int stage) {
+    const int warp = thread_again() >> 5;
     const StepInfo& info = shared_.infos[stage];
-    const RowsRange& range = shared_.ranges[warp_];
-    const int num_groups = shared_.num_groups[warp_];
-    if (num_groups == 0) return;
-    if (info.masked && (info.position > range.max_last || info.position + kStepTokens <= range.min_first)) return;
+    const RowsRange& range = shared_.ranges[warp];
+    const int num_groups = shared_.num_groups[warp];
+    if (num_groups == 0) return false;
+    if (info.masked && (info.position > range.max_last || info.position + kStepTokens <= range.min_first)) return false;
     if (kRowGroups == 1 || num_groups == kRowGroups) {
-      rows_.attend<kRowGroups>(operands(stage), info, range);
+      rows_.attend<kRowGroups>(operands(stage), info, range, loader_);
     } else {
-      rows_.attend<1>(operands(stage), info, range);
+      rows_.attend<1>(operands(stage), info, range, loader_);
     }
+    return true;
   }
 
   // Writes output rows, or the partial state.
-  __device__ __forceinline__ void finish(const TileWords& tile) {
+  __device__ __forceinline__ void finish() {
+    const TileWords& tile = this->tile();
     const int lane = thread_again() & 31;
     const int warp = thread_again() >> 5;
     rows_.reduce_sums();
@@ -263,7 +294,8 @@ class Prefill {
           const float factor = softmax.add_sink(params_, info.head);
           write_final(info, there, i, c, factor * params_.v_scale * softmax.inverse(), softmax.lse());
         } else if (there) {
-          write_partial(static_cast<int64>(slot) + tile.first_row + row, i, c, params_.v_scale * softmax.inverse(), softmax.lse());
+          const int64 partial = static_cast<int64>(slot) + tile.first_row + row;
+          write_partial(partial, i, c, params_.v_scale * softmax.inverse(), softmax.lse());
         }
       }
     }
@@ -308,13 +340,12 @@ class Prefill {
   __device__ __forceinline__ void write_partial(int64 partial, int i, int c, float scale, float lse) {
     const int lane = thread_again() & 31;
     const int t = lane & 3;
-    float* target = static_cast<float*>(params_.partial_o) + partial * kHeadDim + 2 * t;
+    float* target = partial_output(params_, partial) + 2 * t;
 #pragma unroll
     for (int n = 0; n < kHeadDim / 8; ++n) {
-      const float2 x = make_float2(rows_.output[i][n][2 * c] * scale, rows_.output[i][n][2 * c + 1] * scale);
-      __stcg(reinterpret_cast<float2*>(target + 8 * n), x);
+      publish2(target + 8 * n, make_float2(rows_.output[i][n][2 * c] * scale, rows_.output[i][n][2 * c + 1] * scale));
     }
-    if (t == 0) write_partial_lse(params_, partial, lse);
+    if (t == 0) publish(partial_lse(params_, partial), lse);
   }
 
   // Not ahead of time, as decode does: what is known early costs registers all through the main loop.
@@ -327,7 +358,8 @@ class Prefill {
     for (int i = 0; i < num_groups; ++i) {
       groups.prefetch(record);
       groups.announce(record, i);
-      groups.flush(true);
+      groups.elect();
+      groups.merge_complete(true);
     }
   }
   __device__ MergeGroups merge_groups() const {
@@ -345,18 +377,16 @@ class Prefill {
 
   const AttentionParams& params_;
   SharedMemory& shared_;
-  const int lane_;
-  const int warp_;
   const ScheduleView view_;
+  TileWords* const tiles_;
   PrefillLoader loader_;
   PrefillRows rows_;
   // Which of the tiles in shared memory is computed.
   int current_ = 0;
   // The stage that was copied last.
   int stage_ = 0;
-  // This lane's page of the step to be copied next, where it was asked for.
-  int page_ = 0;
-  bool page_known_ = false;
+  // The loader is on the tile that it will copy a step of.
+  bool opened_ = false;
   bool queue_ = false;
 };
 

@@ -387,6 +387,7 @@ class Planner {
         }
         const uint32 least = warp_min(load);
         const uint32 chosen = warp_min(load == least ? group : 0xffffffffu);
+        __syncwarp();  // everybody has read the loads
         if (lane == 0) {
           shared_.number[chosen] = least + shared_.sorted_load[i];
           shared_.group[item + block] = chosen;

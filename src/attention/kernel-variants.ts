@@ -41,56 +41,66 @@ export interface KernelNeeds {
   readonly maxRows: number;
 }
 
-const KV_DTYPES = ['same', 'float8_e4m3fn', 'float8_e5m2'] as const;
 /** Tokens of a block, the unit that a warp streams. */
 const BLOCK_TOKENS = 16;
 /** Keys and values in flight on an SM: less leaves memory bandwidth unused, more gains nothing (docs/kernels.md). */
 const BYTES_IN_FLIGHT = 128 * 1024;
 
-/** Rows of the build for many rows: what a warp's accumulators have registers for. Above, the prefill kernel is for. */
+/** Query rows of a tile up to which this kernel is the right one; above, the prefill kernel is. */
 export function mostDecodeRows(headDim: number): 16 | 32 {
   return headDim === 256 ? 16 : 32;
 }
 
-/**
- * The builds that are made ahead of time. Every other combination is a build too, compiled when a wrapper first needs it:
- * without `general` for float8 e5m2 or many rows, and traced.
- */
+type Build = Pick<KernelVariant, 'rows' | 'general' | 'traced'>;
+const LEAN: Build = { rows: 8, general: false, traced: false };
+const GENERAL: Build = { ...LEAN, general: true };
+/** What is built ahead of time, by what is stored and how often it is used. */
+const BUILDS: Record<'same' | 'float8_e4m3fn' | 'float8_e5m2', (dtype: string) => readonly Build[]> = {
+  same: () => [LEAN, GENERAL, { ...GENERAL, rows: 16 }, { ...GENERAL, rows: 32 }, { ...GENERAL, traced: true }],
+  float8_e4m3fn: (dtype) => [...(dtype === 'bfloat16' ? [LEAN] : []), GENERAL, { ...GENERAL, rows: 16 }],
+  float8_e5m2: () => [GENERAL],
+};
+
+/** The builds that are made ahead of time. Traced ones that are not among them compile when a wrapper first needs them. */
 export const kernelVariants: readonly KernelVariant[] = (['float16', 'bfloat16'] as const).flatMap((dtype) =>
-  KV_DTYPES.flatMap((kv) =>
-    ([64, 128, 256] as const).flatMap((headDim) => {
-      const kernel = { dtype, kvDtype: kv === 'same' ? dtype : kv, headDim, traced: false };
-      const few = { ...kernel, rows: 8 } as const;
-      return [
-        ...(kv === 'float8_e5m2' ? [] : [{ ...few, general: false }]),
-        { ...few, general: true },
-        { ...kernel, rows: mostDecodeRows(headDim), general: true },
-      ];
-    }),
+  (['same', 'float8_e4m3fn', 'float8_e5m2'] as const).flatMap((kv) =>
+    ([64, 128, 256] as const).flatMap((headDim) =>
+      BUILDS[kv](dtype)
+        .filter((build) => build.rows <= mostDecodeRows(headDim))
+        .map((build) => ({ dtype, kvDtype: kv === 'same' ? dtype : kv, headDim, ...build })),
+    ),
   ),
 );
 
 /**
- * The build for a wrapper: the one without `general` where it will do.
+ * The build for a wrapper: with as many rows as its tiles have, or the most there are, and without `general` where that will
+ * do and is built.
  * @throws WarpbookError UNSUPPORTED if no build computes this variant
  */
 export function selectKernel(variant: AttentionVariant, needs: KernelNeeds): KernelVariant {
   const { dtype, kvDtype, headDim } = variant;
-  const known = kernelVariants.find((k) => k.dtype === dtype && k.kvDtype === kvDtype && k.headDim === headDim);
-  if (!known) {
+  const family = kernelVariants.filter((k) => k.dtype === dtype && k.kvDtype === kvDtype && k.headDim === headDim);
+  if (family.length === 0) {
     throw new WarpbookError(
       'UNSUPPORTED',
       `There is no CUDA kernel for dtype ${dtype}, kvDtype ${kvDtype}, headDim ${headDim}; there is for ` +
         'float16 and bfloat16 queries, keys of the same type or float8, and headDim 64, 128 and 256. The CPU device takes this one.',
     );
   }
-  const rows = needs.rows <= 8 ? 8 : mostDecodeRows(headDim);
   const general =
     needs.pageSize % BLOCK_TOKENS !== 0 || needs.maxSegments > 0 || needs.maxRows > 0 || variant.sinks || variant.alibi;
-  const wanted: KernelVariant = { ...known, rows, general, traced: needs.traced };
-  // What is built ahead and does more is better than what would have to be compiled.
-  const isAhead = kernelVariants.some((k) => programName(k) === programName({ ...wanted, traced: false }));
-  return isAhead ? wanted : { ...wanted, general: true };
+  const untraced = family.filter((kernel) => !kernel.traced && (kernel.general || !general));
+  const rowsBuilt = [...new Set(untraced.map((kernel) => kernel.rows))].sort((a, b) => a - b);
+  const rows = rowsBuilt.find((count) => count >= needs.rows) ?? rowsBuilt[rowsBuilt.length - 1];
+  const fitting = untraced.filter((kernel) => kernel.rows === rows);
+  if (needs.traced) return { ...fitting[0], general: true, traced: true };
+  return fitting.find((kernel) => !kernel.general) ?? fitting[0];
+}
+
+/** How a build holds its rows: tiles of 8 rows a warp, and warps that split the rows of one stream of keys. */
+function rowShape({ rows, headDim }: KernelVariant): { rowTiles: number; teamWarps: number } {
+  const rowTiles = rows === 8 || headDim === 256 ? 1 : 2;
+  return { rowTiles, teamWarps: rows / 8 / rowTiles };
 }
 
 /** Shared memory of an SM and of a CTA, bytes, by architecture (CUDA C++ Programming Guide, technical specifications). */
@@ -107,15 +117,16 @@ interface Tuning {
   readonly sharedMemoryBytes: number;
 }
 
-/** `struct SharedMemory` of attention_decode.cu. */
+/** `struct SharedMemory` of attention_decode.cu, which checks it. */
 function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number): number {
   const { headDim, rows } = kernel;
+  const { rowTiles, teamWarps } = rowShape(kernel);
   const stage = stageBytes(kernel) + 16;
-  const queries = rows * headDim >= 4096 ? rows * headDim * 2 : 16;
-  const state = Math.min(rows, 16) * ((headDim + 4) * 4 + 8);
-  const rowContexts = rows * 8;
+  const state = rows * ((headDim + 4) * 4 + 8);
+  const rowContexts = warps * rowTiles * 8 * 8;
   const pendingGroups = 4 * (8 + 32 + 2) * 4;
-  return Math.ceil((warps * (stages * stage + state + rowContexts) + queries + pendingGroups + 16) / 128) * 128;
+  const bytes = (warps / teamWarps) * (stages * stage + state) + rowContexts + pendingGroups + 16;
+  return Math.ceil(bytes / 128) * 128;
 }
 
 function stageBytes({ headDim, kvDtype }: KernelVariant): number {
@@ -125,15 +136,22 @@ function stageBytes({ headDim, kvDtype }: KernelVariant): number {
 /** As many bytes in flight as are of use, in as many warps as there is room for. */
 function tune(kernel: KernelVariant, architecture: string): Tuning {
   const { perSm, perCta } = sharedMemoryOf(architecture);
-  const most = stageBytes(kernel) > 8192 || (kernel.headDim === 256 && kernel.rows > 8) ? 4 : 8;
+  const { teamWarps } = rowShape(kernel);
+  // The states of more warps would not fit beside long stages.
+  const most = stageBytes(kernel) > 8192 && teamWarps === 1 ? 4 : 8;
   let warps = most;
   let stages = wantedStages(kernel, warps);
   while (sharedMemoryBytes(kernel, warps, stages) > perCta) {
     if (stages > 1) {
       stages--;
-    } else {
+    } else if (warps > teamWarps) {
       warps /= 2;
       stages = wantedStages(kernel, warps);
+    } else {
+      throw new WarpbookError(
+        'UNSUPPORTED',
+        `${programName(kernel)} needs more shared memory than ${architecture} has.`,
+      );
     }
   }
   // Exactly one CTA an SM: where two fit, CTAs of the next launch pile up on the SMs that are free first.
@@ -142,7 +160,8 @@ function tune(kernel: KernelVariant, architecture: string): Tuning {
 }
 
 function wantedStages(kernel: KernelVariant, warps: number): number {
-  return Math.max(2, Math.min(8, BYTES_IN_FLIGHT / (warps * stageBytes(kernel))));
+  const teams = warps / rowShape(kernel).teamWarps;
+  return Math.max(2, Math.min(16, BYTES_IN_FLIGHT / (teams * stageBytes(kernel))));
 }
 
 const SHORT: Record<string, string> = {
@@ -161,11 +180,9 @@ export function programName(kernel: KernelVariant): string {
 /** A build for an architecture such as `sm_90a`. */
 export function attentionProgram(kernel: KernelVariant, architecture: string): ProgramSource {
   const { warps, stages, sharedMemoryBytes: bytes } = tune(kernel, architecture);
-  // 16 rows of 256 head dims take 128 registers for the output and 64 for the queries, of 128 head dims in two bytes half
-  // of that beside twice the values. What is spilled lives outside the products: 32 requests of 4k with 4 tokens each reach
-  // 2.9 TB/s all the same.
-  const wide = kernel.headDim === 256 ? 2400 : 64;
-  const maxSpillBytes = kernel.rows === 16 && kernel.headDim >= 128 ? wide : 0;
+  const { rowTiles, teamWarps } = rowShape(kernel);
+  // One register, stored at the start of a launch and read at its end.
+  const maxSpillBytes = kernel.rows === 32 && architecture === 'sm_80' ? 4 : 0;
   return {
     name: programName(kernel),
     file: 'attention_decode.cu',
@@ -174,13 +191,15 @@ export function attentionProgram(kernel: KernelVariant, architecture: string): P
       WB_QUERY_DTYPE: DTYPE_CODE[kernel.dtype],
       WB_KV_DTYPE: DTYPE_CODE[kernel.kvDtype],
       WB_HEAD_DIM: kernel.headDim,
-      WB_ROW_TILES: kernel.rows / 8,
+      WB_ROW_TILES: rowTiles,
+      WB_TEAM_WARPS: teamWarps,
       WB_WARPS: warps,
       WB_STAGES: stages,
       WB_CTAS_PER_SM: 1,
       WB_GENERAL: kernel.general ? 1 : 0,
       WB_TRACE: kernel.traced ? 1 : 0,
       WB_WARM_BLOCKS: stages,
+      WB_SHARED_MEMORY_BYTES: bytes,
     },
     threads: warps * 32,
     sharedMemoryBytes: bytes,
@@ -193,7 +212,7 @@ export function tileClassOf(kernel: KernelVariant, architecture: string): TileCl
   const { warps, sharedMemoryBytes: bytes } = tune(kernel, architecture);
   return {
     queryRows: kernel.rows,
-    kvStep: warps * BLOCK_TOKENS,
+    kvStep: (warps / rowShape(kernel).teamWarps) * BLOCK_TOKENS,
     headDimQk: kernel.headDim,
     headDimV: kernel.headDim,
     threads: warps * 32,

@@ -13,8 +13,11 @@ const spec = {
   v: ['address', 'values, laid out as the keys'],
   kv_indices: ['address', 'int32 page ids, indexed by pageStart + page of the sequence; 0: identity (ragged)'],
   workspace: ['address', 'packed Schedule, see schedule_layout.h'],
-  partial_o: ['address', 'float32 [max_partial_rows, head_dim_vo]'],
-  partial_lse: ['address', 'float32 [max_partial_rows], natural log'],
+  partial_o: [
+    'address',
+    'float32 [max_partial_rows, head_dim_vo]; on CUDA every word is 0xffffffff between launches, which stands for unwritten',
+  ],
+  partial_lse: ['address', 'float32 [max_partial_rows], natural log; as partial_o'],
   counters: [
     'address',
     'uint32 [max_merge_groups + 4]: arrivals of each merge group, then queue heads; zero between launches',

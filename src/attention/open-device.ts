@@ -8,6 +8,7 @@ import {
 } from '../device/device';
 import { builtInPrograms } from '../device/programs/built-in';
 import { loadPrograms } from '../device/programs/load-programs';
+import type { ProgramSource } from '../device/programs/program-source';
 import { WarpbookError } from '../errors';
 import { tensorPrograms } from '../tensor/kernel-programs';
 import { opPrograms } from './op-programs';
@@ -15,6 +16,11 @@ import { planPrograms } from './plan-programs';
 
 /** `cpu` is always there; `cuda` needs an NVIDIA GPU and its driver. */
 export type DeviceKind = Device['kind'];
+
+/** @internal What a CUDA device has from the start; the kernels of wrappers come with them. */
+export function programsAtOpening(architecture: string): readonly ProgramSource[] {
+  return [...builtInPrograms(), ...tensorPrograms(architecture), ...opPrograms, ...planPrograms];
+}
 
 /**
  * Opens a device: `cpu`, which is always there, or `cuda`, which needs NVIDIA's driver and, for each kernel, a build of it
@@ -29,7 +35,7 @@ export async function openDevice(kind: DeviceKind = kindByEnvironment(), options
   const { architecture } = device.description;
   if (architecture === undefined) return device;
   try {
-    await loadPrograms(device, [...builtInPrograms(), ...tensorPrograms(architecture), ...opPrograms, ...planPrograms]);
+    await loadPrograms(device, programsAtOpening(architecture));
     return device;
   } catch (error) {
     device.dispose();

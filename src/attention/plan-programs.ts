@@ -2,7 +2,10 @@
 import type { ProgramSource } from '../device/programs/program-source';
 import { PLAN_RULES } from './plan-params';
 
-/** Each waits for the kernel before it first of all, and lets the next one begin when it has ended: see pdl.cuh. */
+/**
+ * Neither lets the next kernel begin before it has ended: attention reads its list and page ids before it waits. Nor does
+ * either begin early itself: its waiting CTAs would be in the way of the last ones of the attention before it.
+ */
 const planProgram = (name: string, threads: number): ProgramSource => ({
   name,
   file: `${name}.cu`,
@@ -10,7 +13,6 @@ const planProgram = (name: string, threads: number): ProgramSource => ({
   defines: {},
   threads,
   sharedMemoryBytes: 0,
-  options: { pdl: true },
 });
 
 export const planPrograms: readonly ProgramSource[] = [

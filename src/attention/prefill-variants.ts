@@ -3,6 +3,7 @@
  * tiled for an architecture. Knows the kernel's macros and its shared memory, no device.
  */
 import type { ProgramSource } from '../device/programs/program-source';
+import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
 import { DTYPE_CODE } from '../tensor/dtype';
 import type { AttentionVariant } from './variant';
@@ -22,8 +23,12 @@ export const prefillKernels: readonly PrefillKernel[] = (['float16', 'bfloat16']
   ),
 );
 
-/** The build for a wrapper; undefined if none computes this variant. */
-export function findPrefillKernel(variant: AttentionVariant, traced: boolean): PrefillKernel | undefined {
+/** The build for a wrapper; undefined if none computes this variant, or it doesn't fit the architecture. */
+export function findPrefillKernel(
+  variant: AttentionVariant,
+  traced: boolean,
+  architecture: string,
+): PrefillKernel | undefined {
   const { dtype, kvDtype, headDim } = variant;
   const float8Kv = kvDtype === 'float8_e4m3fn' || kvDtype === 'float8_e5m2';
   const found = prefillKernels.find(
@@ -33,7 +38,7 @@ export function findPrefillKernel(variant: AttentionVariant, traced: boolean): P
       kernel.float8Kv === float8Kv &&
       (float8Kv || kvDtype === dtype),
   );
-  return found && { ...found, traced };
+  return found && tilingOf(found, architecture) && { ...found, traced };
 }
 
 /** How a build cuts its work. */
@@ -43,9 +48,6 @@ export interface PrefillTiling {
   readonly rowGroups: number;
   /** KV tokens of a step of the main loop. */
   readonly stepTokens: number;
-  /** KV tokens whose scores are in registers at once. */
-  readonly partTokens: number;
-  readonly queriesInRegisters: boolean;
   readonly ctasPerSm: number;
 }
 
@@ -61,38 +63,41 @@ function sharedMemoryOf(architecture: string): { perSm: number; perCta: number }
 export function prefillSharedBytes({ headDim, float8Kv }: PrefillKernel, tiling: PrefillTiling): number {
   const { warps, rowGroups, stepTokens } = tiling;
   const rows = warps * rowGroups * 16;
-  const step = 2 * stepTokens * headDim * 2;
-  const stages = step + (float8Kv ? step / 2 : step);
+  const rowBytes = headDim * 2 + 16;
+  const step = 2 * stepTokens * rowBytes;
+  const stages = step + (float8Kv ? 2 * stepTokens * headDim : step);
   const infos = 2 * (8 + stepTokens / 8);
-  const perWarp = 16 + 2 * 80 + 4;
+  const perWarp = 16 + 2 * 96 + 4 + 48;
+  const perThread = 32;
   const pendingGroups = 4 * (8 + 32 + 2) * 4;
-  return (
-    Math.ceil((rows * headDim * 2 + stages + infos + rows * 16 + warps * perWarp + pendingGroups + 64) / 128) * 128
-  );
+  const bytes = rows * (rowBytes + 16) + stages + infos + warps * (perWarp + 32 * perThread) + pendingGroups + 96;
+  return Math.ceil(bytes / 128) * 128;
 }
 
 /**
- * Two groups of rows a warp halve what is read from shared memory for each matrix instruction; with 256 head dims their output
- * doesn't fit the registers. Two CTAs an SM, so that one multiplies while the other is at its softmax.
+ * How a build is best cut on an architecture; undefined where it doesn't fit. Two groups of rows a warp halve what is read from
+ * shared memory for each matrix instruction; with 256 head dims their output doesn't fit the registers. Two CTAs an SM, so that
+ * one multiplies while the other is at its softmax or waits.
  */
-function tilingOf(kernel: PrefillKernel, architecture: string): PrefillTiling {
+function tilingOf(kernel: PrefillKernel, architecture: string): PrefillTiling | undefined {
   const { perSm, perCta } = sharedMemoryOf(architecture);
-  const wide = kernel.headDim === 256;
-  for (const stepTokens of [64, 32]) {
-    const tiling = {
-      warps: 4,
-      rowGroups: wide ? 1 : 2,
-      stepTokens,
-      partTokens: stepTokens,
-      queriesInRegisters: kernel.headDim === 64,
-      ctasPerSm: 2,
-    };
+  const cut = (warps: number, rowGroups: number, stepTokens: number, ctasPerSm: number): PrefillTiling => ({
+    warps,
+    rowGroups,
+    stepTokens,
+    ctasPerSm,
+  });
+  const candidates = {
+    // Widening leaves no registers for the scores of 128 tokens.
+    64: [...(kernel.float8Kv ? [] : [cut(4, 2, 128, 2)]), cut(4, 2, 64, 2), cut(4, 2, 32, 1)],
+    128: [cut(4, 2, 64, 2), cut(4, 2, 32, 2), cut(4, 2, 32, 1)],
+    256: [cut(8, 1, 64, 1), cut(4, 1, 32, 2), cut(4, 1, 32, 1)],
+  }[kernel.headDim];
+  return candidates.find((tiling) => {
     const bytes = prefillSharedBytes(kernel, tiling);
     // A CTA takes a KiB more than it asks for.
-    if (2 * (bytes + 1024) <= perSm) return tiling;
-    if (stepTokens === 32 && bytes <= perCta) return { ...tiling, ctasPerSm: 1 };
-  }
-  throw new Error(`no tiling of ${JSON.stringify(kernel)} for ${architecture}`);
+    return bytes <= perCta && tiling.ctasPerSm * (bytes + 1024) <= perSm;
+  });
 }
 
 const SHORT = { float16: 'f16', bfloat16: 'bf16' };
@@ -106,7 +111,7 @@ export function prefillProgramName({ dtype, float8Kv, headDim, traced }: Prefill
 export function prefillProgram(
   kernel: PrefillKernel,
   architecture: string,
-  tiling: PrefillTiling = tilingOf(kernel, architecture),
+  tiling: PrefillTiling = requireTiling(kernel, architecture),
 ): ProgramSource {
   const sharedMemoryBytes = prefillSharedBytes(kernel, tiling);
   return {
@@ -120,8 +125,6 @@ export function prefillProgram(
       WB_WARPS: tiling.warps,
       WB_ROW_GROUPS: tiling.rowGroups,
       WB_STEP_TOKENS: tiling.stepTokens,
-      WB_PART_TOKENS: tiling.partTokens,
-      WB_QUERIES_IN_REGISTERS: tiling.queriesInRegisters ? 1 : 0,
       WB_CTAS_PER_SM: tiling.ctasPerSm,
       WB_TRACE: kernel.traced ? 1 : 0,
       WB_SHARED_BYTES: sharedMemoryBytes,
@@ -136,7 +139,7 @@ export function prefillProgram(
 export function prefillTileClass(
   kernel: PrefillKernel,
   architecture: string,
-  tiling: PrefillTiling = tilingOf(kernel, architecture),
+  tiling: PrefillTiling = requireTiling(kernel, architecture),
 ): TileClass {
   return {
     queryRows: tiling.warps * tiling.rowGroups * 16,
@@ -151,5 +154,16 @@ export function prefillTileClass(
 
 /** What is built ahead for an architecture. */
 export function prefillPrograms(architecture: string): readonly ProgramSource[] {
-  return prefillKernels.map((kernel) => prefillProgram(kernel, architecture));
+  return prefillKernels
+    .filter((kernel) => tilingOf(kernel, architecture) !== undefined)
+    .map((kernel) => prefillProgram(kernel, architecture));
+}
+
+function requireTiling(kernel: PrefillKernel, architecture: string): PrefillTiling {
+  const tiling = tilingOf(kernel, architecture);
+  if (tiling) return tiling;
+  throw new WarpbookError(
+    'UNSUPPORTED',
+    `${prefillProgramName(kernel)} doesn't fit the shared memory of ${architecture}; findPrefillKernel tells which builds do.`,
+  );
 }

@@ -45,6 +45,9 @@ export async function prepareKernel(
   return { program: program.name, machine: { ...machine, tileClasses: [tileClass] } };
 }
 
+/** Rows of a build for wrappers that gather rows: more would slow the tiles that don't. */
+const GATHERED_ROWS = 16;
+
 /**
  * The program for a wrapper and the tile class that it is planned with: the decode kernel where the capacity leaves a request no
  * more query rows than one pass of it takes, the prefill kernel where it leaves more. Either takes any batch.
@@ -57,9 +60,11 @@ export function chooseProgram(
 ): { program: ProgramSource; tileClass: TileClass } {
   const variant = makeVariant(options, defaults.causal);
   const { maxBatch, maxQoTokens = maxBatch, maxSegments = 0, maxRows = 0 } = options.capacity;
-  const rows = (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch));
+  const rowsOfRequest = (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch));
+  // Gathered tiles hold rows of several requests, to read what these share once.
+  const rows = Math.max(rowsOfRequest, Math.min(maxRows, GATHERED_ROWS));
   const traced = options.trace ?? false;
-  const prefill = rows > mostDecodeRows(variant.headDim) ? findPrefillKernel(variant, traced) : undefined;
+  const prefill = rows > mostDecodeRows(variant.headDim) ? findPrefillKernel(variant, traced, architecture) : undefined;
   if (prefill) {
     return { program: prefillProgram(prefill, architecture), tileClass: prefillTileClass(prefill, architecture) };
   }

@@ -82,6 +82,9 @@ export class Workspace {
     }
     const zero = new Uint8Array(4);
     for (const target of [this.image, this.counters, this.trace]) target?.fill(zero);
+    // What the CUDA kernels take for a state that nobody has written yet, and leave behind.
+    const unwritten = new Uint8Array(4).fill(0xff);
+    for (const target of [this.partialO, this.partialLse]) target.fill(unwritten);
   }
 
   /** Everything a launch points to. */

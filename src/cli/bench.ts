@@ -16,6 +16,7 @@ import { measuringBar } from './progress';
 
 interface Flags extends CommonFlags {
   readonly out: string | false;
+  readonly name?: string;
   readonly set?: 'table' | 'shapes';
   readonly rows?: readonly string[];
   readonly heads?: readonly string[];
@@ -94,6 +95,7 @@ function shared(name: string, summary: string, policy = 'headGroups'): Command {
     .option('--torch [python]', 'time torch on the same rows, with this interpreter')
     .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json', 'bench/results')
     .option('--no-out', 'write no file')
+    .option('--name <name>', "what the file is called after its date (default: the bench's name)")
     .option('-q, --quick', 'fewer rows, less time for each')
     .option('--seconds <number>', 'time for a row at most', number)
     .option('--rotate-mb <number>', 'MiB to read before pages come round again', number)
@@ -161,7 +163,8 @@ async function tell(
   const run = describeRun(device, said, context.before, await device.telemetry());
   const { readGbps, tflops } = context.roof;
   const torch = context.torch?.versions;
-  const path = writeResultFile(flags.out, device, what, { ...run, roof: { readGbps, tflops }, torch, rows });
+  const name = flags.name ?? (flags.set === 'shapes' ? `${what}-shapes` : what);
+  const path = writeResultFile(flags.out, device, name, { ...run, roof: { readGbps, tflops }, torch, rows });
   process.stderr.write(`wrote ${path}\n`);
 }
 
@@ -169,7 +172,7 @@ async function tell(
 function commandLine(command: Command): string {
   const given = command.options.filter((option) => {
     const name = option.attributeName();
-    return name !== 'out' && command.getOptionValueSource(name) === 'cli';
+    return name !== 'out' && name !== 'name' && command.getOptionValueSource(name) === 'cli';
   });
   const parts = given.map((option) => {
     const value: unknown = command.getOptionValue(option.attributeName());

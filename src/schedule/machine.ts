@@ -46,15 +46,15 @@ const decodeTile: TileClass = {
   sharedMemoryBytes: 131072,
   ctasPerSm: 1,
 };
-/** Tile class of the prefill kernel. */
+/** Tile class of the prefill kernel: 4 warps of 32 rows; two CTAs share an SM. */
 const prefillTile: TileClass = {
   queryRows: 128,
   kvStep: 64,
   headDimQk: 128,
   headDimV: 128,
-  threads: 256,
-  sharedMemoryBytes: 131072,
-  ctasPerSm: 1,
+  threads: 128,
+  sharedMemoryBytes: 112512,
+  ctasPerSm: 2,
 };
 const gpuTiles: readonly TileClass[] = [decodeTile, prefillTile];
 

@@ -17,14 +17,8 @@ export interface QueryTile {
 /**
  * Calls `visit` for every query tile, requests first, then rows, then KV heads. The object is reused between calls.
  * @param queryRows rows that a tile takes at most; see problem.ts for what a row is
- * @param numKvHeads heads to visit; default: all. They all have the same tiles.
  */
-export function forEachQueryTile(
-  problem: AttentionProblem,
-  queryRows: number,
-  visit: (tile: QueryTile) => void,
-  numKvHeads: number = problem.numKvHeads,
-): void {
+export function forEachQueryTile(problem: AttentionProblem, queryRows: number, visit: (tile: QueryTile) => void): void {
   const group = problem.groupSize;
   // Tiles hold whole tokens where a token's group fits, so that rows of one token share their mask.
   const rowsPerTile = queryRows >= group ? queryRows - (queryRows % group) : queryRows;
@@ -50,7 +44,7 @@ export function forEachQueryTile(
       tile.kvEnd = Math.max(tile.kvStart, visibleEnd(problem, r, last));
       tile.fullStart = visibleStart(problem, r, last);
       tile.fullEnd = visibleEnd(problem, r, first);
-      for (let head = 0; head < numKvHeads; head++) {
+      for (let head = 0; head < problem.numKvHeads; head++) {
         tile.kvHead = head;
         visit(tile);
       }

@@ -6,12 +6,21 @@ import { WarpbookError } from '../errors';
 import type { Machine } from './machine';
 import { binarySearch, binarySearchByBatchSize } from './policies/binary-search';
 import { headGroups } from './policies/head-groups';
+import { headGroupsSpare } from './policies/head-groups-spare';
+import { longestFirst } from './policies/longest-first';
 import { noSplit } from './policies/no-split';
 import type { AttentionProblem } from './problem';
 import { type Policy, Schedule } from './schedule';
 import { type ValidateOptions, validate } from './validate';
 
-const trusted = new WeakSet<Policy>([noSplit, binarySearch, binarySearchByBatchSize, headGroups]);
+const trusted = new WeakSet<Policy>([
+  noSplit,
+  binarySearch,
+  binarySearchByBatchSize,
+  headGroups,
+  headGroupsSpare,
+  longestFirst,
+]);
 
 /** Marks a policy as property-tested: its schedules are not validated at every plan. */
 export function trustPolicy<P extends Policy>(policy: P): P {

@@ -142,29 +142,35 @@ function* prefillWays(): Generator<SanitizeCase> {
 }
 
 /** Traced kernels, and plans that are rewritten between replays. */
-const LOOPS: readonly SanitizeCase[] = [
-  {
-    name: 'traced decode in a graph, replanned',
-    async run(device) {
-      const { cache, requests } = randomCache(device, BASE);
-      const q = randomQueries(device, BASE);
-      const [out, lse] = [zeros([5, 8, 128], { dtype: 'bfloat16', device }), zeros([5, 8], { device })];
-      const { numQoHeads, numKvHeads, headDim } = BASE;
-      const capacity = { maxBatch: 5, maxPages: cache.numPages };
-      const decode = await BatchDecode.create({ numQoHeads, numKvHeads, headDim, device, capacity, trace: true });
-      const table = cache.pageTable(requests);
-      decode.plan(table, { policy: policies.noSplit });
-      const graph = capture(device, () => void decode.run(q, cache, { out, lse }));
-      const exec = graph.instantiate();
-      for (const policy of [policies.noSplit, policies.fixedSplitSize(64), queued, policies.headGroups]) {
-        const { schedule } = decode.plan(table, { policy });
-        exec.replay();
-        assert.equal((await decode.timeline()).stats().numTiles, schedule.numTiles);
-      }
-      for (const thing of [exec, graph, decode, q, out, lse, cache]) thing.dispose();
-    },
-  },
-];
+function* loops(): Generator<SanitizeCase> {
+  for (const dtype of ['float16', 'bfloat16'] as const) {
+    for (const headDim of [64, 128, 256]) {
+      yield {
+        name: `traced decode in a graph, replanned: ${dtype} d${headDim}`,
+        run: (device) => replanTraced(device, { ...BASE, dtype, headDim }),
+      };
+    }
+  }
+}
+
+async function replanTraced(device: Device, of: AttentionCase): Promise<void> {
+  const { numQoHeads, numKvHeads, headDim, dtype } = of;
+  const { cache, requests } = randomCache(device, of);
+  const q = randomQueries(device, of);
+  const [out, lse] = [zeros([5, numQoHeads, headDim], { dtype, device }), zeros([5, numQoHeads], { device })];
+  const capacity = { maxBatch: 5, maxPages: cache.numPages };
+  const decode = await BatchDecode.create({ numQoHeads, numKvHeads, headDim, dtype, device, capacity, trace: true });
+  const table = cache.pageTable(requests);
+  decode.plan(table, { policy: policies.noSplit });
+  const graph = capture(device, () => void decode.run(q, cache, { out, lse }));
+  const exec = graph.instantiate();
+  for (const policy of [policies.noSplit, policies.fixedSplitSize(64), queued, policies.headGroups]) {
+    const { schedule } = decode.plan(table, { policy });
+    exec.replay();
+    assert.equal((await decode.timeline()).stats().numTiles, schedule.numTiles);
+  }
+  for (const thing of [exec, graph, decode, q, out, lse, cache]) thing.dispose();
+}
 
 /** The planner on the device, of each policy, and deltas of page tables. */
 const PLANS: readonly SanitizeCase[] = [
@@ -257,7 +263,7 @@ function shared(register: (test: Register, of: () => Device) => void): SanitizeC
 const CASES: readonly SanitizeCase[] = [
   ...OPERATIONS,
   ...ROOFS,
-  ...LOOPS,
+  ...loops(),
   ...PLANS,
   ...DECODE_WAYS,
   ...shared(registerBadPages),

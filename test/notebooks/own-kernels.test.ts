@@ -2,21 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
-import { opPrograms } from '../../src/attention/op-programs';
-import { builtInPrograms } from '../../src/device/programs/built-in';
+import { programsAtOpening } from '../../src/attention/open-device';
 import { packageRoot } from '../../src/notebook/kernel/package-paths';
 import { failureText, outputText } from '../../src/notebook/run/report';
 import { runNotebook } from '../../src/notebook/run/run-notebook';
-import { tensorPrograms } from '../../src/tensor/kernel-programs';
 import { buildFakeDriver, buildFakeNvrtc } from '../support/fake-cuda/build';
 import { fakeLines } from '../support/fake-cuda/sources';
 import { requireBuilt, temporaryFolder, writeFixture } from '../support/notebooks';
 
 /** What the fake compiler makes of every source: the programs that a device opens with, and the page's kernel. */
 const FAKE_LINES = [
-  ...[...builtInPrograms(), ...tensorPrograms('sm_90a'), ...opPrograms].map(
-    ({ entry }) => `// fake: ${entry} 48 32 0 0 1024`,
-  ),
+  ...programsAtOpening('sm_90a').map(({ entry }) => `// fake: ${entry} 48 32 0 0 1024`),
   ...fakeLines('scale<float>', 'scale_f32', '8+4+4', 'Pffi'),
 ];
 

@@ -1,5 +1,5 @@
-// The load side of decode: each warp walks its own blocks of keys (block w, w + W, ... of each tile) across all tiles of
-// its CTA, ahead of the arithmetic, and copies them into its private ring. The next tile's record and first page ids are
+// The load side of decode: each team walks its own blocks of keys (block i, i + kTeams, ... of each tile) across all tiles of
+// its CTA, ahead of the arithmetic, and copies them into its private ring; every warp of it does the same walk. The next tile's record and first page ids are
 // requested one step at a time, so that nothing waits for them. Hides pages, segments and bad page ids.
 #pragma once
 
@@ -8,20 +8,33 @@
 
 namespace warpbook {
 
+// The block that a team loads next.
+struct NextBlock {
+  int position;
+  int masked;
+  // Bit i: token i is there and wanted. 0: nothing to copy.
+  uint32 valid;
+  // See copy_block() and copy_rows().
+  int64 at;
+  int first_lane;
+};
+
 class KvCursor {
  public:
-  __device__ KvCursor(const AttentionParams& params, const ScheduleView& view, int warp, int lane)
-      : params_(params), view_(view), warp_(warp), lane_(lane), aligned_(!kGeneral || params.page_size % kBlockTokens == 0),
+  __device__ KvCursor(const AttentionParams& params, const ScheduleView& view, const Team& team, int lane)
+      : params_(params), view_(view), team_(team), lane_(lane), aligned_(!kGeneral || params.page_size % kBlockTokens == 0),
         page_shift_((params.page_size & (params.page_size - 1)) == 0 ? __ffs(params.page_size) - 1 : -1) {}
 
-  // Tiles first_tile, first_tile + 1, ...; of a queue only the first one is known here, see add_queued.
-  __device__ void start(int first_tile, int num_tiles) {
+  // Tiles first_tile (`record`), first_tile + 1, ...; of a queue only the first one is known here, see add_queued.
+  __device__ void start(int first_tile, int num_tiles, const TileRecord& record) {
     first_tile_ = first_tile;
     known_ = num_tiles;
     ordinal_ = -1;
     step_ = num_steps_ = 0;
     pass_ = num_passes_ = 0;
-    ahead_ = kNothing;
+    record_ahead_ = record;
+    ahead_ = kRecord;
+    look_ahead();
   }
   // One more tile, of any index.
   __device__ void add_queued(int tile) {
@@ -29,8 +42,9 @@ class KvCursor {
     ++known_;
   }
 
-  // Moves to the next block of this warp, and knows its page. False where no known tile has one. Reads plan data alone.
-  __device__ __forceinline__ bool prepare() {
+  // Moves to the next block of this team and finds out where it is. False where no known tile has one. Reads plan data
+  // alone.
+  __device__ __forceinline__ bool prepare(NextBlock& next) {
     if (!seek()) return false;
     const int batch = step_ >> batch_shift();
     if (step_ == batch << batch_shift()) {
@@ -39,16 +53,25 @@ class KvCursor {
       // After the last batch comes the first one of the next pass.
       if (!last || pass_ + 1 < num_passes_) ids_next_ = load_ids(keys_, page_start_, num_steps_, last ? 0 : batch + 1);
     }
+    const KeyBlock block = block_of(view_, keys_, team_.index + step_ * kTeams);
+    next.position = block.position;
+    next.masked = block.masked;
+    if (aligned_) {
+      locate_aligned(block, next);
+    } else {
+      locate_scattered(block, next);
+    }
+    ++step_;
     return true;
   }
 
-  // After the first prepare(): brings this warp's first blocks to the L2. Before the kernel before has ended keys and
+  // After the first prepare(): brings this team's first blocks to the L2. Before the kernel before has ended keys and
   // values may not be read, for it may be writing some of them, but nothing forbids to fetch them from memory.
   __device__ __forceinline__ void warm_l2() const {
     if (!aligned_) return;
 #pragma unroll 1
-    for (int step = 0; step < min(num_steps_, kWarmBlocks); ++step) {
-      const KeyBlock block = block_of(view_, keys_, warp_ + step * kWarps);
+    for (int step = team_.member; step < min(num_steps_, kWarmBlocks); step += kTeamWarps) {
+      const KeyBlock block = block_of(view_, keys_, team_.index + step * kTeams);
       const int page = __shfl_sync(kAllLanes, ids_, step);
       if (!in_pool(page)) continue;
       const int slot = block.position - page_of(block.position) * params_.page_size + (lane_ & 15);
@@ -57,12 +80,17 @@ class KvCursor {
     }
   }
 
-  // Copies the block that prepare() found into a stage and describes it there.
-  __device__ __forceinline__ void copy(const KvStage& stage) {
-    const KeyBlock block = block_of(view_, keys_, warp_ + step_ * kWarps);
-    const uint32 valid = aligned_ ? copy_aligned(stage, block) : copy_scattered(stage, block);
-    if (lane_ == 0) *stage.info = {block.position, static_cast<int>(valid), block.masked, 0};
-    ++step_;
+  // Copies the block's keys into a stage and describes it there; then its values.
+  __device__ __forceinline__ void copy_keys(const NextBlock& next, const KvStage& stage) const {
+    copy<true>(next, stage);
+    if (lane_ == 0 && team_.member == 0) *stage.info = {next.position, static_cast<int>(next.valid), next.masked, 0};
+  }
+  __device__ __forceinline__ void copy_values(const NextBlock& next, const KvStage& stage) const {
+    copy<false>(next, stage);
+  }
+
+  // To be called once a step: asks for one more thing about the tile after this one.
+  __device__ __forceinline__ void look_further() {
     if (ahead_ != kIds && ordinal_ + 1 < known_) look_ahead();
   }
 
@@ -77,7 +105,7 @@ class KvCursor {
   __device__ int load_ids(const TileKeys& keys, int page_start, int num_steps, int batch) const {
     const int step = (batch << batch_shift()) + (aligned_ ? lane_ : lane_ >> 4);
     if (step >= num_steps) return 0;
-    const KeyBlock block = block_of(view_, keys, warp_ + step * kWarps);
+    const KeyBlock block = block_of(view_, keys, team_.index + step * kTeams);
     int token = block.position;
     if (!aligned_) {
       token += lane_ & 15;
@@ -97,13 +125,13 @@ class KvCursor {
       ahead_ = kRecord;
     } else {
       const TileKeys keys(record_ahead_);
-      num_steps_ahead_ = steps_of_warp(count_blocks(view_, keys), warp_);
+      num_steps_ahead_ = steps_of_team(count_blocks(view_, keys), team_.index);
       ids_ahead_ = load_ids(keys, record_ahead_.get(TILE_PAGE_START), num_steps_ahead_, 0);
       ahead_ = kIds;
     }
   }
 
-  // Moves on to the next pass or tile that has a block for this warp. False if there is none.
+  // Moves on to the next pass or tile that has a block for this team. False if there is none.
   __device__ __forceinline__ bool seek() {
     while (step_ >= num_steps_) {
       if (pass_ + 1 < num_passes_ && num_steps_ > 0) {
@@ -133,41 +161,46 @@ class KvCursor {
   }
 
   __device__ void count_bad_page() const {
-    if (pass_ == 0) atomicAdd(view_.status(), 1);
+    if (pass_ == 0 && team_.member == 0) atomicAdd(view_.status(), 1);
   }
   __device__ bool in_pool(int page) const { return page >= 0 && page < params_.num_pages; }
 
-  // The whole block lies in one page. Returns which tokens are there.
-  __device__ __forceinline__ uint32 copy_aligned(const KvStage& stage, const KeyBlock& block) {
+  // The whole block lies in one page.
+  __device__ __forceinline__ void locate_aligned(const KeyBlock& block, NextBlock& next) const {
     const int page = __shfl_sync(kAllLanes, ids_, step_ & 31);
     const int slot = block.position - page_of(block.position) * params_.page_size;
-    if (unlikely(!in_pool(page))) {
-      if (lane_ == 0 && (slot == 0 || block.position <= block.begin)) count_bad_page();
-      return 0;
-    }
-    copy_block(params_, stage, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, lane_,
-               policy_);
-    return (0xffffu >> max(block.position + kBlockTokens - block.end, 0)) &
-           (0xffffu << max(block.begin - block.position, 0));
+    const bool good = in_pool(page);
+    if (unlikely(!good) && lane_ == 0 && (slot == 0 || block.position <= block.begin)) count_bad_page();
+    next.at = lane_start(params_, page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_, team_, lane_);
+    next.valid = (0xffffu >> max(block.position + kBlockTokens - block.end, 0)) &
+                 (0xffffu << max(block.begin - block.position, 0));
+    if (!good) next.valid = 0;
   }
 
   // Any page size: each of 16 lanes finds one token.
-  __device__ __forceinline__ uint32 copy_scattered(const KvStage& stage, const KeyBlock& block) {
-    const int half = (step_ & 1) * 16;
+  __device__ __forceinline__ void locate_scattered(const KeyBlock& block, NextBlock& next) const {
+    next.first_lane = (step_ & 1) * 16;
     const int token = block.position + (lane_ & 15);
     const int slot = token - page_of(token) * params_.page_size;
-    const bool wanted = lane_ >> 4 == half >> 4 && token >= block.begin && token < block.end;
+    const bool wanted = (lane_ & 16) == next.first_lane && token >= block.begin && token < block.end;
     const bool good = wanted && in_pool(ids_);
     if (wanted && !good && (slot == 0 || token == block.begin)) count_bad_page();
-    const int64 offset = good ? ids_ * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_ : 0;
-    const uint32 valid = __ballot_sync(kAllLanes, good) >> half & 0xffffu;
-    copy_rows(params_, stage, offset, half, valid, lane_, policy_);
-    return valid;
+    next.at = good ? ids_ * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_ : 0;
+    next.valid = __ballot_sync(kAllLanes, good) >> next.first_lane & 0xffffu;
+  }
+
+  template <bool kKeys>
+  __device__ __forceinline__ void copy(const NextBlock& next, const KvStage& stage) const {
+    if (!aligned_) {
+      copy_rows<kKeys>(params_, stage, next.at, next.first_lane, next.valid, team_, lane_, policy_);
+    } else if (!unlikely(next.valid == 0)) {
+      copy_block<kKeys>(params_, stage, next.at, team_, lane_, policy_);
+    }
   }
 
   const AttentionParams& params_;
   const ScheduleView view_;
-  const int warp_;
+  const Team team_;
   const int lane_;
   const bool aligned_;
   const int page_shift_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attention/elements.cuh"
+#include "attention/team.cuh"
 #include "attention_params.h"
 
 namespace warpbook {
@@ -44,42 +45,69 @@ __device__ __forceinline__ uint32 value_offset(int row, int chunk) {
 }
 
 constexpr int kRowsPerCopy = 32 / kRowChunks;
-constexpr int kCopies = kBlockTokens / kRowsPerCopy;
+// Copies of a warp: the members of a team take consecutive rows of a block.
+constexpr int kCopies = kBlockTokens / kRowsPerCopy / kTeamWarps;
+static_assert(kCopies > 0, "fewer copies than members of a team");
 
-// Copies 16 consecutive tokens of one page. `offset`: elements, of the first token and head.
-__device__ __forceinline__ void copy_block(
-    const AttentionParams& params, const KvStage& stage, int64 offset, int lane, uint64 policy) {
-  if constexpr (kRowTiles * kHeadDim >= 512) lane = forget(lane);
-  const int row = lane / kRowChunks;
-  const int chunk = lane % kRowChunks;
-  const int64 start = (offset + row * params.kv_stride_token) * kKvBytes + chunk * 16;
-  const int64 step = params.kv_stride_token * (kRowsPerCopy * kKvBytes);
-  const char* keys = static_cast<const char*>(params.k) + start;
-  const char* values = static_cast<const char*>(params.v) + start;
-#pragma unroll
-  for (int i = 0; i < kCopies; ++i) {
-    copy16<kRowBytes>(stage.keys + key_offset(i * kRowsPerCopy + row, chunk), keys + i * step, policy);
-  }
-#pragma unroll
-  for (int i = 0; i < kCopies; ++i) {
-    copy16<kRowBytes>(stage.values + value_offset(i * kRowsPerCopy + row, chunk), values + i * step, policy);
+// The scores of long stages are computed while the values still arrive; for short ones another wait costs more.
+constexpr bool kValuesLater = kStageBytes >= 8192;
+constexpr int kCopyGroups = kValuesLater ? 2 : 1;
+
+// The copies of a stage are one group, or two with the values in the second, committed in order and also where there is
+// nothing to copy: so the number of groups in flight says what is here. All end with the whole team's copies seen.
+__device__ __forceinline__ void wait_for_keys(const Team& team) {
+  wait_for_copies<kCopyGroups * kStages - 1>();
+  team.sync();
+}
+__device__ __forceinline__ void wait_for_values(const Team& team) {
+  if constexpr (kValuesLater) {
+    wait_for_copies<kCopyGroups * kStages - 2>();
+    team.sync();
   }
 }
 
-// Copies 16 tokens from anywhere: lane first_lane + i has the offset of token i. Where bit i of `valid` is 0 the row is
-// filled with zeros and nothing is read.
-__device__ __forceinline__ void copy_rows(
-    const AttentionParams& params, const KvStage& stage, int64 offset, int first_lane, uint32 valid, int lane,
-    uint64 policy) {
-  if constexpr (kRowTiles * kHeadDim >= 512) lane = forget(lane);
+// The first row of a block that a lane copies.
+__device__ __forceinline__ int first_row_of(const Team& team, int lane) {
+  return (kTeamWarps == 1 ? 0 : team.member * kCopies * kRowsPerCopy) + lane / kRowChunks;
+}
+
+// A lane's part of a block of consecutive tokens of one page: bytes from the start of the pool. `offset`: elements, of the
+// first token and head.
+__device__ __forceinline__ int64 lane_start(const AttentionParams& params, int64 offset, const Team& team, int lane) {
+  return (offset + first_row_of(team, lane) * params.kv_stride_token) * kKvBytes + lane % kRowChunks * 16;
+}
+
+// Copies 16 consecutive tokens of one page, found by lane_start(). kKeys: keys or values.
+template <bool kKeys>
+__device__ __forceinline__ void copy_block(
+    const AttentionParams& params, const KvStage& stage, int64 start, const Team& team, int lane, uint64 policy) {
+  if constexpr (kTight) lane = forget(lane);
+  const int row = first_row_of(team, lane);
   const int chunk = lane % kRowChunks;
+  const int64 step = params.kv_stride_token * (kRowsPerCopy * kKvBytes);
+  const char* source = static_cast<const char*>(kKeys ? params.k : params.v) + start;
 #pragma unroll
   for (int i = 0; i < kCopies; ++i) {
-    const int row = i * kRowsPerCopy + lane / kRowChunks;
+    const uint32 at = kKeys ? key_offset(i * kRowsPerCopy + row, chunk) : value_offset(i * kRowsPerCopy + row, chunk);
+    copy16<kRowBytes>((kKeys ? stage.keys : stage.values) + at, source + i * step, policy);
+  }
+}
+
+// Copies 16 tokens from anywhere: lane first_lane + i has the offset of token i, in elements. Where bit i of `valid` is 0
+// the row is filled with zeros and nothing is read.
+template <bool kKeys>
+__device__ __forceinline__ void copy_rows(
+    const AttentionParams& params, const KvStage& stage, int64 offset, int first_lane, uint32 valid, const Team& team,
+    int lane, uint64 policy) {
+  if constexpr (kTight) lane = forget(lane);
+  const int chunk = lane % kRowChunks;
+  const char* source = static_cast<const char*>(kKeys ? params.k : params.v);
+#pragma unroll
+  for (int i = 0; i < kCopies; ++i) {
+    const int row = i * kRowsPerCopy + first_row_of(team, lane);
     const int64 at = __shfl_sync(kAllLanes, offset, first_lane + row) * kKvBytes + chunk * 16;
-    const int bytes = valid >> row & 1 ? 16 : 0;
-    copy16_or_zero(stage.keys + key_offset(row, chunk), static_cast<const char*>(params.k) + at, bytes, policy);
-    copy16_or_zero(stage.values + value_offset(row, chunk), static_cast<const char*>(params.v) + at, bytes, policy);
+    const uint32 target = kKeys ? stage.keys + key_offset(row, chunk) : stage.values + value_offset(row, chunk);
+    copy16_or_zero(target, source + at, valid >> row & 1 ? 16 : 0, policy);
   }
 }
 

@@ -1,6 +1,10 @@
 // Merge groups: a tile announces its partial state to the groups that wait for it, and the CTA whose arrival completes a
-// group merges it, in the order of the group's slots. Announcements are collected and made at the CTA's end (or when
-// kPending are waiting): one barrier for all, and the atomics in parallel.
+// group merges it, in the order of the group's slots. Announcements are collected and counted at the CTA's end (or when
+// kPending are waiting), the counts in parallel.
+//
+// Counting only settles who merges; it may run ahead of the states. That a state is there is seen by itself: a word that is
+// not written yet is a NaN of its own (`unwritten`), which the merge finds in its result, and then reads again. So neither a
+// fence nor a round trip to memory stands between writing a state and counting it.
 //
 // A group's record and slot list are plan data: they are requested when its tile starts, so that they are here when the
 // last arrival is known.
@@ -14,8 +18,12 @@ constexpr int kPending = 4;
 // Slots of a group that are kept in shared memory, a lane each; further ones are read from the schedule.
 constexpr int kKeptSlots = 32;
 // Partial states that a merging warp has in flight, where there are more than kFewStates.
-constexpr int kManyStates = kHeadDim <= 128 && kRowTiles == 1 ? 16 : 8;
+constexpr int kManyStates = kHeadDim <= 128 ? 16 : 8;
 constexpr int kFewStates = 8;
+// Rows of a group that a warp merges at once, where there are few states.
+constexpr int kRowsAtOnce = kHeadDim <= 128 && kRows >= 2 * kWarps ? 2 : 1;
+// How often a merge is tried before it asks which states are missing.
+constexpr int kTries = 4;
 constexpr int kDimsPerLane = kHeadDim / 32;
 
 struct PendingGroup {
@@ -27,6 +35,7 @@ struct PendingGroup {
 
 class MergeGroups {
  public:
+  // `pending`: kPending entries in shared memory.
   __device__ MergeGroups(const AttentionParams& params, const ScheduleView& view, PendingGroup* pending, int warp, int lane)
       : params_(params), view_(view), pending_(pending), warp_(warp), lane_(lane) {}
 
@@ -43,8 +52,7 @@ class MergeGroups {
     slots_known_ = true;
   }
 
-  // The tile's partial state is written: one arrival for its group number `index`. To be called by all threads, and
-  // followed by flush() where is_full().
+  // One arrival of the tile at its group number `index`, to be counted by elect(). To be called by all threads.
   __device__ __forceinline__ void announce(const TileRecord& record, int index) {
     prefetch_slots();
     const int group = record.get(TILE_MERGE_GROUP) + index;
@@ -63,29 +71,33 @@ class MergeGroups {
     ++num_pending_;
   }
   __device__ bool is_full() const { return num_pending_ == kPending; }
+  __device__ bool any() const { return num_pending_ > 0; }
 
-  // Makes the announcements, and merges the groups that they complete. `more`: there will be others.
-  __device__ __forceinline__ void flush(bool more) {
-    if (num_pending_ == 0) return;
-    __syncthreads();
+  // Counts what was announced. The answers are on their way until merge_complete(), which must follow once the states are
+  // written.
+  __device__ __forceinline__ void elect() {
+    if (warp_ != 0) return;
+    __syncwarp();
+    if (lane_ < num_pending_) arrivals_ = count_arrival(counter_of(pending_[lane_]));
+  }
+
+  // Merges the groups that this CTA completed. `more`: other announcements will follow.
+  __device__ __forceinline__ void merge_complete(bool more) {
     if (threadIdx.x < num_pending_) {
       PendingGroup& entry = pending_[threadIdx.x];
-      uint32* counter = static_cast<uint32*>(params_.counters) + entry.group;
-      const bool last = arrive_at(counter) + 1 == static_cast<uint32>(entry.words[MERGE_GROUP_SLOT_COUNT]);
-      if (last) *counter = 0;
+      const bool last = arrivals_ + 1 == static_cast<uint32>(entry.words[MERGE_GROUP_SLOT_COUNT]);
+      if (last) *counter_of(entry) = 0;
       entry.complete = last;
     }
     __syncthreads();
-    // A warp takes a row of each group.
+    // The rows of each group are dealt out to the warps.
     for (int i = 0; i < num_pending_; ++i) {
       const PendingGroup& entry = pending_[i];
       if (!entry.complete) continue;
-      for (int row = warp_; row < entry.words[MERGE_GROUP_ROW_COUNT]; row += kWarps) {
-        if (entry.words[MERGE_GROUP_SLOT_COUNT] <= kFewStates) {
-          merge_row<true>(entry, row);
-        } else {
-          merge_row<false>(entry, row);
-        }
+      if (entry.words[MERGE_GROUP_SLOT_COUNT] <= kFewStates) {
+        merge_rows<true>(entry);
+      } else {
+        merge_rows<false>(entry);
       }
     }
     num_pending_ = 0;
@@ -130,55 +142,60 @@ class MergeGroups {
                        words[MERGE_GROUP_KV_HEAD], 0);
   }
 
-  // One warp, kDimsPerLane head dims a lane. kFew: there are at most kFewStates states, and no loop.
-  template <bool kFew>
-  __device__ __forceinline__ void merge_row(const PendingGroup& entry, int index) const {
-    constexpr int kInFlight = kFew ? kFewStates : kManyStates;
-    const int64 start = kTraced ? global_time_ns() : 0;
-    const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
-    const RowRef row = row_of(entry.words, index);
-    RowSoftmax softmax{kNoScore, 0};
-    float total[kDimsPerLane] = {};
-#pragma unroll 1
-    for (int first = 0; first < (kFew ? 1 : count); first += 32) {
-      // Lane i has the LSE and, soon, the weight of slot first + i.
-      const int left = count - first;
-      // Lanes beyond repeat the last slot, with the weight 0: a load under a condition is a load and a copy, and the
-      // copies would make many round trips to memory of one.
-      const int at = min(lane_, left - 1);
-      const int slot = first == 0 ? entry.slots[at] : view_.merge_slots()[entry.words[MERGE_GROUP_SLOT_START] + first + at];
-      float lse = __ldcg(static_cast<const float*>(params_.partial_lse) + slot + index);
-      const float* states = static_cast<const float*>(params_.partial_o) + lane_ * kDimsPerLane;
-      float state[kInFlight][kDimsPerLane];
-      load_states(states, slot, index, 0, state);
+  __device__ uint32* counter_of(const PendingGroup& entry) const {
+    return static_cast<uint32*>(params_.counters) + entry.group;
+  }
+  // Lane i: slot first + i of a group; lanes beyond `left` repeat the last one.
+  __device__ __forceinline__ int slot_of(const PendingGroup& entry, int first, int left) const {
+    const int at = min(lane_, left - 1);
+    return first == 0 ? entry.slots[at] : view_.merge_slots()[entry.words[MERGE_GROUP_SLOT_START] + first + at];
+  }
 
-      lse = lane_ < left ? lse * kLog2e : -__int_as_float(0x7f800000);
-      float largest = lse;
-#pragma unroll
-      for (int x = 1; x < (kFew ? kFewStates : 32); x <<= 1) {
-        largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, x));
-      }
-      if (kFew) largest = __shfl_sync(kAllLanes, largest, 0);
-      largest = fmaxf(largest, softmax.reference);
-      const float factor = exp2_approx(softmax.reference - largest);
-      const float weight = exp2_approx(lse - largest);
-      softmax.reference = largest;
-      softmax.sum *= factor;
-#pragma unroll
-      for (int d = 0; d < kDimsPerLane; ++d) total[d] *= factor;
+  // This warp's rows of a group, kDimsPerLane head dims a lane. kFew: there are at most kFewStates states, and no loop.
+  template <bool kFew>
+  __device__ __forceinline__ void merge_rows(const PendingGroup& entry) const {
+    constexpr int kAtOnce = kFew ? kRowsAtOnce : 1;
+    const int num_rows = entry.words[MERGE_GROUP_ROW_COUNT];
 #pragma unroll 1
-      for (int i = 0; i < (kFew ? 1 : min(left, 32)); i += kInFlight) {
-        if (!kFew && i > 0) load_states(states, slot, index, i, state);
+    for (int first = warp_ * kAtOnce; first < num_rows; first += kWarps * kAtOnce) {
+      const int64 start = kTraced ? global_time_ns() : 0;
+      // Rows beyond repeat the last one. Where they go is found while nothing else can be done.
+      int rows[kAtOnce];
+      RowRef targets[kAtOnce];
 #pragma unroll
-        for (int j = 0; j < kInFlight; ++j) {
-          const float w = __shfl_sync(kAllLanes, weight, i + j);
-          softmax.sum += w;
+      for (int r = 0; r < kAtOnce; ++r) {
+        rows[r] = min(first + r, num_rows - 1);
+        targets[r] = row_of(entry.words, rows[r]);
+      }
+      RowSoftmax softmax[kAtOnce];
+      float total[kAtOnce][kDimsPerLane];
+      bool complete = false;
+#pragma unroll 1
+      for (int tries = 1;; ++tries) {
+        sum_states<kFew>(entry, rows, softmax, total);
+        float sum = 0;
 #pragma unroll
-          for (int d = 0; d < kDimsPerLane; ++d) total[d] += w * state[j][d];
+        for (int r = 0; r < kAtOnce; ++r) {
+          sum += softmax[r].sum;
+#pragma unroll
+          for (int d = 0; d < kDimsPerLane; ++d) sum += total[r][d];
         }
+        if (!unlikely(__any_sync(kAllLanes, sum != sum)) || complete) break;
+        // A state that isn't there yet makes a NaN; so do a NaN and an infinity among the keys and values.
+        if (tries % kTries == 0) complete = is_complete(entry, rows[0]) && is_complete(entry, rows[kAtOnce - 1]);
+      }
+#pragma unroll
+      for (int r = 0; r < kAtOnce; ++r) write_merged(targets[r], softmax[r], total[r]);
+#pragma unroll
+      for (int r = 0; r < kAtOnce; ++r) clear_states<kFew>(entry, rows[r]);
+      if (kTraced && lane_ == 0 && first == 0) {
+        write_trace(params_, params_.max_tiles + entry.group, entry.group, TRACE_PHASE_MERGE, start);
       }
     }
+  }
 
+  __device__ __forceinline__ void write_merged(
+      const RowRef& row, RowSoftmax& softmax, const float (&total)[kDimsPerLane]) const {
     const float scale = softmax.add_sink(params_, row.head) * softmax.inverse();
     char* target = static_cast<char*>(params_.o) +
                    2 * (row.token * params_.o_stride_token + row.head * params_.o_stride_head + lane_ * kDimsPerLane);
@@ -186,33 +203,115 @@ class MergeGroups {
     for (int d = 0; d < kDimsPerLane; d += 2) {
       reinterpret_cast<uint32*>(target)[d / 2] = pack_output(total[d] * scale, total[d + 1] * scale);
     }
-    if (lane_ == 0) {
-      write_lse(params_, row, softmax.lse());
-      if (kTraced && index == 0) {
-        write_trace(params_, params_.max_tiles + entry.group, entry.group, TRACE_PHASE_MERGE, start);
+    if (lane_ == 0) write_lse(params_, row, softmax.lse());
+  }
+
+  template <bool kFew, int kAtOnce>
+  __device__ __forceinline__ void sum_states(
+      const PendingGroup& entry, const int (&rows)[kAtOnce], RowSoftmax (&softmax)[kAtOnce],
+      float (&total)[kAtOnce][kDimsPerLane]) const {
+    constexpr int kInFlight = kFew ? kFewStates : kManyStates;
+    const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
+#pragma unroll
+    for (int r = 0; r < kAtOnce; ++r) {
+      softmax[r] = {kNoScore, 0};
+#pragma unroll
+      for (int d = 0; d < kDimsPerLane; ++d) total[r][d] = 0;
+    }
+#pragma unroll 1
+    for (int first = 0; first < (kFew ? 1 : count); first += 32) {
+      // Lane i has the LSE and, soon, the weight of slot first + i. Lanes beyond have the weight 0: a load under a
+      // condition is a load and a copy, and the copies would make many round trips to memory of one.
+      const int left = count - first;
+      const int slot = slot_of(entry, first, left);
+      float lse[kAtOnce];
+      float state[kAtOnce][kInFlight][kDimsPerLane];
+#pragma unroll
+      for (int r = 0; r < kAtOnce; ++r) {
+        lse[r] = observe(partial_lse(params_, slot + rows[r]));
+        load_states(slot + rows[r], 0, state[r]);
+      }
+#pragma unroll
+      for (int r = 0; r < kAtOnce; ++r) {
+        const float own = lane_ < left ? lse[r] * kLog2e : -__int_as_float(0x7f800000);
+        float largest = own;
+#pragma unroll
+        for (int x = 1; x < (kFew ? kFewStates : 32); x <<= 1) {
+          largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, x));
+        }
+        if (kFew) largest = __shfl_sync(kAllLanes, largest, 0);
+        largest = fmaxf(largest, softmax[r].reference);
+        const float factor = exp2_approx(softmax[r].reference - largest);
+        const float weight = exp2_approx(own - largest);
+        softmax[r].reference = largest;
+        softmax[r].sum *= factor;
+#pragma unroll
+        for (int d = 0; d < kDimsPerLane; ++d) total[r][d] *= factor;
+#pragma unroll 1
+        for (int i = 0; i < (kFew ? 1 : min(left, 32)); i += kInFlight) {
+          if (!kFew && i > 0) load_states(slot + rows[r], i, state[r]);
+#pragma unroll
+          for (int j = 0; j < kInFlight; ++j) {
+            const float w = __shfl_sync(kAllLanes, weight, i + j);
+            softmax[r].sum += w;
+#pragma unroll
+            for (int d = 0; d < kDimsPerLane; ++d) total[r][d] += w * state[r][j][d];
+          }
+        }
       }
     }
   }
 
-  // States of slots i, i + 1, ... of the 32 that the lanes have. All loads are on their way before the first result is
-  // looked at.
+  // States of the partial rows that lanes i, i + 1, ... have. All loads are on their way before the first result is looked
+  // at.
   template <int kInFlight>
-  __device__ __forceinline__ static void load_states(
-      const float* states, int slot, int index, int i, float (&state)[kInFlight][kDimsPerLane]) {
+  __device__ __forceinline__ void load_states(int row, int i, float (&state)[kInFlight][kDimsPerLane]) const {
 #pragma unroll
     for (int j = 0; j < kInFlight; ++j) {
-      const float* source = states + (static_cast<int64>(__shfl_sync(kAllLanes, slot, i + j)) + index) * kHeadDim;
-      if constexpr (kDimsPerLane == 2) {
-        const float2 x = __ldcg(reinterpret_cast<const float2*>(source));
-        state[j][0] = x.x, state[j][1] = x.y;
-      } else {
-#pragma unroll
-        for (int d = 0; d < kDimsPerLane; d += 4) {
-          const float4 x = __ldcg(reinterpret_cast<const float4*>(source + d));
-          state[j][d] = x.x, state[j][d + 1] = x.y, state[j][d + 2] = x.z, state[j][d + 3] = x.w;
-        }
+      observe(partial_output(params_, __shfl_sync(kAllLanes, row, i + j)) + lane_ * kDimsPerLane, state[j]);
+    }
+  }
+
+  // Whether all states of a row are there.
+  __device__ __forceinline__ bool is_complete(const PendingGroup& entry, int index) const {
+    const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
+    bool missing = false;
+#pragma unroll 1
+    for (int first = 0; first < count; first += 32) {
+      const int left = min(count - first, 32);
+      const int slot = slot_of(entry, first, left) + index;
+      missing |= is_unwritten(observe(partial_lse(params_, slot)));
+#pragma unroll 1
+      for (int i = 0; i < left; ++i) {
+        float state[kDimsPerLane];
+        observe(partial_output(params_, __shfl_sync(kAllLanes, slot, i)) + lane_ * kDimsPerLane, state);
+        for (int d = 0; d < kDimsPerLane; ++d) missing |= is_unwritten(state[d]);
       }
     }
+    return !__any_sync(kAllLanes, missing);
+  }
+
+  // Leaves the states of a row as the next launch wants to find them.
+  template <bool kFew>
+  __device__ __forceinline__ void clear_states(const PendingGroup& entry, int index) const {
+    const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
+#pragma unroll 1
+    for (int first = 0; first < (kFew ? 1 : count); first += 32) {
+      const int left = min(count - first, 32);
+      const int slot = slot_of(entry, first, left) + index;
+      if (lane_ < left) *partial_lse(params_, slot) = unwritten();
+#pragma unroll(kFew ? kFewStates : 1)
+      for (int i = 0; i < (kFew ? kFewStates : left); ++i) {
+        // Of few states those beyond are the last one's, once more.
+        clear(partial_output(params_, __shfl_sync(kAllLanes, slot, i)) + lane_ * kDimsPerLane);
+      }
+    }
+  }
+  __device__ __forceinline__ static void clear(float* state) {
+    const float x = unwritten();
+    if constexpr (kDimsPerLane == 2) *reinterpret_cast<float2*>(state) = make_float2(x, x);
+#pragma unroll
+    for (int d = 0; d + 4 <= kDimsPerLane; d += 4) *reinterpret_cast<float4*>(state + d) = make_float4(x, x, x, x);
   }
 
   const AttentionParams& params_;
@@ -221,6 +320,8 @@ class MergeGroups {
   const int warp_;
   const int lane_;
   int num_pending_ = 0;
+  // Of warp 0, lane i: how many had arrived at pending group i.
+  uint32 arrivals_ = 0;
   int group_ahead_ = -1;
   int words_ahead_ = 0;
   int slots_ahead_ = 0;

@@ -50,12 +50,16 @@ __device__ __forceinline__ void write_lse(const AttentionParams& params, const R
   static_cast<float*>(params.lse)[static_cast<int64>(row.token) * params.num_qo_heads + row.head] = lse;
 }
 
-// Partial states are read once, by another SM: past L1.
-__device__ __forceinline__ void write_partial4(const AttentionParams& params, int64 row, int dim, float4 x) {
-  __stcg(reinterpret_cast<float4*>(static_cast<float*>(params.partial_o) + row * kHeadDim + dim), x);
+// A word of a partial state that nobody has written yet: a NaN that no arithmetic gives. All words are this between
+// launches; who merges a state leaves it behind.
+__device__ __forceinline__ float unwritten() { return __uint_as_float(0xffffffffu); }
+__device__ __forceinline__ bool is_unwritten(float x) { return __float_as_uint(x) == 0xffffffffu; }
+
+__device__ __forceinline__ float* partial_output(const AttentionParams& params, int64 row) {
+  return static_cast<float*>(params.partial_o) + row * kHeadDim;
 }
-__device__ __forceinline__ void write_partial_lse(const AttentionParams& params, int64 row, float lse) {
-  __stcg(static_cast<float*>(params.partial_lse) + row, lse);
+__device__ __forceinline__ float* partial_lse(const AttentionParams& params, int64 row) {
+  return static_cast<float*>(params.partial_lse) + row;
 }
 
 __device__ __forceinline__ void write_trace(const AttentionParams& params, int record, int item, int phase, int64 start) {

@@ -4,6 +4,7 @@
 
 // Of the decode kernel; the headers that both use ask for them.
 #define WB_ROW_TILES 1
+#define WB_TEAM_WARPS 1
 #define WB_STAGES 2
 #define WB_WARM_BLOCKS 0
 #define WB_GENERAL 1
@@ -16,10 +17,6 @@ namespace warpbook {
 constexpr int kRowGroups = WB_ROW_GROUPS;
 // KV tokens of a stage: what one step of the main loop takes.
 constexpr int kStepTokens = WB_STEP_TOKENS;
-// KV tokens whose scores are in registers at once.
-constexpr int kPartTokens = WB_PART_TOKENS;
-// Queries stay in registers through a tile; otherwise they are read from shared memory in every step.
-constexpr bool kQueriesInRegisters = WB_QUERIES_IN_REGISTERS;
 // Shared memory of the launch.
 constexpr int kSharedBytes = WB_SHARED_BYTES;
 
@@ -33,7 +30,7 @@ constexpr int kOutputPairs = kHeadDim / 16;
 constexpr int kWarpTokens = kStepTokens / kWarps;
 
 static_assert(kRowGroups == 1 || kRowGroups == 2, "16 or 32 query rows a warp");
-static_assert(kStepTokens % kPartTokens == 0 && kPartTokens % 32 == 0, "a step is whole parts of 32 tokens");
-static_assert(kWarpTokens == 8 || kWarpTokens == 16, "a warp copies 8 or 16 tokens");
+static_assert(kStepTokens % 32 == 0, "valid tokens are words of 32 bits");
+static_assert(kWarpTokens == 8 || kWarpTokens == 16 || kWarpTokens == 32, "a warp copies 8, 16 or 32 tokens");
 
 }  // namespace warpbook

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "attention/output.cuh"
-#include "attention/prefill_stage.cuh"
+#include "attention/prefill_loader.cuh"
 
 namespace warpbook {
 
@@ -74,28 +74,16 @@ class PrefillRows {
     }
   }
 
-  __device__ __forceinline__ void keep_queries() {
-    if constexpr (kQueriesInRegisters) {
-#pragma unroll
-      for (int k = 0; k < kKeySteps; ++k) {
-#pragma unroll
-        for (int i = 0; i < kRowGroups; ++i) load_matrices(query_[k][i], query_address(k, i));
-      }
-    }
-  }
-
-  // The first kGroups groups of rows take a step. `tiles`: its keys and then its values.
+  // The first kGroups groups of rows take a step. `tiles`: its keys and then its values. `loader`: its copies come between the
+  // products.
   template <int kGroups>
-  __device__ __forceinline__ void attend(uint32 tiles, const StepInfo& info, const RowsRange& range) {
-#pragma unroll
-    for (int part = 0; part < kStepTokens / kPartTokens; ++part) {
-      const uint32 keys = tiles + part * kPartTokens * kTileRowBytes;
-      float scores[kRowGroups][kPartTokens / 8][4];
-      multiply_keys<kGroups>(keys + column_operand_offset(lane_), scores);
-      const float multiplier = prepare<kGroups>(scores, info, range, part * kPartTokens);
-      raise_references<kGroups>(scores, multiplier);
-      multiply_values<kGroups>(keys + kKvTileBytes + row_operand_offset(lane_), scores, multiplier);
-    }
+  __device__ __forceinline__ void attend(
+      uint32 tiles, const StepInfo& info, const RowsRange& range, const PrefillLoader& loader) {
+    Scores scores;
+    multiply_keys<kGroups>(tiles + column_operand_offset(lane_), scores);
+    const float multiplier = prepare<kGroups>(scores, info, range);
+    raise_references<kGroups>(scores, multiplier);
+    multiply_values<kGroups>(tiles + kKvTileBytes + row_operand_offset(lane_), scores, multiplier, loader);
   }
 
   // Adds up the sums of the lanes; after this every lane has its rows' whole sums.
@@ -111,25 +99,24 @@ class PrefillRows {
   }
 
  private:
-  __device__ uint32 query_address(int k, int i) const { return (queries_ ^ (k << 5)) + i * 16 * kTileRowBytes; }
+  // Of the rows of each group, for the tokens of a step.
+  using Scores = float[kRowGroups][kStepTokens / 8][4];
 
   template <int kGroups>
   __device__ __forceinline__ void load_queries(uint32 (&a)[kRowGroups][4], int k) const {
-    if constexpr (!kQueriesInRegisters) {
 #pragma unroll
-      for (int i = 0; i < kGroups; ++i) load_matrices(a[i], query_address(k, i));
-    }
+    for (int i = 0; i < kGroups; ++i) load_matrices(a[i], queries_ + k * 32 + i * 16 * kTileRowBytes);
   }
 
   template <int kGroups>
-  __device__ __forceinline__ void multiply_keys(uint32 keys, float (&scores)[kRowGroups][kPartTokens / 8][4]) {
+  __device__ __forceinline__ void multiply_keys(uint32 keys, Scores& scores) const {
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
 #pragma unroll
-      for (int n = 0; n < kPartTokens / 8; ++n) scores[i][n][0] = scores[i][n][1] = scores[i][n][2] = scores[i][n][3] = 0;
+      for (int n = 0; n < kStepTokens / 8; ++n) scores[i][n][0] = scores[i][n][1] = scores[i][n][2] = scores[i][n][3] = 0;
     }
     // Operands are read one instruction's worth ahead of their use.
-    constexpr int kPairs = kPartTokens / 16;
+    constexpr int kPairs = kStepTokens / 16;
     uint32 a[2][kRowGroups][4];
     uint32 b[2][4];
     load_queries<kGroups>(a[0], 0);
@@ -141,12 +128,12 @@ class PrefillRows {
       for (int n = 0; n < kPairs; ++n) {
         const int next = k * kPairs + n + 1;
         if (next < kKeySteps * kPairs) {
-          load_matrices(b[next & 1], (keys ^ (next / kPairs << 5)) + next % kPairs * 16 * kTileRowBytes);
+          load_matrices(b[next & 1], keys + next / kPairs * 32 + next % kPairs * 16 * kTileRowBytes);
         }
         const uint32(&y)[4] = b[(next - 1) & 1];
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
-          const uint32(&x)[4] = kQueriesInRegisters ? query_[k][i] : a[k & 1][i];
+          const uint32(&x)[4] = a[k & 1][i];
           mma(scores[i][2 * n], x[0], x[1], x[2], x[3], y[0], y[1]);
           mma(scores[i][2 * n + 1], x[0], x[1], x[2], x[3], y[2], y[3]);
         }
@@ -156,10 +143,9 @@ class PrefillRows {
 
   // Soft cap, ALiBi and the mask. Returns what the scores are still to be multiplied with, to be log2 of the weights.
   template <int kGroups>
-  __device__ __forceinline__ float prepare(
-      float (&scores)[kRowGroups][kPartTokens / 8][4], const StepInfo& info, const RowsRange& range, int part) const {
+  __device__ __forceinline__ float prepare(Scores& scores, const StepInfo& info, const RowsRange& range) const {
     float multiplier = scale_.log2;
-    const int position = info.position + part;
+    const int position = info.position;
     if (unlikely(params_.logits_soft_cap > 0 || params_.alibi_slopes != nullptr)) {
       multiplier = 1;
       if (params_.logits_soft_cap > 0) {
@@ -170,14 +156,14 @@ class PrefillRows {
     }
     bool whole = true;
 #pragma unroll
-    for (int w = 0; w < kPartTokens / 32; ++w) whole &= info.valid[part / 32 + w] == 0xffffffffu;
-    const bool seen = !info.masked || (range.max_first <= position && position + kPartTokens - 1 <= range.min_last);
-    if (unlikely(!whole || !seen)) hide<kGroups>(scores, info.valid + part / 32, info.masked, position);
+    for (int w = 0; w < kStepTokens / 32; ++w) whole &= info.valid[w] == 0xffffffffu;
+    const bool seen = !info.masked || (range.max_first <= position && position + kStepTokens - 1 <= range.min_last);
+    if (unlikely(!whole || !seen)) hide<kGroups>(scores, info.valid, info.masked, position);
     return multiplier;
   }
 
-  template <int kGroups, bool capped>
-  __device__ __forceinline__ void bend(float (&scores)[kRowGroups][kPartTokens / 8][4], int position) const {
+  template <int kGroups, bool kCapped>
+  __device__ __forceinline__ void bend(Scores& scores, int position) const {
     const ScoreScale scale = scale_;
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
@@ -187,11 +173,11 @@ class PrefillRows {
         const int distance = position + 2 * (lane_ & 3) - row.position;
         const float slope = row.slope;
 #pragma unroll
-        for (int n = 0; n < kPartTokens / 8; ++n) {
+        for (int n = 0; n < kStepTokens / 8; ++n) {
 #pragma unroll
           for (int j = 0; j < 2; ++j) {
             float& score = scores[i][n][2 * c + j];
-            score = capped ? scale.cap(score) : score * scale.log2;
+            score = kCapped ? scale.cap(score) : score * scale.log2;
             score += slope * static_cast<float>(distance + n * 8 + j);
           }
         }
@@ -200,19 +186,18 @@ class PrefillRows {
   }
 
   template <int kGroups>
-  __device__ __forceinline__ void hide(
-      float (&scores)[kRowGroups][kPartTokens / 8][4], const uint32* valid, int masked, int position) const {
+  __device__ __forceinline__ void hide(Scores& scores, const uint32* valid, int masked, int position) const {
     const int t = lane_ & 3;
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
 #pragma unroll
       for (int c = 0; c < 2; ++c) {
-        // Counted from the first token of the part.
+        // Counted from the first token of the step.
         const int row = rows_[i * 16 + (lane_ >> 2) + 8 * c].position - position;
-        const int last = masked && params_.causal ? row : kPartTokens;
+        const int last = masked && params_.causal ? row : kStepTokens;
         const int first = masked && params_.window_left >= 0 ? row - params_.window_left : 0;
 #pragma unroll
-        for (int w = 0; w < kPartTokens / 32; ++w) {
+        for (int w = 0; w < kStepTokens / 32; ++w) {
           const uint32 seen = valid[w] & bits_up_to(last - 32 * w) & ~bits_up_to(first - 1 - 32 * w);
           const uint32 mine = seen >> (2 * t);
 #pragma unroll
@@ -233,7 +218,7 @@ class PrefillRows {
 
   // Sees to it that no weight is above 2^kLazyRescale.
   template <int kGroups>
-  __device__ __forceinline__ void raise_references(const float (&scores)[kRowGroups][kPartTokens / 8][4], float multiplier) {
+  __device__ __forceinline__ void raise_references(const Scores& scores, float multiplier) {
     float top[kRowGroups][2];
     bool exceeds = false;
 #pragma unroll
@@ -242,7 +227,7 @@ class PrefillRows {
       for (int c = 0; c < 2; ++c) {
         top[i][c] = fmaxf(scores[i][0][2 * c], scores[i][0][2 * c + 1]);
 #pragma unroll
-        for (int n = 1; n < kPartTokens / 8; ++n) {
+        for (int n = 1; n < kStepTokens / 8; ++n) {
           top[i][c] = fmaxf(top[i][c], fmaxf(scores[i][n][2 * c], scores[i][n][2 * c + 1]));
         }
         top[i][c] *= multiplier;
@@ -254,8 +239,7 @@ class PrefillRows {
 
   // The weights of 16 tokens, packed as the first operand of the product with the values.
   template <int kGroups>
-  __device__ __forceinline__ void weigh(
-      const float (&scores)[kRowGroups][kPartTokens / 8][4], float multiplier, int k, uint32 (&weights)[kRowGroups][4]) {
+  __device__ __forceinline__ void weigh(const Scores& scores, float multiplier, int k, uint32 (&weights)[kRowGroups][4]) {
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
 #pragma unroll
@@ -298,19 +282,21 @@ class PrefillRows {
   // 16 tokens at a time, so that their exponentials overlap with the products of those before.
   template <int kGroups>
   __device__ __forceinline__ void multiply_values(
-      uint32 values, const float (&scores)[kRowGroups][kPartTokens / 8][4], float multiplier) {
-    constexpr int kChunks = kPartTokens / 16;
+      uint32 values, const Scores& scores, float multiplier, const PrefillLoader& loader) {
+    constexpr int kChunks = kStepTokens / 16;
     uint32 b[2][4];
     load_matrices_transposed(b[0], values);
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
       uint32 weights[kRowGroups][4];
       weigh<kGroups>(scores, multiplier, k, weights);
+      constexpr int kParts = kChunks < kTokenCopies ? kChunks : kTokenCopies;
+      if (k < kParts) loader.copy_run<kParts>(k);
 #pragma unroll
       for (int n = 0; n < kOutputPairs; ++n) {
         const int next = k * kOutputPairs + n + 1;
         if (next < kChunks * kOutputPairs) {
-          load_matrices_transposed(b[next & 1], (values ^ (next % kOutputPairs << 5)) + next / kOutputPairs * 16 * kTileRowBytes);
+          load_matrices_transposed(b[next & 1], values + next % kOutputPairs * 32 + next / kOutputPairs * 16 * kTileRowBytes);
         }
         const uint32(&y)[4] = b[(next - 1) & 1];
 #pragma unroll
@@ -328,7 +314,6 @@ class PrefillRows {
   const RowInfo* const rows_;
   const ScoreScale& scale_;
   const int lane_;
-  uint32 query_[kQueriesInRegisters ? kKeySteps : 1][kRowGroups][4];
 };
 
 }  // namespace warpbook

@@ -1,8 +1,8 @@
 // Tiles of 16-bit elements in shared memory, a row for each query row or KV token: where a 16-byte chunk lies, how the
-// matrix instruction's operands are read, and how tokens get there. Chunks are swizzled by the row, so that eight rows of one
-// chunk lie in different banks.
+// matrix instruction's operands are read, and how tokens get there. Rows are 16 bytes apart from a multiple of 128, so that
+// one chunk of eight rows lies in different banks, and every operand of a step at a constant distance from the first.
 //
-// float8 tokens arrive in a room of their own, unswizzled, and are widened to float16 from there.
+// float8 tokens arrive in a room of their own, without gaps, and are widened to float16 from there.
 #pragma once
 
 #include "attention/elements.cuh"
@@ -11,21 +11,26 @@
 
 namespace warpbook {
 
-constexpr int kTileRowBytes = kHeadDim * 2;
-constexpr int kTileRowChunks = kTileRowBytes / 16;
+constexpr int kTileRowChunks = kHeadDim / 8;
+constexpr int kTileRowBytes = kTileRowChunks * 16 + 16;
 constexpr int kKvTileBytes = kStepTokens * kTileRowBytes;
 // A token in global memory.
 constexpr int kTokenBytes = kHeadDim * kKvBytes;
 constexpr int kTokenChunks = kTokenBytes / 16;
 constexpr int kTokensPerCopy = 32 / kTokenChunks;
 constexpr int kTokenCopies = kWarpTokens / kTokensPerCopy;
-// Keys and values of a step as they are copied.
-constexpr int kStepBytes = 2 * kStepTokens * kTokenBytes;
+// Tokens of a warp that always lie in one page, where pages have 16 k tokens; and how many such runs it has.
+constexpr int kRunTokens = kWarpTokens < 16 ? kWarpTokens : 16;
+constexpr int kRuns = kWarpTokens / kRunTokens;
+constexpr int kRunCopies = kTokenCopies / kRuns;
+// A token as it is copied, and keys and values of a step.
+constexpr int kCopyRowBytes = kFloat8 ? kTokenBytes : kTileRowBytes;
+constexpr int kStepBytes = 2 * kStepTokens * kCopyRowBytes;
 
 // Room for two steps; of float8, for one as it is copied and one as it is computed with.
 constexpr int kStagesBytes = 2 * kKvTileBytes + (kFloat8 ? kStepBytes : 2 * kKvTileBytes);
 
-static_assert(kTokensPerCopy >= 1 && kTokenCopies >= 1, "a copy takes whole tokens");
+static_assert(kTokensPerCopy >= 1 && kRunCopies >= 1, "a copy takes whole tokens of one run");
 
 // What a stage holds, written by the load side for the arithmetic.
 struct __align__(16) StepInfo {
@@ -37,12 +42,10 @@ struct __align__(16) StepInfo {
   uint32 valid[kStepTokens / 32];
 };
 
-__device__ __forceinline__ uint32 chunk_offset(int row, int chunk) {
-  return row * kTileRowBytes + ((chunk ^ (row & 7)) << 4);
-}
+__device__ __forceinline__ uint32 chunk_offset(int row, int chunk) { return row * kTileRowBytes + chunk * 16; }
 
-// Where a lane reads from, relative to a tile of 16 rows and 16 columns. Columns 16 c and on: XOR with c << 5; rows 16 r and
-// on: plus r * 16 * kTileRowBytes. Of the first operand (queries), and of values, which are transposed on the way:
+// Where a lane reads from, relative to a tile of 16 rows and 16 columns. Of the first operand (queries), and of values, which
+// are transposed on the way:
 __device__ __forceinline__ uint32 row_operand_offset(int lane) { return chunk_offset(lane & 15, lane >> 4); }
 // Of keys, whose rows are the columns of the second operand:
 __device__ __forceinline__ uint32 column_operand_offset(int lane) {
@@ -57,18 +60,29 @@ __device__ __forceinline__ void load_matrices_transposed(uint32 (&r)[4], uint32 
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address));
 }
-// 16 bytes from global to shared memory; keys and values are read again by other tiles, so they stay in the L2.
+
+// 16 bytes from global to shared memory.
 __device__ __forceinline__ void copy_chunk(uint32 shared, const void* global) {
-  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
 }
-// The same where `bytes` is 16; zeros and no access where it is 0.
+// Of a token, where `wanted`. The L2 fetches 128 bytes where a token has as many.
+__device__ __forceinline__ void copy_chunk_if(bool wanted, uint32 shared, const void* global) {
+  if constexpr (kTokenBytes >= 128) {
+    asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p cp.async.cg.shared.global.L2::128B [%0], [%1], 16; }"
+                 ::"r"(shared), "l"(global), "r"(static_cast<uint32>(wanted)) : "memory");
+  } else {
+    asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p cp.async.cg.shared.global [%0], [%1], 16; }"
+                 ::"r"(shared), "l"(global), "r"(static_cast<uint32>(wanted)) : "memory");
+  }
+}
+// 16 bytes where `bytes` is 16; zeros and no access where it is 0.
 __device__ __forceinline__ void copy_chunk_or_zero(uint32 shared, const void* global, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
 }
 
 // Where chunk `chunk` of a token lies in its part (keys or values) of a stage.
 __device__ __forceinline__ uint32 token_offset(int token, int chunk) {
-  return kFloat8 ? token * kTokenBytes + chunk * 16 : chunk_offset(token, chunk);
+  return token * kCopyRowBytes + chunk * 16;
 }
 
 // Two float8 as two float16, which hold them exactly: the low two bytes of x, or the high ones. One build serves both

@@ -32,10 +32,7 @@ __device__ __forceinline__ uint64 evict_first_policy() {
 // is contiguous: a longer hint on short rows reads memory that nobody asked for.
 template <int kPrefetch>
 __device__ __forceinline__ void copy16(uint32 shared, const void* global, uint64 policy) {
-  if constexpr (kPrefetch >= 256) {
-    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::256B [%0], [%1], 16, %2;"
-                 ::"r"(shared), "l"(global), "l"(policy) : "memory");
-  } else if constexpr (kPrefetch == 128) {
+  if constexpr (kPrefetch >= 128) {
     asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2;"
                  ::"r"(shared), "l"(global), "l"(policy) : "memory");
   } else {
@@ -64,6 +61,11 @@ __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_
 template <int kPending>
 __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// Barrier `id` (1 to 15) of `threads` threads.
+__device__ __forceinline__ void sync_threads(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
 __device__ __forceinline__ uint4 load_shared16(uint32 address) {
@@ -103,11 +105,41 @@ __device__ __forceinline__ float reciprocal(float x) {
   return r;
 }
 
-// Adds 1; what this thread and, through a barrier before it, its CTA wrote is seen by who reads a later count.
-__device__ __forceinline__ uint32 arrive_at(uint32* counter) {
+// Adds 1 and orders nothing else.
+__device__ __forceinline__ uint32 count_arrival(uint32* counter) {
   uint32 old;
-  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(old) : "l"(counter) : "memory");
+  asm volatile("atom.add.relaxed.gpu.global.u32 %0, [%1], 1;" : "=r"(old) : "l"(counter) : "memory");
   return old;
+}
+
+// Words that CTAs hand to each other without further synchronisation: each is seen whole, in any order.
+__device__ __forceinline__ void publish(float* target, float x) {
+  asm volatile("st.relaxed.gpu.global.f32 [%0], %1;" ::"l"(target), "f"(x) : "memory");
+}
+__device__ __forceinline__ void publish2(float* target, float2 x) {
+  asm volatile("st.relaxed.gpu.global.v2.f32 [%0], {%1,%2};" ::"l"(target), "f"(x.x), "f"(x.y) : "memory");
+}
+__device__ __forceinline__ void publish4(float* target, float4 x) {
+  asm volatile("st.relaxed.gpu.global.v4.f32 [%0], {%1,%2,%3,%4};"
+               ::"l"(target), "f"(x.x), "f"(x.y), "f"(x.z), "f"(x.w) : "memory");
+}
+__device__ __forceinline__ float observe(const float* source) {
+  float x;
+  asm volatile("ld.relaxed.gpu.global.f32 %0, [%1];" : "=f"(x) : "l"(source));
+  return x;
+}
+template <int kCount>
+__device__ __forceinline__ void observe(const float* source, float (&x)[kCount]) {
+  static_assert(kCount == 2 || kCount % 4 == 0, "observe");
+  if constexpr (kCount == 2) {
+    asm volatile("ld.relaxed.gpu.global.v2.f32 {%0,%1}, [%2];" : "=f"(x[0]), "=f"(x[1]) : "l"(source));
+  } else {
+#pragma unroll
+    for (int i = 0; i < kCount; i += 4) {
+      asm volatile("ld.relaxed.gpu.global.v4.f32 {%0,%1,%2,%3}, [%4];"
+                   : "=f"(x[i]), "=f"(x[i + 1]), "=f"(x[i + 2]), "=f"(x[i + 3]) : "l"(source + i));
+    }
+  }
 }
 
 __device__ __forceinline__ int64 global_time_ns() {

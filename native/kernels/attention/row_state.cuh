@@ -76,13 +76,14 @@ class RowState {
   // `rows`: one a query row; not looked at where neither `masked` nor ALiBi is on.
   __device__ __forceinline__ void attend(
       const KvStage& stage, const StageInfo& info, const Queries& queries, const LogitRule& rule, const RowContext* rows,
-      int lane) {
-    if constexpr (kSharedQueries) lane = forget(lane);
+      const Team& team, int lane) {
+    if constexpr (kTight) lane = forget(lane);
     const int g = lane >> 2;
     const int t = lane & 3;
     float scores[kRowTiles][4];
     multiply_keys(stage.keys, queries, g, t, scores);
 
+    wait_for_values(team);
     uint4 values[kEarlyRuns > 0 ? kEarlyRuns : 1][4];
 #pragma unroll
     for (int h = 0; h < kEarlyRuns; ++h) load_values(stage.values, h, g, t, info.valid, values[h]);
@@ -114,15 +115,14 @@ class RowState {
 
  private:
   // Runs of values that are read before the softmax, to hide the latency; the rest must share registers.
-  static constexpr int kEarlyRuns = kRowTiles == 4 ? 0 : kRuns <= 2 ? kRuns : (kRowTiles == 1 ? 2 : 0);
+  static constexpr int kEarlyRuns = kRuns <= 2 ? kRuns : (kRowTiles == 1 ? 2 : 0);
 
   __device__ __forceinline__ void multiply_keys(
       uint32 keys, const Queries& queries, int g, int t, float (&scores)[kRowTiles][4]) {
     constexpr int kLoads = kRowChunks / 4;
     constexpr int kPerLoad = kDepth / kLoads;
-    // Two chains of sums halve the latency, where there are not enough row tiles to hide it.
-    constexpr int kChains = kRowTiles <= 2 ? 2 : 1;
-    float sums[kChains][kRowTiles][4] = {};
+    // Two chains of sums: half the latency.
+    float sums[2][kRowTiles][4] = {};
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
       const uint4 low = load_shared16(keys + key_offset(g, t + 4 * i));
@@ -134,16 +134,16 @@ class RowState {
         for (int m = 0; m < 2; ++m) key_operand(low, high, j + m, a[m]);
 #pragma unroll
         for (int n = 0; n < kRowTiles; ++n) {
-          const uint4 q = queries.get(n, (i * kPerLoad + j) / 2, g, t);
+          const uint4 q = queries.get(n, (i * kPerLoad + j) / 2);
           mma(sums[0][n], a[0][0], a[0][1], a[0][2], a[0][3], q.x, q.y);
-          mma(sums[kChains - 1][n], a[1][0], a[1][1], a[1][2], a[1][3], q.z, q.w);
+          mma(sums[1][n], a[1][0], a[1][1], a[1][2], a[1][3], q.z, q.w);
         }
       }
     }
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) scores[n][i] = kChains == 2 ? sums[0][n][i] + sums[1][n][i] : sums[0][n][i];
+      for (int i = 0; i < 4; ++i) scores[n][i] = sums[0][n][i] + sums[1][n][i];
     }
   }
 
@@ -213,6 +213,10 @@ class RowState {
   }
 
   __device__ __forceinline__ void rescale(float (&top)[kRowTiles][2]) {
+    bool started = false;
+#pragma unroll
+    for (int n = 0; n < kRowTiles; ++n) started |= max[n][0] != kNoScore || max[n][1] != kNoScore;
+    started = __any_sync(kAllLanes, started);
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
       float factor[2];
@@ -225,6 +229,7 @@ class RowState {
         max[n][c] = top[n][c];
         sum[n][c] *= factor[c];
       }
+      if (!started) continue;  // there is nothing to scale before the first keys
 #pragma unroll
       for (int j = 0; j < kDepth; ++j) {
 #pragma unroll

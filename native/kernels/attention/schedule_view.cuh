@@ -96,9 +96,9 @@ __device__ __forceinline__ int count_blocks(const ScheduleView& view, const Tile
   return blocks;
 }
 
-// Warp w takes blocks w, w + W, ...: how many of `blocks`.
-__device__ __forceinline__ int steps_of_warp(int blocks, int warp) {
-  return blocks > warp ? (blocks - warp + kWarps - 1) / kWarps : 0;
+// Team i takes blocks i, i + kTeams, ...: how many of `blocks`.
+__device__ __forceinline__ int steps_of_team(int blocks, int team) {
+  return blocks > team ? (blocks - team + kTeams - 1) / kTeams : 0;
 }
 
 // Block number `index` of a tile, which must have as many.

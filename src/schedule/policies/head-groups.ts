@@ -83,6 +83,6 @@ export function headGroups(problem: AttentionProblem, machine: Machine): Schedul
 }
 
 /** Units that a KV range touches; an empty one still costs a turn. */
-function units(kvStart: number, kvEnd: number, unitTokens: number): number {
+export function units(kvStart: number, kvEnd: number, unitTokens: number): number {
   return Math.max(1, Math.ceil(kvEnd / unitTokens) - Math.floor(kvStart / unitTokens));
 }

@@ -4,6 +4,8 @@ import { binarySearch, binarySearchByBatchSize } from './binary-search';
 import { fixedSplitCount } from './fixed-split-count';
 import { fixedSplitSize } from './fixed-split-size';
 import { headGroups } from './head-groups';
+import { headGroupsSpare } from './head-groups-spare';
+import { longestFirst } from './longest-first';
 import { noSplit } from './no-split';
 
 export const policies: {
@@ -13,4 +15,15 @@ export const policies: {
   readonly binarySearch: Policy;
   readonly binarySearchByBatchSize: Policy;
   readonly headGroups: Policy;
-} = { noSplit, fixedSplitCount, fixedSplitSize, binarySearch, binarySearchByBatchSize, headGroups };
+  readonly headGroupsSpare: Policy;
+  readonly longestFirst: Policy;
+} = {
+  noSplit,
+  fixedSplitCount,
+  fixedSplitSize,
+  binarySearch,
+  binarySearchByBatchSize,
+  headGroups,
+  headGroupsSpare,
+  longestFirst,
+};

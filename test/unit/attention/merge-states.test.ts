@@ -70,15 +70,19 @@ const outputOf = (state: State, s: Shards, dtype: Dtype = 'float32'): Tensor =>
 const lseOf = (state: State, s: Shards): Tensor =>
   fromHost(Float32Array.from(state.lse), { shape: [s.numTokens, s.numHeads], device });
 
-/** Relative L2 error of an output. */
-async function errorOf(output: Tensor, want: Float64Array): Promise<number> {
+/** L2 error of an output, relative to `norm`; default: that of the output itself. */
+async function errorOf(output: Tensor, want: Float64Array, norm: number = Math.hypot(...want)): Promise<number> {
   const got = (await output.data()) as Float32Array;
-  const norm = Math.hypot(...want);
   return Math.hypot(...want.map((x, i) => x - got[i])) / (norm === 0 ? 1 : norm);
 }
 
-async function expectState(got: { output: Tensor; lse: Tensor }, want: State, tolerance = 1e-6): Promise<void> {
-  expect(await errorOf(got.output, want.output), 'output').toBeLessThanOrEqual(tolerance);
+async function expectState(
+  got: { output: Tensor; lse: Tensor },
+  want: State,
+  tolerance = 1e-6,
+  norm?: number,
+): Promise<void> {
+  expect(await errorOf(got.output, want.output, norm), 'output').toBeLessThanOrEqual(tolerance);
   const lse = (await got.lse.data()) as Float32Array;
   want.lse.forEach((x, i) => {
     if (x === Number.NEGATIVE_INFINITY) expect(lse[i]).toBe(x);
@@ -123,7 +127,11 @@ describe('mergeStates', () => {
         });
         const sinks = s.sinks && fromHost(Float32Array.from(s.sinks), { device });
         const states = { output: outputs.transpose(0, 1), lse: lses.transpose(0, 1) };
-        await expectState(mergeStates(states, { sinks }), whole);
+        // States may cancel out, and an LSE is rounded in proportion to its size: the error that this makes is one of weights.
+        const seen = parts.filter((_, i) => s.lens[i] > 0);
+        const norm = Math.max(...[whole, ...seen].map(({ output }) => Math.hypot(...output)));
+        const largest = Math.max(0, ...seen.flatMap(({ lse }) => Array.from(lse, Math.abs)));
+        await expectState(mergeStates(states, { sinks }), whole, 1e-6 + 2 ** -23 * largest, norm);
       }),
       { numRuns: 300 },
     );

@@ -28,6 +28,7 @@ describe('the table of prefill kernels', () => {
     ['sm_120a', 99, 100],
   ])('on %s every build fits a CTA, and as many CTAs an SM as it says', (architecture, perCta, perSm) => {
     for (const kernel of prefillKernels) {
+      if (!findPrefillKernel({ ...variant, ...kernel, kvDtype: keysOf(kernel) }, false, architecture)) continue;
       const { sharedMemoryBytes, threads } = prefillProgram(kernel, architecture);
       const tileClass = prefillTileClass(kernel, architecture);
       expect(sharedMemoryBytes).toBeLessThanOrEqual(perCta * 1024);
@@ -42,17 +43,26 @@ describe('the table of prefill kernels', () => {
     [{ kvDtype: 'float8_e4m3fn' }, 'prefill_bf16_f8_d128'],
     [{ kvDtype: 'float8_e5m2', headDim: 256 }, 'prefill_bf16_f8_d256'],
   ] as const)('%j → %s', (overrides, name) => {
-    const kernel = findPrefillKernel({ ...variant, ...overrides, kvDtype: keysOf(overrides) }, false);
+    const kernel = findPrefillKernel({ ...variant, ...overrides, kvDtype: keysOf(overrides) }, false, 'sm_90a');
     expect(kernel && prefillProgramName(kernel)).toBe(name);
   });
 
   test.each([{ headDim: 96 }, { dtype: 'float32' }, { kvDtype: 'float16' }] as const)('%j: none', (overrides) => {
-    expect(findPrefillKernel({ ...variant, ...overrides }, false)).toBeUndefined();
+    expect(findPrefillKernel({ ...variant, ...overrides }, false, 'sm_90a')).toBeUndefined();
+  });
+
+  test('leaves out what does not fit: 256 head dims in 99 KB', () => {
+    expect(findPrefillKernel({ ...variant, headDim: 256 }, false, 'sm_89')).toBeUndefined();
+    expect(findPrefillKernel({ ...variant, headDim: 256 }, false, 'sm_80')).toBeDefined();
+    const names = kernelPrograms('sm_89').map((program) => program.name);
+    expect(names).toContain('prefill_bf16_d128');
+    expect(names).not.toContain('prefill_bf16_d256');
   });
 });
 
 /** Keys are of the queries' type unless said otherwise. */
-function keysOf(overrides: { dtype?: string; kvDtype?: string }): typeof variant.kvDtype {
+function keysOf(overrides: { dtype?: string; kvDtype?: string; float8Kv?: boolean }): typeof variant.kvDtype {
+  if (overrides.float8Kv) return 'float8_e4m3fn';
   return (overrides.kvDtype ?? overrides.dtype ?? 'bfloat16') as typeof variant.kvDtype;
 }
 
@@ -68,9 +78,14 @@ describe('chooseProgram', () => {
     expect(choose({ maxQoTokens: 16 }, { headDim: 256 })).toMatch(/^attention_/);
   });
 
+  test('takes the decode kernel where no prefill build fits', () => {
+    const wanted = { ...options, headDim: 256, capacity: { maxBatch: 1, maxQoTokens: 2048 } };
+    expect(chooseProgram(wanted, { causal: true, paged: true }, 'sm_89').program.name).toMatch(/^attention_/);
+  });
+
   test('takes the prefill kernel above', () => {
     expect(choose({ maxQoTokens: 33 })).toBe('prefill_bf16_d128');
-    expect(choose({ maxQoTokens: 17 }, { headDim: 256 })).toBe('prefill_bf16_d256');
+    expect(choose({ maxQoTokens: 33 }, { headDim: 256 })).toBe('prefill_bf16_d256');
     expect(choose({}, { numQoHeads: 320 })).toBe('prefill_bf16_d128');
     expect(choose({ maxQoTokens: 4000 }, { trace: true })).toBe('prefill_bf16_d128_traced');
   });

@@ -202,8 +202,10 @@ describe('warpbook bench on the CPU device', () => {
   });
 
   it('trace: the same row with and without', async () => {
-    expect(await bench('trace', '--rows', '2x64', '--heads', '2/1', '--head-dim', '64')).toBe(0);
-    const [row] = readResultFile(join(folder, 'result.json')).rows;
+    const args = ['--rows', '2x64', '--heads', '2/1', '--head-dim', '64', '--out', folder, '--name', 'traced'];
+    expect(await bench('trace', ...args)).toBe(0);
+    const date = new Date().toISOString().slice(0, 10);
+    const [row] = readResultFile(join(folder, 'cpu', `${date}-traced.json`)).rows;
     expect(row.peers).toHaveProperty('untraced');
     expect(row.verdict).toMatch(/^(faster|slower|same|unclear)$/);
   });

@@ -15,7 +15,10 @@ const everyPolicy: Record<string, Policy> = {
   binarySearch: policies.binarySearch,
   binarySearchByBatchSize: policies.binarySearchByBatchSize,
   headGroups: policies.headGroups,
+  headGroupsSpare: policies.headGroupsSpare,
+  longestFirst: policies.longestFirst,
 };
+const qo = { numQoHeads: 8, numKvHeads: 2, headDim: 128 };
 const decode = (kvLens: number[], numKvHeads = 8, pageSize = 16) =>
   makeProblem({ kvLens, numQoHeads: numKvHeads * 4, numKvHeads, headDim: 128, pageSize });
 
@@ -56,6 +59,23 @@ describe('every policy', () => {
 describe('noSplit', () => {
   test('one tile for each request and head', () => {
     expect(policies.noSplit(decode([100, 5000]), machines.h100).numTiles).toBe(16);
+  });
+});
+
+describe('longestFirst', () => {
+  test('queues the query tiles by their keys, the heads of each together', () => {
+    const problem = makeProblem({ ...qo, kvLens: [10, 300], qoLens: [2, 100], causal: true, pageSize: 16 });
+    const machine = { ...machines.h100, tileClasses: [{ ...machines.h100.tileClasses[0], queryRows: 128 }] };
+    const schedule = policies.longestFirst(problem, machine);
+    validate(schedule);
+    expect(schedule.dispatch).toBe('queue');
+    const tiles = Array.from({ length: schedule.numTiles }, (_, i) => schedule.tile(i));
+    expect(tiles.map((t) => [t.kvEnd, t.kvHead])).toEqual(
+      [300, 296, 264, 232, 10].flatMap((end) => [
+        [end, 0],
+        [end, 1],
+      ]),
+    );
   });
 });
 
@@ -173,6 +193,18 @@ describe('headGroups', () => {
     const tokens = schedule.tokensPerCta();
     expect(tokens[0]).toBe(41 * 128);
     expect(tokens[15 * 8]).toBeLessThan(9 * 512);
+  });
+
+  test('long shares: the four CTAs that make no whole group get as much to do as the others', () => {
+    const schedule = policies.headGroupsSpare(decode(Array(32).fill(16384)), machines.h100);
+    expect(findViolation(schedule)).toBeUndefined();
+    const tokens = schedule.tokensPerCta();
+    const whole = tokens.slice(0, 128);
+    const spare = tokens.slice(128);
+    expect(Math.max(...spare)).toBeLessThan(1.01 * Math.max(...whole));
+    expect(Math.min(...spare)).toBeGreaterThan(0.97 * Math.max(...whole));
+    const shorter = policies.headGroupsSpare(decode(Array(32).fill(4096)), machines.h100);
+    expect(Math.max(...shorter.tokensPerCta().slice(128))).toBe(0);
   });
 
   test('more KV heads than CTAs: heads share CTAs', () => {
