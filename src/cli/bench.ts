@@ -53,7 +53,7 @@ export function benchCommand(): Command {
     .description('Measure this machine.')
     .addHelpText('after', HELP);
   bench.addCommand(
-    shared('decode', 'paged decode, beside floor and peers')
+    shared('decode', 'paged decode, beside floor and peers', 'headGroupsSpare')
       .addOption(new Option('--set <name>', 'rows to measure').choices(['table', 'shapes']).default('table'))
       .action((flags: Flags, command: Command) => runBench(flags, command, 'decode', decodeRows)),
   );
