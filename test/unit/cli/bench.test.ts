@@ -120,7 +120,7 @@ describe('warpbook bench on the CPU device', () => {
     const rows = ['--rows', '2x128,1x64+2x32', '--heads', '4/2', '--head-dim', '64', '--peers', peers];
     expect(await bench('decode', ...rows)).toBe(0);
     expect(out).toMatch(
-      /^decode on .*\nnumQoHeads 4, .*policy headGroups; peers in µs\nrow .* floor µs .* median µs .* other/,
+      /^decode on .*\nnumQoHeads 4, .*policy headGroupsSpare; peers in µs\nrow .* floor µs .* median µs .* other/,
     );
     expect(err).toContain('roof: reads');
     const file = readResultFile(join(folder, 'result.json'));
