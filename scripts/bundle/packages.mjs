@@ -30,7 +30,8 @@ const LEFT_OUT = {
     /^(src|script|vcpkg)/,
     /^build\/.*\/(musl|alpine)/,
   ],
-  'dejavu-fonts-ttf': [/^(?!package\.json|ttf\/DejaVuSans(Mono)?(-Bold)?\.ttf)/],
+  // Folders are asked about too, with a slash at their end.
+  'dejavu-fonts-ttf': [/^(?!package\.json$|ttf\/$|ttf\/DejaVuSans(-Bold)?\.ttf$)/],
 };
 
 /** Folders of the packages that `dist` needs, without the package manager: it would count peers that only tests have. */
