@@ -13,6 +13,9 @@ import { countOf } from './text-lines';
 /** Layout takes seconds beyond this, and nobody can read the picture. */
 const MAX_DRAWN_NODES = 300;
 
+/** Width of what Graphviz takes a sans-serif font for, over that of DejaVu Sans. */
+const FONT_RATIO = 0.85;
+
 export async function graphBundle(graph: Graph, options: RenderOptions): Promise<MimeBundle> {
   const nodes = await graph.nodes();
   const text = graphText(nodes, options);
@@ -40,7 +43,7 @@ export async function graphExecBundle(exec: GraphExec, options: RenderOptions): 
 async function dotToSvg(dot: string): Promise<string> {
   const { instance } = await import('@viz-js/viz');
   const viz = await instance();
-  return viz.renderString(dot, {
+  const svg = viz.renderString(dot, {
     format: 'svg',
     graphAttributes: { bgcolor: '#ffffff', pad: 0.25, nodesep: 0.35, ranksep: 0.35 },
     nodeAttributes: {
@@ -52,6 +55,8 @@ async function dotToSvg(dot: string): Promise<string> {
     },
     edgeAttributes: { color: '#6b7280', arrowsize: 0.7 },
   });
+  // Boxes are laid out by the widths of a narrower font than the one that draws.
+  return svg.replace(/font-size="([\d.]+)"/g, (_, size: string) => `font-size="${Number(size) * FONT_RATIO}"`);
 }
 
 function graphText(nodes: readonly GraphNodeDescription[], options: RenderOptions): string {
