@@ -175,6 +175,8 @@ class Decode {
     const int position_base = record.get(TILE_QO_POSITION_BASE);
     const int kv_seq = record.get(TILE_KV_SEQ);
     if (!unlikely(keys.masked || has_segments(keys) || rule_.alibi)) return;
+    // Slopes are no plan data: the kernel before may be writing them.
+    if (rule_.alibi) wait_once();
     if (lane_ < kRowsPerWarp) {
       const int offset = view_.kv_sequence(kv_seq)[KV_SEQUENCE_POSITION_OFFSET];
       const int row = min(pass * kRows + team_.member * kRowsPerWarp + lane_, row_count - 1);
