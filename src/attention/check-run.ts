@@ -6,9 +6,12 @@ import type { Device } from '../device/device';
 import type { Stream } from '../device/stream';
 import { WarpbookError } from '../errors';
 import { empty } from '../tensor/create';
+import { itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import type { KvOperand } from './kv-operand';
 import type { AttentionVariant } from './variant';
+
+const ROW_ALIGNMENT = 16;
 
 /** The wrapper that is asked to run. */
 export interface RunOwner {
@@ -46,10 +49,27 @@ export function checkOperands(owner: RunOwner, q: Tensor, kv: KvOperand, tokens:
       `keys are ${kv.k.dtype} and values ${kv.v.dtype}; ${owner.name} was made for ${variant.kvDtype}.`,
     );
   }
+  requireAligned(owner, { q, k: kv.k, v: kv.v });
   if (maxPage >= kv.numPages) {
     throw new WarpbookError(
       'INVALID_PAGE_TABLE',
       `The plan names page ${maxPage}, the cache has ${kv.numPages} pages.`,
+    );
+  }
+}
+
+/** CUDA kernels read and write rows 16 bytes at a time: first element and strides must fit that. */
+function requireAligned({ name, device }: RunOwner, tensors: Readonly<Record<string, Tensor | undefined>>): void {
+  if (device.kind !== 'cuda') return;
+  for (const [what, tensor] of Object.entries(tensors)) {
+    if (!tensor) continue;
+    const bytes = itemSize(tensor.dtype);
+    const steps = [tensor.byteOffset, ...tensor.strides.slice(0, -1).map((stride) => stride * bytes)];
+    if (steps.every((step) => step % ROW_ALIGNMENT === 0)) continue;
+    throw new WarpbookError(
+      'SHAPE_MISMATCH',
+      `${name}.run: ${what} starts at byte ${tensor.byteOffset} with strides [${tensor.strides}]; on a GPU rows must begin at ` +
+        `multiples of ${ROW_ALIGNMENT} bytes. ${what === 'out' ? 'Pass one that is no slice of wider rows' : `Use ${what}.contiguous()`}.`,
     );
   }
 }
@@ -123,6 +143,7 @@ export function resolveOutputs(
       `out is ${out}; wanted ${q.dtype} [${q.shape}] with contiguous rows on ${device.name}.`,
     );
   }
+  requireAligned(owner, { out });
   if (lse && !(fits(lse, device, 'float32', lseShape) && lse.isContiguous)) {
     throw new WarpbookError(
       'SHAPE_MISMATCH',
