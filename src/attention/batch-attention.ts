@@ -16,14 +16,14 @@ import { type AttentionProblem, makeProblem } from '../schedule/problem';
 import { runPolicy } from '../schedule/run-policy';
 import type { Policy, Schedule } from '../schedule/schedule';
 import { unpackSchedule } from '../schedule/unpack';
-import { DTYPE_CODE, itemSize } from '../tensor/dtype';
+import { itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import type { Timeline } from '../timeline/timeline';
 import { type CapacityOptions, type WrapperCapacity, wrapperCapacity } from './capacity';
 import { checkHeadVectors, checkOperands, resolveOutputs } from './check-run';
 import { type DevicePolicy, devicePlanValues } from './device-plan';
 import type { KvOperand } from './kv-operand';
-import { attentionParams } from './launch-params';
+import { attentionLaunch } from './launch';
 import { samePages } from './page-table';
 import { DevicePlan, Plan } from './plan';
 import { checkLengths, enqueueDevicePlan, missingPages } from './plan-on-device';
@@ -323,62 +323,9 @@ export class BatchAttention {
     const { sinks, alibiSlopes } = checkHeadVectors(owner, options);
     const { output, lse } = resolveOutputs(owner, q, options, stream);
     const { workspace, variant } = this;
-    const { capacity, offsets } = workspace.layout;
     if (!stream.capturing) this.order.enter(stream);
-    stream.launch({
-      program: this.program,
-      grid: [numCtaSlots(this.machine), 1, 1],
-      params: attentionParams.pack({
-        q: q.address(),
-        k: kv.k.address(),
-        v: kv.v.address(),
-        kv_indices: workspace.pageList?.pages() ?? null,
-        workspace: workspace.image.address(),
-        partial_o: workspace.partialO.address(),
-        partial_lse: workspace.partialLse.address(),
-        counters: workspace.counters.address(),
-        o: output.address(),
-        lse: lse.address(),
-        trace: workspace.trace?.address() ?? null,
-        sinks: sinks?.address() ?? null,
-        alibi_slopes: alibiSlopes?.address() ?? null,
-        q_stride_token: q.strides[0],
-        q_stride_head: q.strides[1],
-        o_stride_token: output.strides[0],
-        o_stride_head: output.strides[1],
-        kv_stride_page: kv.stridePage,
-        kv_stride_token: kv.strideToken,
-        kv_stride_head: kv.strideHead,
-        num_pages: kv.numPages,
-        num_kv_indices: this.capacity.maxPages,
-        q_dtype: DTYPE_CODE[variant.dtype],
-        kv_dtype: DTYPE_CODE[variant.kvDtype],
-        head_dim: variant.headDim,
-        num_qo_heads: variant.numQoHeads,
-        num_kv_heads: variant.numKvHeads,
-        page_size: kv.pageSize,
-        causal: variant.causal ? 1 : 0,
-        window_left: variant.windowLeft,
-        sm_scale: variant.smScale,
-        logits_soft_cap: variant.logitsSoftCap,
-        k_scale: kv.kScale,
-        v_scale: kv.vScale,
-        max_tiles: capacity.maxTiles,
-        max_merge_groups: capacity.maxMergeGroups,
-        max_partial_rows: capacity.maxPartialRows,
-        tiles_offset: offsets.tiles,
-        cta_indptr_offset: offsets.ctaIndptr,
-        kv_sequences_offset: offsets.kvSequences,
-        rows_offset: offsets.rows,
-        segments_offset: offsets.segments,
-        merge_groups_offset: offsets.mergeGroups,
-        merge_slots_offset: offsets.mergeSlots,
-      }),
-      buffers: [
-        ...[q, kv.k, kv.v, output, lse, sinks, alibiSlopes].flatMap((tensor) => (tensor ? [tensor.buffer] : [])),
-        ...workspace.buffers,
-      ],
-    });
+    const operands = { q, kv, output, lse, sinks, alibiSlopes };
+    stream.launch(attentionLaunch(this.program, numCtaSlots(this.machine), operands, workspace, variant));
     if (stream.capturing) {
       onCapture(stream, {
         check: () => this.checkReplay(own ?? this.lastPlan, q.shape[0], kv.numPages),

@@ -34,6 +34,8 @@ const QUEUE_COUNTERS = 4;
 
 export class Workspace {
   readonly layout: WorkspaceLayout;
+  /** Entries of the page list. */
+  readonly maxPages: number;
   readonly image: Buffer;
   /** Undefined where K and V are ragged. */
   readonly pageList: PageList | undefined;
@@ -55,6 +57,7 @@ export class Workspace {
   ) {
     this.device = device;
     this.layout = workspaceLayout(capacity);
+    this.maxPages = capacity.maxPages;
     const made: { dispose(): void }[] = [];
     const keep = <T extends { dispose(): void }>(resource: T): T => {
       made.push(resource);
