@@ -44,8 +44,9 @@ describe.concurrent('a notebook fails', { timeout: 90_000 }, () => {
 
   it('on a late rejection while another cell runs', async () => {
     const report = await run([
-      'setTimeout(async () => { throw new Error("late"); }, 50);',
-      'await new Promise((resolve) => setTimeout(resolve, 250));',
+      // Late enough for the second cell to have begun, on a busy machine too.
+      'setTimeout(async () => { throw new Error("late"); }, 1500);',
+      'await new Promise((resolve) => setTimeout(resolve, 3000));',
       '3',
     ]);
     expect(report.failure).toMatchObject({
