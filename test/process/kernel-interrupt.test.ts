@@ -64,7 +64,8 @@ const BUSY: readonly [what: string, code: string][] = [
   ['a display that loops', "({ [Symbol.for('Jupyter.display')]() { for (;;) {} } })"],
 ];
 
-describe('by message', () => {
+// Real processes and real clocks, on machines that may be busy: what fails is asked once more.
+describe('by message', { retry: 1 }, () => {
   beforeAll(async () => {
     await kernel.execute('function spin(): void { for (;;) {} }');
   });
@@ -161,7 +162,7 @@ await new Promise<void>((resolve) => signal.addEventListener('abort', () => { co
   }, 60_000);
 });
 
-describe('by signal', () => {
+describe('by signal', { retry: 1 }, () => {
   it.each([
     ['a synchronous loop', 'for (;;) {}'],
     ['a pending await', 'await new Promise(() => {})'],

@@ -33,7 +33,8 @@ function pipe(input: string): Promise<Done> {
   });
 }
 
-describe.concurrent('piped input', { timeout: 60_000 }, () => {
+// Real processes and real clocks, on machines that may be busy: what fails is asked once more.
+describe.concurrent('piped input', { timeout: 60_000, retry: 1 }, () => {
   it('is run statement by statement', async () => {
     const { out, err, code } = await pipe(`const square = (n: number): number => {
   return n * n;
@@ -132,7 +133,7 @@ class Terminal {
   }
 }
 
-describe.skipIf(!hasScript)('a terminal', { timeout: 120_000 }, () => {
+describe.skipIf(!hasScript)('a terminal', { timeout: 120_000, retry: 1 }, () => {
   it('edits, completes, continues, interrupts, asks, restarts, and keeps a history', async () => {
     const terminal = new Terminal();
     await terminal.expect('> ');
