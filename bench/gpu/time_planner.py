@@ -37,7 +37,7 @@ class PlannedCase(DecodeCase):
     def plan(self, pdl=True, ctas=PLANNER_CTAS):
         addresses = dict(kv_lens=self.kv_lens.data_ptr(), num_requests=0, page_ranges=self.page_ranges.data_ptr(),
                          workspace=self.image.data_ptr())
-        self.planner.launch(ctas, pack_params(self.plan_layout, {**self.case["plan"], **addresses}), pdl)
+        self.planner.launch(ctas, pack_params(self.plan_layout, {**self.case["plan"], **addresses}), pdl=pdl)
 
 
 def chain(step):

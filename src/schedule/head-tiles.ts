@@ -166,6 +166,10 @@ export class HeadTiles implements TableSource {
       for (let w = 0; w < width; w++, tile += counts[group]) image[cta++] = tile;
     }
     while (cta <= offsets.ctaIndptr + numCtas) image[cta++] = tile;
+    if (width === problem.numKvHeads && isSorted(groups)) {
+      this.writeInTurn(image, offsets.tiles, pageStarts, counts);
+      return;
+    }
 
     const blocks = problem.numKvHeads / width;
     const places = new Int32Array(groups.length);
@@ -187,6 +191,61 @@ export class HeadTiles implements TableSource {
       }
     }
     this.writeHeads(image, offsets.tiles, groups, counts, places);
+  }
+
+  /**
+   * As writeGrouped, where groups take all heads, and their pieces in turn: a group is finished, heads and all, while it is
+   * in the nearest cache.
+   */
+  private writeInTurn(
+    image: Int32Array,
+    tiles: number,
+    pageStarts: ArrayLike<number> | undefined,
+    counts: Int32Array,
+  ): void {
+    const { problem, pieces } = this;
+    const { queryTiles, pieceIndptr } = pieces;
+    const { numKvHeads } = problem;
+    // Of each piece: partial rows from a head to the next, 0 where it is all of its query tile.
+    const rowSteps = new Int32Array(pieces.pieceStarts.length);
+    let q = 0;
+    let piece = 0;
+    let row = 0;
+    let mergeGroup = 0;
+    let at = tiles;
+    for (let group = 0; group < counts.length; group++) {
+      const start = at;
+      const firstPiece = piece;
+      for (const end = piece + counts[group]; piece < end; piece++, at += TILE_STRIDE) {
+        writeTile(problem, pieces, q, piece, pageStarts, image, at);
+        const first = pieceIndptr[q];
+        const count = pieceIndptr[q + 1] - first;
+        if (count > 1) {
+          const rowCount = queryTiles[q * QUERY_TILE_STRIDE + QUERY_TILE.rowCount];
+          image[at + TILE.partialSlot] = row + (piece - first) * rowCount;
+          image[at + TILE.mergeGroup] = mergeGroup;
+          rowSteps[piece] = count * rowCount;
+        }
+        if (piece + 1 < first + count) continue;
+        q++;
+        if (count === 1) continue;
+        row += rowSteps[piece] * numKvHeads;
+        mergeGroup += numKvHeads;
+      }
+      const size = at - start;
+      // Each copy takes all that is there already: three for eight heads.
+      for (let done = 1; done < numKvHeads && size > 0; done *= 2) {
+        image.copyWithin(start + done * size, start, start + Math.min(done, numKvHeads - done) * size);
+      }
+      for (let head = 1; head < numKvHeads; head++) {
+        for (let p = firstPiece; p < piece; p++, at += TILE_STRIDE) {
+          image[at + TILE.kvHead] = head;
+          if (rowSteps[p] === 0) continue;
+          image[at + TILE.partialSlot] += head * rowSteps[p];
+          image[at + TILE.mergeGroup] += head;
+        }
+      }
+    }
   }
 
   private writeHeads(
@@ -221,6 +280,11 @@ export class HeadTiles implements TableSource {
       mergeGroup += heads;
     }
   }
+}
+
+function isSorted(groups: Int32Array): boolean {
+  for (let item = 1; item < groups.length; item++) if (groups[item] < groups[item - 1]) return false;
+  return true;
 }
 
 /** The record of a piece; head, partial slot and merge group are the caller's where it isn't the whole tile of head 0. */
