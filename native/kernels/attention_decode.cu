@@ -13,20 +13,9 @@ namespace warpbook {
 
 constexpr int kOutputPitch = kHeadDim + 4;
 
-// What a build that doesn't plan has no room for.
-template <bool kWanted>
-struct PlannedTiles {
-  __device__ OwnTiles* own() { return nullptr; }
-};
-template <>
-struct PlannedTiles<true> {
-  OwnTiles tiles;
-  __device__ OwnTiles* own() { return &tiles; }
-};
-
-struct SharedMemory : PlannedTiles<kPlans> {
-  // Their rows need alignment of 128 bytes.
-  alignas(128) char rings[kTeams * kStages * kStageBytes];
+struct SharedMemory {
+  // Rings first: their rows need alignment of 128 bytes.
+  char rings[kTeams * kStages * kStageBytes];
   StageInfo infos[kTeams * kStages];
   // Every team's output, not yet divided, and its softmax.
   float output[kTeams][kRows][kOutputPitch];
@@ -44,7 +33,7 @@ class Decode {
  public:
   __device__ Decode(const AttentionParams& params, SharedMemory& shared)
       : params_(params), shared_(shared), lane_(threadIdx.x & 31), warp_(threadIdx.x >> 5),
-        team_{warp_ / kTeamWarps, warp_ % kTeamWarps}, view_(params, shared.own()), rule_(params),
+        team_{warp_ / kTeamWarps, warp_ % kTeamWarps}, view_(params), rule_(params),
         queries_(params, view_, team_.member * kRowsPerWarp, lane_), cursor_(params, view_, team_, lane_),
         groups_(params, view_, shared.pending, warp_, lane_),
         ring_(static_cast<uint32>(__cvta_generic_to_shared(shared.rings)) + team_.index * kStages * kStageBytes) {}
@@ -70,42 +59,7 @@ class Decode {
     if (unlikely(queue_)) close_queue();
   }
 
-  // Plans first: lengths are read behind the kernel before. Launches behind this one read the list before they wait, so they
-  // may begin only when it is written.
-  __device__ __forceinline__ void plan_and_run(const PlanTilesParams& plan) {
-    static_assert(sizeof(OwnPiece) * kOwnBatch <= sizeof(SharedMemory::rings), "pieces lie where keys will be");
-    OwnPlan own(plan, *shared_.own(), reinterpret_cast<OwnPiece*>(shared_.rings), lane_);
-    if (warp_ == 0) {
-      if (lane_ == 0) shared_.own()->first = 0x40000000;
-      own.request_ranges();
-    }
-#if WB_GUESS
-    __syncthreads();
-    // The list of the last plan: lengths have grown by a token or so, and most first blocks are where they were.
-    const int range = lane_ < 2 ? view_.cta_indptr()[blockIdx.x + lane_] : 0;
-    const int guess = __shfl_sync(kAllLanes, range, 0);
-    if (guess < __shfl_sync(kAllLanes, range, 1)) cursor_.guess(guess, load_record(view_, guess, lane_));
-#endif
-    wait_once();
-    if (warp_ == 0) own.run();
-    __syncthreads();
-    const int first = shared_.own()->first;
-    const int count = shared_.own()->count;
-    num_tiles_ = first + count;
-    if (count > 0) drain(first, count);
-    release_dependents();
-  }
-
  private:
-  // The warp that wrote the list lets the next launch begin.
-  __device__ __forceinline__ void release_dependents() {
-    if (released_ || warp_ != 0) return;
-    released_ = true;
-    __threadfence();
-    __syncwarp();
-    launch_dependents();
-  }
-
   __device__ __forceinline__ KvStage stage(int index) {
     const uint32 keys = ring_ + index * kStageBytes;
     return {keys, keys + kSlabBytes, &shared_.infos[team_.index * kStages + index]};
@@ -140,7 +94,6 @@ class Decode {
         describe_rows(record, keys, pass);
         state_.reset();
         attend(record, num_steps, fill);
-        if constexpr (kPlans) release_dependents();
         // The next queries first: they arrive while the warps' states are put together.
         const bool last = pass + 1 == num_passes;
         if (!last || (!queue_ && ordinal + 1 < num_tiles)) {
@@ -341,7 +294,6 @@ class Decode {
   // The stage to be read next.
   int slot_ = 0;
   bool waited_ = false;
-  bool released_ = false;
   // Shared states may still be read.
   bool shares_ = false;
   // Of the current tile, where a trace is wanted.
@@ -353,17 +305,8 @@ class Decode {
 
 }  // namespace warpbook
 
-#if WB_PLANS
-extern "C" __global__ void __launch_bounds__(warpbook::kThreads, warpbook::kCtasPerSm)
-attention_decode(const __grid_constant__ warpbook::AttentionParams params,
-                 const __grid_constant__ warpbook::PlanTilesParams plan) {
-  extern __shared__ __align__(128) char memory[];
-  warpbook::Decode(params, *reinterpret_cast<warpbook::SharedMemory*>(memory)).plan_and_run(plan);
-}
-#else
 extern "C" __global__ void __launch_bounds__(warpbook::kThreads, warpbook::kCtasPerSm)
 attention_decode(const __grid_constant__ warpbook::AttentionParams params) {
   extern __shared__ __align__(128) char memory[];
   warpbook::Decode(params, *reinterpret_cast<warpbook::SharedMemory*>(memory)).run();
 }
-#endif

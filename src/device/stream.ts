@@ -37,6 +37,8 @@ export class Stream {
   session: CaptureSession | undefined;
   private readonly state: DeviceState;
   private numEnqueued = 0;
+  /** Operations that are known to have finished: asking anew is a call of the driver's. */
+  private numKnownCompleted = 0;
   private isDisposed = false;
   /** Disposed, and everything that was enqueued has finished. */
   private isDrained = false;
@@ -136,7 +138,9 @@ export class Stream {
   /** Resolves when everything enqueued so far has finished; rejects with `DEVICE_LOST` if the device has failed. */
   async synchronize(): Promise<void> {
     this.requireEager('stream.synchronize', this.device);
+    const { numEnqueued } = this;
     await this.state.watch(this.state.backend.synchronize(this.handle));
+    this.numKnownCompleted = Math.max(this.numKnownCompleted, numEnqueued);
   }
 
   /** Operations that are enqueued and not finished. */
@@ -209,7 +213,10 @@ export class Stream {
 
   /** @internal Whether operation `number`, and so everything before it, has finished. */
   hasCompleted(number: number): boolean {
-    return this.isDisposed ? this.isDrained : this.state.backend.completed(this.handle) >= number;
+    if (number <= this.numKnownCompleted) return true;
+    if (this.isDisposed) return this.isDrained;
+    this.numKnownCompleted = this.state.backend.completed(this.handle);
+    return number <= this.numKnownCompleted;
   }
 
   /** @internal Counts work that the backend has accepted: a node in a capture, an operation otherwise. */

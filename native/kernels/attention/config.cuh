@@ -26,8 +26,6 @@ constexpr int kWarmBlocks = WB_WARM_BLOCKS;
 constexpr bool kGeneral = WB_GENERAL;
 // Writes a trace record for each tile and merge group; such a launch needs `trace`.
 constexpr bool kTraced = WB_TRACE;
-// Plans its batch itself, as plan_tiles would, and leaves the list for launches behind it; see plan/own_tiles.cuh.
-constexpr bool kPlans = WB_PLANS;
 
 constexpr int kThreads = kWarps * 32;
 constexpr int kRowsPerWarp = 8 * kRowTiles;

@@ -80,13 +80,6 @@ class KvCursor {
     }
   }
 
-  // Brings the first blocks of a tile to the L2 that may be the first one: a guess, nothing else follows from it.
-  __device__ __forceinline__ void guess(int tile, const TileRecord& record) {
-    start(tile, 1, record);
-    open_next();
-    warm_l2();
-  }
-
   // Copies the block's keys into a stage and describes it there; then its values.
   __device__ __forceinline__ void copy_keys(const NextBlock& next, const KvStage& stage) const {
     copy<true>(next, stage);

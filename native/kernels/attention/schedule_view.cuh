@@ -5,15 +5,13 @@
 #include "attention/config.cuh"
 #include "attention/ptx.cuh"
 #include "attention_params.h"
-#include "plan/own_tiles.cuh"
 
 namespace warpbook {
 
 class ScheduleView {
  public:
-  // `own`: records that the CTA has planned itself, in builds that plan.
-  __device__ explicit ScheduleView(const AttentionParams& params, const OwnTiles* own = nullptr)
-      : own(own), params_(params), words_(static_cast<const int*>(params.workspace)),
+  __device__ explicit ScheduleView(const AttentionParams& params)
+      : params_(params), words_(static_cast<const int*>(params.workspace)),
         group_size_(params.num_qo_heads / params.num_kv_heads) {}
 
   // Query heads that share a KV head.
@@ -31,8 +29,6 @@ class ScheduleView {
     return record(params_.merge_groups_offset, WB_MERGE_GROUP_STRIDE, index);
   }
   __device__ const int* merge_slots() const { return words_ + params_.merge_slots_offset; }
-
-  const OwnTiles* const own;
 
  private:
   __device__ const int* record(int section, int stride, int index) const {
@@ -52,12 +48,7 @@ struct TileRecord {
 };
 
 __device__ __forceinline__ TileRecord load_record(const ScheduleView& view, int tile, int lane) {
-  const int* words = view.tile(tile);
-  if constexpr (kPlans) {
-    const int kept = tile - view.own->first;
-    if (kept >= 0 && kept < kOwnRecords) words = view.own->records[kept];
-  }
-  return {lane < WB_TILE_STRIDE ? words[lane] : 0};
+  return {lane < WB_TILE_STRIDE ? view.tile(tile)[lane] : 0};
 }
 
 // The keys of a tile. Blocks start at multiples of 16 tokens, so that pages of 16 k tokens are never straddled.

@@ -4,10 +4,10 @@
  */
 import { requireInteger } from '../../errors';
 import { ceilDiv, roundUp } from '../../units';
-import type { HeadPieces } from '../head-tiles';
 import { collectQueryTiles, QUERY_TILE, QUERY_TILE_STRIDE } from '../query-tiles';
 import { trustPolicy } from '../run-policy';
 import { type Policy, Schedule } from '../schedule';
+import type { HeadPieces } from '../tile-record';
 import { dealPieces } from './pieces';
 
 /**
