@@ -55,10 +55,15 @@ export { scope } from './device/scope';
 export type { Stream } from './device/stream';
 export type { Telemetry } from './device/telemetry';
 // Displays
-export { Chart } from './display/chart';
+export { Chart, type PictureOptions } from './display/chart';
 export { type GanttOptions, gantt } from './display/gantt';
-export { latencyChart } from './display/measure-display';
+export { type HeatmapOptions, idleHeatmap } from './display/heatmap';
+export { type LatencyBandsOptions, type LatencyPoint, latencyBands } from './display/latency-bands';
+export { latencyChart, sampleChart } from './display/latency-chart';
+export { type MemoryChartOptions, memoryChart } from './display/memory-chart';
 export { type Progress, progress } from './display/progress';
+export { type RooflineOptions, roofline } from './display/roofline';
+export { type SplitHistogramOptions, splitHistogram } from './display/split-histogram';
 export { type Table, type TableOptions, table } from './display/table';
 export { type ErrorCode, WarpbookError } from './errors';
 export { capture } from './graph/capture';

@@ -96,11 +96,18 @@ figure.chart {
   margin: 0; padding: 4px; background: #ffffff; border: 1px solid var(--line); border-radius: 8px;
   overflow-x: auto;
 }
+figure.chart.live { background: var(--paper); }
 figure.chart summary { opacity: 0.35; }
-figure.chart.live::after {
+figure.chart.zooms::after {
   content: "drag to pan · pinch or Ctrl + wheel to zoom · double click to reset"; display: block;
-  padding: 0 14px 6px; color: #6b7280; font-size: 12px;
+  padding: 0 14px 6px; color: var(--muted); font-size: 12px;
 }
+#vg-tooltip-element#vg-tooltip-element {
+  background: var(--panel); color: var(--ink); border: 1px solid var(--line); font: 12px/1.4 var(--sans);
+}
+#vg-tooltip-element tbody tr { background: none; border: 0; }
+#vg-tooltip-element#vg-tooltip-element td { padding: 1px 6px; color: inherit; }
+#vg-tooltip-element#vg-tooltip-element td.key { color: var(--muted); }
 img { max-width: 100%; height: auto; border-radius: 6px; }
 figure.chart img { display: block; width: 100%; }
 figure.chart img[hidden] { display: none; }
@@ -127,6 +134,6 @@ ${ansiColors()}
   main { max-width: none; padding: 0; }
   section { break-inside: avoid-page; }
   pre { white-space: pre-wrap; }
-  figure.chart.live::after { content: none; }
+  figure.chart.zooms::after { content: none; }
 }
 `;
