@@ -60,6 +60,7 @@ export { type GanttOptions, gantt } from './display/gantt';
 export { type HeatmapOptions, idleHeatmap } from './display/heatmap';
 export { type LatencyBandsOptions, type LatencyPoint, latencyBands } from './display/latency-bands';
 export { latencyChart, sampleChart } from './display/latency-chart';
+export { type LiveChart, liveChart } from './display/live-chart';
 export { type MemoryChartOptions, memoryChart } from './display/memory-chart';
 export { type Progress, progress } from './display/progress';
 export { type RooflineOptions, roofline } from './display/roofline';

@@ -90,6 +90,11 @@ export class Chart {
       'text/plain': this.toText(options.columns),
     };
   }
+
+  /** @internal The bundle without its PNG, which takes longest: for what is seen for a moment, or may not be drawn here. */
+  bundleWithoutPng(options: RenderOptions = {}): MimeBundle {
+    return { [VEGA_LITE_MIME]: this.spec, 'text/plain': this.toText(options.columns) };
+  }
 }
 
 function titleOf(spec: VegaLiteSpec): string {

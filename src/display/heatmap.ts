@@ -35,7 +35,7 @@ export function idleHeatmap(source: Schedule | Timeline, options: HeatmapOptions
 }
 
 function heatmapSpec(model: GanttModel, bins: BusyBins, options: HeatmapOptions): VegaLiteSpec {
-  const width = options.width ?? 820;
+  const width = options.width ?? 730;
   const height = options.height ?? Math.min(460, Math.max(90, bins.numRows * 16));
   const what = model.kind === 'timeline' ? 'Idle time' : 'Idle share';
   const note = bins.lanesPerRow > 1 ? ` · ${bins.lanesPerRow} ${model.laneName}s a row` : '';
@@ -76,7 +76,7 @@ function stripView(model: GanttModel, bins: BusyBins, width: number): object {
     data: { values },
     mark: { type: 'bar', color: SERIES_COLORS[1], binSpacing: 0 },
     encoding: {
-      x: xChannel(model, 'start', false),
+      x: { ...xChannel(model, 'start', false), bin: 'binned' },
       x2: { field: 'end' },
       y: {
         field: 'idle',

@@ -134,7 +134,7 @@ function spec(rows: readonly Row[], frame: Frame): VegaLiteSpec {
     scale: { type: 'log', nice: true },
     axis: { title: `Time of a call (${frame.unit})`, format: ',.3~r', tickCount: 6 },
   };
-  const legend = { title: null, symbolStrokeWidth: 2, symbolSize: 70 };
+  const legend = { title: null, symbolStrokeWidth: 2, symbolSize: 70, symbolOpacity: 1, labelLimit: 240 };
   const color = { field: 'line', type: 'nominal', scale: { domain: lines, range: cycle(SERIES_COLORS) }, legend };
   const shape = { field: 'line', type: 'nominal', scale: { domain: lines, range: cycle(SHAPES) }, legend };
   const dashes = lines.map((_, i) => DASHES[Math.floor(i / SERIES_COLORS.length) % DASHES.length]);

@@ -6,7 +6,7 @@ import { Chart } from './chart';
 import { cleanLabel } from './escape';
 import { SERIES_COLORS } from './palette';
 import { timeUnit } from './time-unit';
-import { chartConfig, GUIDE, type VegaLiteSpec } from './vega-theme';
+import { chartConfig, type VegaLiteSpec } from './vega-theme';
 
 /** Bars of the histogram, and of its text. */
 const NUM_BINS = 32;
@@ -36,6 +36,7 @@ export function latencyChart(measured: Measurement): Chart {
         encoding: {
           x: {
             field: 'start',
+            bin: 'binned',
             type: 'quantitative',
             scale: { zero: false, nice: false, domain: [edges[0] / unit.ns, edges[NUM_BINS] / unit.ns] },
             axis: { title: `Time of a call (${unit.name})`, grid: false },

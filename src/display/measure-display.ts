@@ -1,14 +1,17 @@
 /** How measurements and verdicts are shown: facts, the samples as a strip or a chart; and a bar while a cell measures. */
 import type { Verdict } from '../measure/compare';
-import type { Measurement } from '../measure/measurement';
+import { Measurement } from '../measure/measurement';
 import { type MeasureProgress, onMeasuring } from '../measure/progress';
+import type { MeasuredRoof } from '../measure/roof';
 import type { MimeBundle, RenderOptions } from '../renderers';
 import { formatBytes, formatCount, formatDuration } from '../units';
 import { cleanLabel } from './escape';
 import { type Facts, factsBundle } from './facts';
 import { currentFrontEnd } from './front-end';
-import { stripText } from './latency-chart';
+import { sampleChart, stripText } from './latency-chart';
+import { type LiveChart, liveChart } from './live-chart';
 import { type Progress, progress } from './progress';
+import { roofline } from './roofline';
 import { table } from './table';
 
 /** The facts as a table, with the distribution of the samples in a line; {@link latencyChart} draws it. */
@@ -65,20 +68,43 @@ export function verdictBundle(verdict: Verdict, options: RenderOptions): MimeBun
   }).bundle(options);
 }
 
-/** Shows a bar in a notebook's cell while it measures for long; elsewhere whoever wants one makes it. */
+/** Recognises what `measureRoof` returns: a plain object. */
+export function isMeasuredRoof(value: object): value is MeasuredRoof {
+  const { read, arithmetic } = value as Partial<MeasuredRoof>;
+  return read instanceof Measurement && arithmetic instanceof Measurement;
+}
+
+/** The roof as a chart without points. */
+export function roofBundle(roof: MeasuredRoof, options: RenderOptions): Promise<MimeBundle> {
+  return roofline([], { roof, title: `Roof of ${roof.read.device}` }).bundle(options);
+}
+
+/**
+ * Shows a bar in a notebook's cell while it measures for long, or, where that was asked for, a chart of the samples; elsewhere
+ * whoever wants one makes it.
+ */
 export function showMeasuring(): void {
   if (isShowing) return;
   isShowing = true;
   let bar: Progress | undefined;
+  let chart: LiveChart | undefined;
   let startedAt = 0;
-  onMeasuring(({ what, share, medianNs, done }: MeasureProgress) => {
+  onMeasuring(({ what, share, medianNs, samplesNs, live, done }: MeasureProgress) => {
     if (!currentFrontEnd()) return;
     if (startedAt === 0) startedAt = performance.now();
-    if (!bar && !done && performance.now() - startedAt > BAR_AFTER_MS) bar = progress(`measuring ${what}`, 100);
-    bar?.update(Math.round(share * 100), Number.isFinite(medianNs) ? formatDuration(medianNs) : undefined);
+    if (live) {
+      chart ??= liveChart();
+      chart.update(() => sampleChart({ what, samplesNs }));
+    } else {
+      const isLong = performance.now() - startedAt > BAR_AFTER_MS;
+      if (!bar && !done && isLong) bar = progress(`measuring ${what}`, 100);
+      bar?.update(Math.round(share * 100), Number.isFinite(medianNs) ? formatDuration(medianNs) : undefined);
+    }
     if (!done) return;
     bar?.finish();
+    chart?.finish();
     bar = undefined;
+    chart = undefined;
     startedAt = 0;
   });
 }

@@ -83,7 +83,7 @@ function rowsOf({ owners }: MemoryReport, maxOwners: number): OwnerRow[] {
   }
   return rows.map((row) => ({
     ...row,
-    text: `${formatBytes(row.bytes)}${row.buffers > 1 ? ` in ${formatCount(row.buffers)}` : ''}`,
+    text: `${formatBytes(row.bytes)}${row.buffers > 1 ? ` in ${countOf(row.buffers, 'buffer')}` : ''}`,
   }));
 }
 

@@ -2,6 +2,7 @@
 import { WarpbookError } from '../errors';
 import { Measurement, type Roof } from '../measure/measurement';
 import type { Machine } from '../schedule/machine';
+import { formatCount } from '../units';
 import { Chart } from './chart';
 import { cleanLabel } from './escape';
 import { SERIES_COLORS } from './palette';
@@ -54,7 +55,7 @@ export function roofline(measured: Measurement | readonly Measurement[], options
   const points = list.map((measurement, index) => pointOf(measurement, index, roof));
   const title = cleanLabel(options.title ?? 'Roofline');
   const subtitle =
-    `measured roof: ${roof.readGbps.toPrecision(4)} GB/s, ${roof.tflops.toPrecision(4)} TFLOP/s, ` +
+    `measured roof: ${rateText(roof.readGbps)} GB/s, ${rateText(roof.tflops)} TFLOP/s, ` +
     `ridge at ${ridgeOf(roof).toPrecision(3)} FLOP/byte`;
   return new Chart(spec(points, roof, title, subtitle, options), (columns) =>
     [title, subtitle, ...(points.length > 0 ? [textOf(points, columns)] : [])].join('\n'),
@@ -121,7 +122,7 @@ function spec(
     field: 'intensity',
     type: 'quantitative',
     scale: { type: 'log', base: 2, domain: [left, right], nice: false },
-    axis: { title: 'Arithmetic intensity (FLOP/byte)', format: '~r', labelOverlap: true },
+    axis: { title: 'Arithmetic intensity (FLOP/byte)', format: ',~r', labelOverlap: true },
   };
   const y = {
     type: 'quantitative',
@@ -130,7 +131,7 @@ function spec(
   };
   const order = [...new Set(points.map(({ what }) => what))];
   const cycle = <T>(values: readonly T[]): T[] => order.map((_, i) => values[i % values.length]);
-  const legend = order.length <= MAX_LEGEND ? { title: 'Measured', symbolSize: 80 } : null;
+  const legend = order.length <= MAX_LEGEND ? { title: 'Measured', symbolSize: 80, labelLimit: 240 } : null;
   const byName = (range: readonly unknown[]): object => ({
     field: 'what',
     type: 'nominal',
@@ -155,16 +156,17 @@ function spec(
             field: 'roof',
             type: 'nominal',
             scale: { domain: names, range: names.map((_, i) => (i === 0 ? [1, 0] : [5, 4])) },
-            legend: names.length > 1 ? { title: 'Roof', symbolType: 'stroke', symbolSize: 300 } : null,
+            legend: names.length > 1 ? { title: 'Roof', symbolType: 'stroke', symbolSize: 300, labelLimit: 240 } : null,
           },
         },
       },
       {
-        data: { values: roofLabels(roof, left, right) },
+        data: { values: roofLabels(roof, left, right, { width, height, bottom, top }) },
         mark: {
           type: 'text',
           style: 'guide-label',
           align: { expr: 'datum.align' },
+          angle: { expr: 'datum.angle' },
           baseline: 'bottom',
           dy: -5,
           fontSize: 11,
@@ -207,18 +209,40 @@ function roofLine(
   return [left, ridge, right].map((intensity) => ({ roof: name, intensity, tflops: attainable(roof, intensity) }));
 }
 
-/** The bandwidth beside the slope, the arithmetic on the flat part. */
-function roofLabels(roof: Roof, left: number, right: number): object[] {
-  const onSlope = Math.min(left * 1.15, ridgeOf(roof));
+/** The bandwidth along the slope, the arithmetic on the flat part. */
+function roofLabels(
+  roof: Roof,
+  left: number,
+  right: number,
+  plot: { readonly width: number; readonly height: number; readonly bottom: number; readonly top: number },
+): object[] {
+  const { width, height, bottom, top } = plot;
+  // Both axes are logarithmic: where rate is proportional to intensity, an octave up is an octave to the right.
+  const rise = height / Math.log2(top / bottom);
+  const run = width / Math.log2(right / left);
+  const angle = (-Math.atan2(rise, run) * 180) / Math.PI;
+  const onSlope = left * 1.3;
   return [
     {
       intensity: onSlope,
-      tflops: attainable(roof, onSlope) * 1.35,
-      label: `${roof.readGbps.toPrecision(4)} GB/s`,
+      tflops: attainable(roof, onSlope),
+      label: `${rateText(roof.readGbps)} GB/s`,
       align: 'left',
+      angle,
     },
-    { intensity: right / 1.1, tflops: roof.tflops, label: `${roof.tflops.toPrecision(4)} TFLOP/s`, align: 'right' },
+    {
+      intensity: right / 1.1,
+      tflops: roof.tflops,
+      label: `${rateText(roof.tflops)} TFLOP/s`,
+      align: 'right',
+      angle: 0,
+    },
   ];
+}
+
+/** Three digits or more: `3,180`, `630`, `0.12`. */
+function rateText(rate: number): string {
+  return rate >= 1000 ? formatCount(Math.round(rate)) : String(Number(rate.toPrecision(3)));
 }
 
 function textOf(points: readonly Point[], columns: number): string {

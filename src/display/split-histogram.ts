@@ -12,7 +12,7 @@ import { chartConfig, subtitleLines, type VegaLiteSpec } from './vega-theme';
 export interface SplitHistogramOptions {
   /** Default: says which policy split. */
   readonly title?: string;
-  /** Width of each of the two plots in pixels; default 380. */
+  /** Width of each of the two plots in pixels; default 350. */
   readonly width?: number;
   /** Height of the plots in pixels; default 200. */
   readonly height?: number;
@@ -54,17 +54,18 @@ export function splitHistogram(schedule: Schedule, options: SplitHistogramOption
   const lengths = lengthBars(splits);
   const title = cleanLabel(options.title ?? `Splits: ${schedule.policy}`);
   const subtitle = summaryOf(schedule, splits);
-  const { width = 380, height = 200 } = options;
+  const { width = 350, height = 200 } = options;
   const spec: VegaLiteSpec = {
     title: { text: title, subtitle: subtitleLines(subtitle, 2 * width) },
     ...chartConfig(),
     spacing: 44,
+    resolve: { scale: { color: 'independent' } },
     hconcat: [
       {
         width,
         height,
         data: { values: pieces },
-        mark: { type: 'bar', color: SERIES_COLORS[0], binSpacing: 1 },
+        mark: { type: 'bar', color: SERIES_COLORS[2], binSpacing: 1 },
         encoding: {
           // A bar of n pieces stands over n.
           x: xChannel(pieces, 'Pieces of a query tile', true),
@@ -86,7 +87,12 @@ export function splitHistogram(schedule: Schedule, options: SplitHistogramOption
             field: 'kind',
             type: 'nominal',
             scale: { domain: KINDS, range: [SERIES_COLORS[0], SERIES_COLORS[1]] },
-            legend: { title: 'Tile writes', labelExpr: "datum.label === 'whole' ? 'its rows' : 'a partial state'" },
+            legend: {
+              title: 'Tile writes',
+              orient: 'top',
+              titleOrient: 'left',
+              labelExpr: "datum.label === 'whole' ? 'its rows' : 'a partial state'",
+            },
           },
           tooltip: tooltip(lengths, 'KV tokens', 'work tiles'),
         },
@@ -177,6 +183,7 @@ function xChannel(bars: readonly Bar[], title: string, isCentred: boolean): obje
     : {};
   return {
     field: 'start',
+    bin: 'binned',
     type: 'quantitative',
     scale: { domain, nice: false, zero: false },
     axis: { title, grid: false, tickMinStep: 1, format: ',d', ...labels },

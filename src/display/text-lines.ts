@@ -41,3 +41,19 @@ export function barLines(
     return `${pad(label, labelWidth, 'right')}  ${bar} ${text}`;
   });
 }
+
+const BLOCKS = '▁▂▃▄▅▆▇█';
+
+/** Values in their order as a line of blocks from 0 to the largest; of more than `width`, the largest of neighbours. */
+export function sparkline(values: ArrayLike<number>, width: number): string {
+  const count = Math.min(width, values.length);
+  const tops = Array.from({ length: count }, (_, i) => {
+    const from = Math.floor((i * values.length) / count);
+    const to = Math.floor(((i + 1) * values.length) / count);
+    let top = 0;
+    for (let v = from; v < to; v++) top = Math.max(top, values[v]);
+    return top;
+  });
+  const most = Math.max(Number.MIN_VALUE, ...tops);
+  return tops.map((top) => BLOCKS[Math.min(7, Math.floor((top / most) * 8))]).join('');
+}
