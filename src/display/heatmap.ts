@@ -17,6 +17,7 @@ const MAX_ROWS = 280;
 /** Cells that a front end draws without a pause. */
 const MAX_CELLS = 20_000;
 const STRIP_HEIGHT = 56;
+const OVERLAP_PX = 0.8;
 
 /**
  * Draws the idle share of each CTA by time: bright cells are idle. A late column is a tail (imbalance), bright rows are CTAs
@@ -98,7 +99,8 @@ function mapView(model: GanttModel, bins: BusyBins, width: number, height: numbe
   const values = Array.from(bins.share, (share) => Math.round((1 - share) * 100) / 100);
   const labels = JSON.stringify(rowLabels(model, lanesPerRow));
   // Cells overlap a little, or antialiasing leaves a grid of seams between them.
-  const overlap = 0.06;
+  const overlapX = (OVERLAP_PX * numBins) / width;
+  const overlapY = (OVERLAP_PX * numRows) / height;
   return {
     width,
     height,
@@ -108,9 +110,9 @@ function mapView(model: GanttModel, bins: BusyBins, width: number, height: numbe
       { calculate: `floor((datum.cell - 1) / ${numBins})`, as: 'row' },
       { calculate: `(datum.cell - 1) % ${numBins}`, as: 'bin' },
       { calculate: `datum.bin * ${binWidth}`, as: 'start' },
-      { calculate: `min(datum.bin + 1 + ${overlap}, ${numBins}) * ${binWidth}`, as: 'end' },
+      { calculate: `min(datum.bin + 1 + ${overlapX}, ${numBins}) * ${binWidth}`, as: 'end' },
       { calculate: `datum.row * ${lanesPerRow} - 0.5`, as: 'top' },
-      { calculate: `min((datum.row + 1 + ${overlap}) * ${lanesPerRow}, ${model.numLanes}) - 0.5`, as: 'bottom' },
+      { calculate: `min((datum.row + 1 + ${overlapY}) * ${lanesPerRow}, ${model.numLanes}) - 0.5`, as: 'bottom' },
       { calculate: `${labels}[datum.row]`, as: 'lanes' },
     ],
     mark: { type: 'rect', clip: true },

@@ -83,6 +83,8 @@ pre.error {
 }
 .raw pre { color: var(--muted); }
 div.html { overflow-x: auto; }
+div.html table + table { margin-top: 12px; }
+progress { accent-color: var(--accent); vertical-align: middle; }
 table {
   border-collapse: collapse; font-size: 14px; line-height: 1.4; font-variant-numeric: tabular-nums; margin: 2px 0;
 }

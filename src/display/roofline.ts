@@ -131,7 +131,8 @@ function spec(
   };
   const order = [...new Set(points.map(({ what }) => what))];
   const cycle = <T>(values: readonly T[]): T[] => order.map((_, i) => values[i % values.length]);
-  const legend = order.length <= MAX_LEGEND ? { title: 'Measured', symbolSize: 80, labelLimit: 240 } : null;
+  const legend =
+    order.length > 0 && order.length <= MAX_LEGEND ? { title: 'Measured', symbolSize: 80, labelLimit: 240 } : null;
   const byName = (range: readonly unknown[]): object => ({
     field: 'what',
     type: 'nominal',
