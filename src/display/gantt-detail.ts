@@ -41,10 +41,9 @@ export function detailLayer(model: GanttModel, data: object, height: number): ob
       style: 'guide-label',
       align: 'left',
       baseline: 'top',
-      fontSize: 12,
+      fontSize: 11,
       lineBreak: '\n',
-      lineHeight: 17,
-      limit: { expr: 'width' },
+      lineHeight: 16,
       clip: false,
       tooltip: null,
     },
@@ -68,16 +67,13 @@ function detailExpression(model: GanttModel, isLongest: string): string {
   const times =
     `format(datum.start, '${number}') + ' → ' + format(datum.end, '${number}') + ' ${model.xUnit}'` +
     (model.kind === 'timeline' ? ` + ' (' + format(datum.end - datum.start, '${number}') + ' ${model.xUnit})'` : '');
-  const what =
-    "datum.phase === 'merge' ? 'Merge ' + datum.item : 'Tile ' + datum.item + " +
-    `(${isLongest} ? ', the longest' : '') + (datum.phase === 'tile' ? '' : ', a partial state')`;
   const first = [
-    `(${what})`,
+    "(datum.phase === 'merge' ? 'Merge ' : 'Tile ') + datum.item",
     "'request ' + datum.request",
-    "'KV head ' + datum.kvHead",
-    `(datum.phase === 'merge' ? '' : ${keysExpression(model)})`,
+    `'KV head ' + datum.kvHead + (datum.phase === 'merge' ? '' : ' · ' + (${keysExpression(model)}))`,
   ].join(" + ' · ' + ");
-  return `${first} + '\\n' + ${place} + ' · ' + ${times}`;
+  const notes = `(${isLongest} ? ' · the longest' : '') + (datum.phase === 'partial tile' ? ' · writes a partial state' : '')`;
+  return `${first} + '\\n' + ${place} + ' · ' + ${times} + ${notes}`;
 }
 
 function longestTile(model: GanttModel): number {

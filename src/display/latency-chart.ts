@@ -102,7 +102,7 @@ export function sampleChart(
             type: 'quantitative',
             scale: { domain: [0, Math.max(10, samplesNs.length + 1)], nice: false },
             axis: {
-              title: step > 1 ? `Sample (every ${step}th is drawn)` : 'Sample',
+              title: step > 1 ? `Sample (every ${ordinal(step)} is drawn)` : 'Sample',
               tickMinStep: 1,
               format: ',d',
               grid: false,
@@ -152,6 +152,10 @@ function histogram(samples: ArrayLike<number>): { edges: Float64Array; counts: U
     counts[Math.min(NUM_BINS - 1, Math.floor(((sample - low) / (high - low)) * NUM_BINS))]++;
   }
   return { edges, counts };
+}
+
+function ordinal(n: number): string {
+  return n === 2 ? '2nd' : n === 3 ? '3rd' : `${n}th`;
 }
 
 function significant(value: number): number {

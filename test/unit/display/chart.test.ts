@@ -76,14 +76,14 @@ describe('Chart', () => {
     await expect(new Chart({ mark: 'nonsense' }).toSvg()).rejects.toThrow();
   });
 
-  test('132 CTAs and 2,384 bars are drawn in well under half a second', async () => {
+  test('132 CTAs and 2,400 bars are drawn in well under half a second', async () => {
     const kvLens = Array.from({ length: 50 }, (_, i) => 200 + ((i * 1999) % 4800));
     kvLens.push(4800, 512);
     const schedule = fixedSplitSize(512)(
       makeProblem({ kvLens, numQoHeads: 32, numKvHeads: 8, headDim: 128 }),
       machines.h100,
     );
-    expect(schedule.numTiles).toBeGreaterThan(1_900);
+    expect(schedule.numTiles).toBe(2_400);
     await chart.toPng();
     const times: number[] = [];
     for (let i = 0; i < 6 && !times.some((time) => time < 500); i++) {
@@ -91,7 +91,7 @@ describe('Chart', () => {
       await gantt(schedule).toPng();
       times.push(performance.now() - start);
     }
-    // Measured 130 ms on two idle cores. The best of some tries: other tests run at the same time.
+    // Measured 180 ms on two cores that others use too. The best of some tries: other tests run at the same time.
     expect(Math.min(...times)).toBeLessThan(500);
   });
 });
