@@ -62,7 +62,7 @@ export { type LatencyBandsOptions, type LatencyPoint, latencyBands } from './dis
 export { latencyChart, sampleChart } from './display/latency-chart';
 export { type LiveChart, liveChart } from './display/live-chart';
 export { type MemoryChartOptions, memoryChart } from './display/memory-chart';
-export { type Progress, progress } from './display/progress';
+export { type Progress, type ProgressOptions, progress } from './display/progress';
 export { type RooflineOptions, roofline } from './display/roofline';
 export { type SplitHistogramOptions, splitHistogram } from './display/split-histogram';
 export { type Table, type TableOptions, table } from './display/table';

@@ -3,6 +3,7 @@
  * stand out. Before any click the lines are of the longest tile, so that a picture shows them too.
  */
 import type { GanttColor, GanttModel } from './gantt-model';
+import { TEXT_INK } from './vega-theme';
 
 const TILE_PARAM = 'tile';
 const GROUP_PARAM = 'group';
@@ -22,7 +23,7 @@ export function detailParams(colorBy: GanttColor): object[] {
 }
 
 /** Bars of other colours step back while one is selected. */
-export const detailOpacity = { condition: { param: GROUP_PARAM, value: 1 }, value: 0.2 };
+export const detailOpacity: object = { condition: { param: GROUP_PARAM, value: 1 }, value: 0.2 };
 
 /** The text below the plot, drawn from the bars' rows. */
 export function detailLayer(model: GanttModel, data: object, height: number): object {
@@ -38,7 +39,7 @@ export function detailLayer(model: GanttModel, data: object, height: number): ob
     ],
     mark: {
       type: 'text',
-      style: 'guide-label',
+      color: TEXT_INK,
       align: 'left',
       baseline: 'top',
       fontSize: 11,

@@ -1,5 +1,8 @@
 /** The style sheet of notebook pages, light and dark. Names no content. */
 
+/** What a page is written on, in either theme of its reader. */
+export const PAPER = { light: '#ffffff', dark: '#0f1318' } as const;
+
 /** Classes of the 16 terminal colours. */
 function ansiColors(): string {
   const rule = (i: number): string =>
@@ -9,7 +12,7 @@ function ansiColors(): string {
 
 export const PAGE_STYLE: string = `
 :root {
-  --ink: #1f2328; --muted: #656d76; --faint: #8c959f; --paper: #ffffff; --panel: #f6f8fa; --line: #d8dee4;
+  --ink: #1f2328; --muted: #656d76; --faint: #8c959f; --paper: ${PAPER.light}; --panel: #f6f8fa; --line: #d8dee4;
   --accent: #0969da;
   --stripe: #f8f9fb; --error: #a40e26; --error-panel: #fff1f0; --error-line: #f3b8b4; --warn-panel: #fff8ec;
   --warn-line: #e6c27a;
@@ -23,7 +26,7 @@ export const PAGE_STYLE: string = `
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --ink: #e6edf3; --muted: #9aa4af; --faint: #6e7681; --paper: #0f1318; --panel: #171c23; --line: #2c333c;
+    --ink: #e6edf3; --muted: #9aa4af; --faint: #6e7681; --paper: ${PAPER.dark}; --panel: #171c23; --line: #2c333c;
     --accent: #6cb0ff;
     --stripe: #141920; --error: #ff9a92; --error-panel: #2a1416; --error-line: #6e2b2e; --warn-panel: #241d10;
     --warn-line: #5f4a1e;

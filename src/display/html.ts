@@ -10,7 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { escapeHtml } from './escape';
 import { type Highlighter, loadHighlighter, loadMarkdown, type MarkdownRenderer } from './html-markdown';
 import { joinText, type OutputLike, PageCharts, renderOutput } from './html-output';
-import { PAGE_STYLE } from './html-style';
+import { PAGE_STYLE, PAPER } from './html-style';
 import { vegaBrowserBuilds } from './packages';
 import { type ChartTheme, themeConfig } from './vega-theme';
 
@@ -117,7 +117,7 @@ function firstHeading(notebook: NotebookLike): string | undefined {
 
 /** A theme of charts on the page's own background. */
 function pageTheme(theme: ChartTheme): object {
-  return { ...themeConfig(theme), background: 'transparent' };
+  return { ...themeConfig(theme), background: PAPER[theme] };
 }
 
 /**

@@ -97,7 +97,7 @@ export function showMeasuring(): void {
       chart.update(() => sampleChart({ what, samplesNs }));
     } else {
       const isLong = performance.now() - startedAt > BAR_AFTER_MS;
-      if (!bar && !done && isLong) bar = progress(`measuring ${what}`, 100);
+      if (!bar && !done && isLong) bar = progress(`measuring ${what}`, 100, { counts: false });
       bar?.update(Math.round(share * 100), Number.isFinite(medianNs) ? formatDuration(medianNs) : undefined);
     }
     if (!done) return;

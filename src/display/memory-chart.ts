@@ -8,7 +8,7 @@ import { isMemoryReport } from './device-display';
 import { cleanLabel } from './escape';
 import { SERIES_COLORS } from './palette';
 import { barLines, countOf, wrapParts } from './text-lines';
-import { chartConfig, GUIDE, subtitleLines, type VegaLiteSpec } from './vega-theme';
+import { chartConfig, subtitleLines, TEXT_INK, type VegaLiteSpec } from './vega-theme';
 
 export interface MemoryChartOptions {
   /** Default: says how much of the limit is in use. */
@@ -121,12 +121,11 @@ function spec(rows: readonly OwnerRow[], title: string, subtitle: string, width:
       {
         mark: {
           type: 'text',
-          style: 'guide-label',
+          color: TEXT_INK,
           align: 'left',
           baseline: 'middle',
           dx: 6,
           fontSize: 11,
-          color: GUIDE,
         },
         encoding: { x, y, text: { field: 'text', type: 'nominal' } },
       },

@@ -18,6 +18,14 @@ export interface Progress {
   [Symbol.dispose](): void;
 }
 
+export interface ProgressOptions {
+  /**
+   * Whether units and their rate are shown; default true. False where units mean nothing to a reader, such as percents: then the
+   * share and the time left are shown.
+   */
+  readonly counts?: boolean;
+}
+
 /** One representation of progress. */
 interface Sink {
   draw(state: ProgressState): void;
@@ -33,6 +41,7 @@ interface ProgressState {
   /** Units a second of late; NaN where it isn't known yet. */
   readonly rate: number;
   readonly finished: boolean;
+  readonly counts: boolean;
 }
 
 /** Redraws a second: more would only fill a notebook's message queue. */
@@ -49,8 +58,8 @@ let nextId = 0;
  * @param label what is being done, one line
  * @param total units of work; 0: unknown
  */
-export function progress(label: string, total: number): Progress {
-  return new TrackedProgress(cleanLabel(label, 60), Math.max(0, total), makeSink());
+export function progress(label: string, total: number, options: ProgressOptions = {}): Progress {
+  return new TrackedProgress(cleanLabel(label, 60), Math.max(0, total), options.counts ?? true, makeSink());
 }
 
 class TrackedProgress implements Progress {
@@ -65,6 +74,7 @@ class TrackedProgress implements Progress {
   constructor(
     private readonly label: string,
     private readonly total: number,
+    private readonly counts: boolean,
     private readonly sink: Sink,
   ) {
     this.draw();
@@ -112,9 +122,9 @@ class TrackedProgress implements Progress {
   }
 
   private state(): ProgressState {
-    const { label, total, done, note, finished } = this;
+    const { label, total, done, note, finished, counts } = this;
     const elapsedNs = this.elapsedNs();
-    return { label, total, done, note, elapsedNs, finished, rate: this.rate(elapsedNs) };
+    return { label, total, done, note, elapsedNs, finished, counts, rate: this.rate(elapsedNs) };
   }
 }
 
@@ -187,13 +197,13 @@ function percent({ total, done }: ProgressState): string {
   return `${Math.floor((done / total) * 100)} %`;
 }
 
-function figures({ total, done, note, elapsedNs, rate, finished }: ProgressState): string[] {
+function figures({ total, done, note, elapsedNs, rate, finished, counts }: ProgressState): string[] {
   const known = Number.isFinite(rate) && rate > 0;
   const isOpen = !finished && total > done;
   return [
-    total > 0 ? `${formatCount(done)} of ${formatCount(total)}` : formatCount(done),
+    ...(counts ? [total > 0 ? `${formatCount(done)} of ${formatCount(total)}` : formatCount(done)] : []),
     formatDuration(elapsedNs),
-    ...(known ? [rateText(rate)] : []),
+    ...(known && counts ? [rateText(rate)] : []),
     ...(known && isOpen ? [`${formatDuration(((total - done) / rate) * 1e9)} left`] : []),
     ...(note === '' ? [] : [note]),
   ];

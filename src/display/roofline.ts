@@ -7,7 +7,7 @@ import { Chart } from './chart';
 import { cleanLabel } from './escape';
 import { SERIES_COLORS } from './palette';
 import { table } from './table';
-import { chartConfig, GUIDE, type VegaLiteSpec } from './vega-theme';
+import { chartConfig, GUIDE, TEXT_INK, type VegaLiteSpec } from './vega-theme';
 
 export interface RooflineOptions {
   /** What the machine was measured to do, see `measureRoof`; default: the roof of the first measurement that has one. */
@@ -165,7 +165,7 @@ function spec(
         data: { values: roofLabels(roof, left, right, { width, height, bottom, top }) },
         mark: {
           type: 'text',
-          style: 'guide-label',
+          color: TEXT_INK,
           align: { expr: 'datum.align' },
           angle: { expr: 'datum.angle' },
           baseline: 'bottom',

@@ -36,6 +36,12 @@ const INKS: Readonly<Record<ChartTheme, Inks>> = {
 export const LANE = { color: '#8796ab', opacity: 0.2 } as const;
 export const GUIDE = '#7b8494';
 
+/**
+ * Ink of text inside a plot, as a property of a mark. Themes colour axes, titles and legends but no text marks; the signal
+ * `background` says what the text stands on.
+ */
+export const TEXT_INK: object = { expr: "luminance(background) < 0.3 ? '#c3cbd5' : '#4b5563'" };
+
 /** `padding` and `config` of a specification, without a colour that belongs to a theme. */
 export function chartConfig(): { padding: number; config: object } {
   return {
@@ -84,6 +90,5 @@ export function themeConfig(theme: ChartTheme): Readonly<Record<string, unknown>
     axis: { domainColor: line, tickColor: line, gridColor: grid },
     legend: { labelColor: muted, titleColor: ink },
     header: { labelColor: muted, titleColor: ink },
-    text: { color: muted },
   };
 }

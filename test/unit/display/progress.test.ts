@@ -85,6 +85,7 @@ test('the line of a bar: how much, how fast, and how long the rest takes', () =>
     elapsedNs: 1.2e9,
     rate: Number.NaN,
     finished: false,
+    counts: true,
   };
   const bar = `${'━'.repeat(7)}${'─'.repeat(21)}`;
   expect(progressLine(state)).toBe(`Run  ${bar}   25 %  1 of 4  1.20 s  cell 2`);
@@ -93,6 +94,9 @@ test('the line of a bar: how much, how fast, and how long the rest takes', () =>
     `Run  ${bar}   25 %  1 of 4  1.20 s  4.00 s each  12.0 s left`,
   );
   expect(progressLine({ ...state, rate: 2.5, finished: true, note: '' })).toMatch(/1\.20 s {2}2\.5\/s$/);
+  expect(progressLine({ ...state, rate: 2.5, counts: false, note: '' })).toBe(
+    `Run  ${bar}   25 %  1.20 s  1.20 s left`,
+  );
   expect(progressLine({ ...state, total: 0, done: 7, note: '', rate: 1234.4 })).toBe('Run  7  1.20 s  1,234/s');
   expect(progressHtml({ ...state, label: '<b>', rate: 2.5 })).toBe(
     '<div><strong>&lt;b&gt;</strong> <progress value="250" max="1000"></progress> 25 % · ' +
