@@ -27,6 +27,8 @@ export interface TimelineColumns {
   readonly kvHead: Int32Array;
   /** int32 [numSpans]: KV tokens that the tile attends to; 0 for a merge. */
   readonly kvTokens: Int32Array;
+  /** int32 [numSpans]: first KV token that the tile attends to; −1: not known, or a merge. Absent: none is known. */
+  readonly kvStart?: Int32Array;
   /** uint8 [numSpans]: 1 where the tile writes a partial state that is merged later. */
   readonly partial: Uint8Array;
 }
@@ -41,6 +43,7 @@ const COLUMN_NAMES = [
   'request',
   'kvHead',
   'kvTokens',
+  'kvStart',
   'partial',
 ] as const satisfies readonly (keyof TimelineColumns)[];
 
@@ -48,10 +51,11 @@ const COLUMN_NAMES = [
 export function checkColumns(numCtas: number, columns: TimelineColumns): void {
   const numSpans = columns.cta.length;
   for (const name of COLUMN_NAMES) {
-    if (columns[name].length !== numSpans) {
+    const numEntries = columns[name]?.length;
+    if (numEntries !== undefined && numEntries !== numSpans) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
-        `The timeline's column ${name} has ${columns[name].length} entries; wanted ${numSpans}, as many as cta has.`,
+        `The timeline's column ${name} has ${numEntries} entries; wanted ${numSpans}, as many as cta has.`,
       );
     }
   }

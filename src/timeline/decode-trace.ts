@@ -19,6 +19,8 @@ export interface TraceMeta {
     readonly kvHead: ArrayLike<number>;
     /** KV tokens that each tile attends to. */
     readonly kvTokens: ArrayLike<number>;
+    /** First KV token of each tile; default: unknown. */
+    readonly kvStart?: ArrayLike<number>;
     /** 1 where a tile writes a partial state; default: none does. */
     readonly partial?: ArrayLike<number>;
   };
@@ -44,7 +46,8 @@ export function decodeTrace(records: Int32Array, meta: TraceMeta): Timeline {
   }
   const written = writtenRecords(records);
   const origin = firstStart(records, written);
-  const columns = emptyColumns(written.length);
+  const kvStart = meta.tiles.kvStart && new Int32Array(written.length).fill(-1);
+  const columns = { ...emptyColumns(written.length), ...(kvStart ? { kvStart } : {}) };
   written.forEach((at, span) => {
     const phase = records[at + TRACE_RECORD.phase];
     const item = records[at + TRACE_RECORD.item];
@@ -60,6 +63,7 @@ export function decodeTrace(records: Int32Array, meta: TraceMeta): Timeline {
       columns.kvHead[span] = meta.tiles.kvHead[item];
       columns.kvTokens[span] = meta.tiles.kvTokens[item];
       columns.partial[span] = meta.tiles.partial?.[item] ? 1 : 0;
+      if (kvStart && meta.tiles.kvStart) kvStart[span] = meta.tiles.kvStart[item];
     } else {
       columns.request[span] = meta.merges?.request?.[item] ?? -1;
       columns.kvHead[span] = meta.merges?.kvHead?.[item] ?? -1;

@@ -34,6 +34,7 @@ export class Timeline implements TimelineColumns {
   readonly request: Int32Array;
   readonly kvHead: Int32Array;
   readonly kvTokens: Int32Array;
+  readonly kvStart?: Int32Array;
   readonly partial: Uint8Array;
 
   /**
@@ -55,6 +56,7 @@ export class Timeline implements TimelineColumns {
     this.request = columns.request;
     this.kvHead = columns.kvHead;
     this.kvTokens = columns.kvTokens;
+    this.kvStart = columns.kvStart;
     this.partial = columns.partial;
   }
 
