@@ -37,11 +37,9 @@ export class Lab {
   }
 
   static async start({ python, settings, viewport }: LabOptions): Promise<Lab> {
-    const found = clientBrowser();
-    if ('missing' in found) throw new Error(found.missing);
     const home = new JupyterHome({ ...SETTINGS, ...settings });
     const token = randomUUID();
-    const [{ server, url }, browser] = await Promise.all([startServer(python, home, token), startBrowser(found.browser)]);
+    const [{ server, url }, browser] = await Promise.all([startServer(python, home, token), startBrowser()]);
     return new Lab(home, server, url, token, browser, viewport);
   }
 
@@ -176,9 +174,12 @@ export class LabNotebook {
   }
 }
 
-function startBrowser(executablePath: string): Promise<Browser> {
+export function startBrowser(): Promise<Browser> {
+  const found = clientBrowser();
+  if ('missing' in found) throw new Error(found.missing);
   // Chromium's sandbox doesn't start for root, nor in most containers.
-  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  const args = ['--no-sandbox', '--disable-dev-shm-usage'];
+  return chromium.launch({ executablePath: found.browser, args });
 }
 
 async function startServer(
