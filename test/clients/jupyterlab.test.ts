@@ -11,15 +11,15 @@ const available = labAvailability();
 const NOTEBOOK = '01-first-decode.ipynb';
 
 const CELLS = {
-  thrown: 'console.log("before");\nfunction fail(x: number): never {\n  throw new RangeError(`no ${x}`);\n}\nfail(3)',
+  thrown: 'console.log("before");\nfunction fail(x: number): never {\n  throw new RangeError("no " + x);\n}\nfail(3)',
   untyped: 'const size: number = 1;\nconst text: string = size;',
-  prompt: 'const name = prompt("Your name?");\nconsole.log(`Hello ${name}!`);',
+  prompt: 'const name = prompt("Your name?");\nconsole.log("Hello", name + "!");',
   display: 'const shown = display("first");\nconsole.log("between");',
   update: 'shown.update("second");\nconsole.log("updated");',
   completion: 'const lengths = new Map<string, number>();\nlengths.',
   tooltip: 'policies',
   loop: 'console.log("looping");\nawait null;\nfor (;;) {}',
-  after: 'console.log(`Hello again, ${name}`)',
+  after: 'console.log("Hello again,", name)',
 } as const;
 const at = (name: keyof typeof CELLS): number => Object.keys(CELLS).indexOf(name);
 
@@ -40,7 +40,9 @@ describe.skipIf(available.skip)(`JupyterLab${available.note}`, () => {
     const kinds: Record<string, number> = {};
     for (let i = 0; i < numCells; i++) {
       const output = notebook.output(i);
-      expect(await output.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count(), `cell ${i + 1}`).toBe(0);
+      expect(await output.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count(), `cell ${i + 1}`).toBe(
+        0,
+      );
       for (const [kind, selector] of Object.entries({
         chart: '.jp-RenderedVegaCommon5 .vega-embed :is(svg.marks, canvas.marks)',
         table: '.jp-RenderedHTMLCommon table',
@@ -81,7 +83,7 @@ describe.skipIf(available.skip)(`JupyterLab${available.note}`, () => {
         '    at fail (cell 1, line 3, column 9)',
         '    at cell 1, line 5, column 1',
         '',
-        '  3 |   throw new RangeError(`no ${x}`);',
+        '  3 |   throw new RangeError("no " + x);',
         '    |         ^',
       ]);
     });

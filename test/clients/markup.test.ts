@@ -71,7 +71,10 @@ describe.skipIf(inBrowser.skip)(`markup in a page of \`warpbook run --html\`${in
 
   it('stays text wherever it is shown, in Markdown too', async () => {
     const file = join(folder, 'markup.ipynb');
-    const markdown = { type: 'markdown', source: `# ${MARK}\n\n${MARK}\n\n[link](javascript:${'markupRan=1'})` } as const;
+    const markdown = {
+      type: 'markdown',
+      source: `# ${MARK}\n\n${MARK}\n\n[link](javascript:${'markupRan=1'})`,
+    } as const;
     writeFileSync(file, notebookJson([...markupCells(), markdown]));
     const main = join(packageRoot, 'dist', 'cli', 'main.js');
     const run = spawnSync(process.execPath, [main, 'run', file, '--out', join(folder, 'out'), '--html'], {

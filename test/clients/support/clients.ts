@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { inject } from 'vitest';
-import { clientBrowser } from '../../../scripts/client-environment.mjs';
+import { clientBrowser } from '../../../scripts/client-environment';
 import { installKernelspec } from '../../../src/notebook/kernel/kernelspec';
 
 declare module 'vitest' {

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { type Browser, chromium, type Locator, type Page } from 'playwright-core';
-import { clientBrowser } from '../../../scripts/client-environment.mjs';
+import { clientBrowser } from '../../../scripts/client-environment';
 import { JupyterHome, type LabSettings } from './clients';
 
 const START_MS = 60_000;
@@ -128,7 +128,10 @@ export class LabNotebook {
 
   /** Waits until the cell has a number in its brackets, not a star. */
   async ran(index: number): Promise<void> {
-    await this.cells.nth(index).locator('.jp-InputPrompt', { hasText: /\[\d+\]/ }).waitFor();
+    await this.cells
+      .nth(index)
+      .locator('.jp-InputPrompt', { hasText: /\[\d+\]/ })
+      .waitFor();
     await this.idle();
   }
 
@@ -214,7 +217,10 @@ async function startServer(
     server.stdout.on('data', read);
     server.stderr.on('data', read);
     server.once('exit', (code) => reject(new Error(`JupyterLab exited with ${code}:\n${log}`)));
-    setTimeout(() => reject(new Error(`JupyterLab did not start within ${START_MS / 1000} s:\n${log}`)), START_MS).unref();
+    setTimeout(
+      () => reject(new Error(`JupyterLab did not start within ${START_MS / 1000} s:\n${log}`)),
+      START_MS,
+    ).unref();
   });
   return { server, url: await url };
 }

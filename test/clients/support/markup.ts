@@ -53,9 +53,10 @@ export function madeOfMarkup(page: Page): Promise<string[]> {
   return page.evaluate(() => {
     const made: string[] = [];
     if ('markupRan' in globalThis) made.push('a script ran');
-    for (const element of document.querySelectorAll('img[src="x"], [onerror], b.foreign')) made.push(element.outerHTML);
-    for (const script of document.querySelectorAll('script'))
-      if (script.textContent?.startsWith('globalThis.markupRan')) made.push(script.outerHTML);
+    const elements = Array.from(document.querySelectorAll('img[src="x"], [onerror], b.foreign'));
+    const scripts = Array.from(document.querySelectorAll('script'));
+    const ours = scripts.filter(({ textContent }) => textContent?.startsWith('globalThis.markupRan'));
+    made.push(...[...elements, ...ours].map(({ outerHTML }) => outerHTML));
     return made;
   });
 }

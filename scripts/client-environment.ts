@@ -1,20 +1,17 @@
 /**
  * What the tests with real clients need beside Node: a virtual environment with JupyterLab, nbclient, nbconvert and
- * jupyter_console, and a browser. Each is found, or named as missing; nothing outside .cache/ is written. Plain
- * JavaScript: tests, benches and scripts share it.
- *
- *   node scripts/client-environment.mjs     makes the environment and says what there is
+ * jupyter_console, and a browser. Each is found, or named as missing; nothing outside .cache/ is written. Tests,
+ * benches and scripts share it.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { packageRoot } from '../src/notebook/kernel/package-paths';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const folder = join(root, '.cache', 'clients');
-const requirements = join(root, 'test', 'clients', 'requirements.txt');
-const constraints = join(root, 'test', 'clients', 'constraints.txt');
+const folder = join(packageRoot, '.cache', 'clients');
+const requirements = join(packageRoot, 'test', 'clients', 'requirements.txt');
+const constraints = join(packageRoot, 'test', 'clients', 'constraints.txt');
 const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'];
 /** Whoever has all of it elsewhere. */
 const IMPORTS = 'import jupyterlab, nbclient, nbconvert, jupyter_console, pexpect';
@@ -22,22 +19,23 @@ const IMPORTS = 'import jupyterlab, nbclient, nbconvert, jupyter_console, pexpec
 /**
  * A Python with the clients: WARPBOOK_PYTHON where it has them, else the environment in .cache/clients, made on the first
  * call.
- *
- * @returns {{ python: string } | { missing: string }}
  */
-export function clientPython() {
+export function clientPython(): { python: string } | { missing: string } {
   const { WARPBOOK_PYTHON: named } = process.env;
   if (named && spawnSync(named, ['-c', IMPORTS]).status === 0) return { python: named };
   const base = named ?? 'python3';
   const python = join(folder, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
-  const wanted = createHash('sha256').update(readFileSync(requirements)).update(readFileSync(constraints)).digest('hex');
+  const wanted = createHash('sha256')
+    .update(readFileSync(requirements))
+    .update(readFileSync(constraints))
+    .digest('hex');
   const stamp = join(folder, 'made-from');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted && spawnSync(python, ['-c', IMPORTS]).status === 0) {
     return { python };
   }
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const steps = [
+  const steps: readonly (readonly [string, string[], string])[] = [
     [base, ['-m', 'venv', folder], `${base} makes no virtual environment`],
     [
       python,
@@ -56,12 +54,8 @@ export function clientPython() {
   return { python };
 }
 
-/**
- * A Chromium or Chrome: WARPBOOK_BROWSER, else the first of the usual names in PATH.
- *
- * @returns {{ browser: string } | { missing: string }}
- */
-export function clientBrowser() {
+/** A Chromium or Chrome: WARPBOOK_BROWSER, else the first of the usual names in PATH. */
+export function clientBrowser(): { browser: string } | { missing: string } {
   const { WARPBOOK_BROWSER: named, PATH = '' } = process.env;
   if (named !== undefined) {
     return isExecutable(named) ? { browser: named } : { missing: `WARPBOOK_BROWSER names no program: ${named}` };
@@ -73,18 +67,11 @@ export function clientBrowser() {
   return { missing: 'no Chromium or Chrome in PATH (WARPBOOK_BROWSER may name one)' };
 }
 
-function isExecutable(file) {
+function isExecutable(file: string): boolean {
   try {
     accessSync(file, constants.X_OK);
     return true;
   } catch {
     return false;
   }
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const python = clientPython();
-  const browser = clientBrowser();
-  console.log(`Python with the clients: ${python.python ?? `MISSING: ${python.missing}`}`);
-  console.log(`Browser: ${browser.browser ?? `MISSING: ${browser.missing}`}`);
 }
