@@ -3,7 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { packageRoot } from '../../src/notebook/kernel/package-paths';
-import { JupyterHome, python, pythonAvailability } from './support/clients';
+import { python, pythonAvailability } from './support/clients';
+import { JupyterHome } from './support/jupyter-home';
 
 const available = pythonAvailability();
 describe.skipIf(available.skip)(`jupyter console${available.note}`, () => {

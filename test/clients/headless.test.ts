@@ -5,7 +5,8 @@ import { basename, join } from 'node:path';
 import type { ICodeCell, INotebookContent } from '@jupyterlab/nbformat';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageRoot } from '../../src/notebook/kernel/package-paths';
-import { JupyterHome, python, pythonAvailability } from './support/clients';
+import { python, pythonAvailability } from './support/clients';
+import { JupyterHome } from './support/jupyter-home';
 
 const folder = join(packageRoot, 'notebooks');
 const read = (file: string): INotebookContent => JSON.parse(readFileSync(file, 'utf8')) as INotebookContent;

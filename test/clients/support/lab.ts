@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { type Browser, chromium, type Locator, type Page } from 'playwright-core';
 import { clientBrowser } from '../../../scripts/client-environment';
-import { JupyterHome, type LabSettings } from './clients';
+import { JupyterHome, type LabSettings } from './jupyter-home';
 
 const START_MS = 60_000;
 const ENOUGH_MS = 60_000;
