@@ -23,6 +23,7 @@ export const everyPolicy: Readonly<Record<string, Policy>> = {
   headGroupsSpare: policies.headGroupsSpare,
   longestFirst: policies.longestFirst,
   longestFirstByHeadGroups: policies.longestFirstByHeadGroups,
+  cascade: policies.cascade,
   dynamic: policies.dynamic,
   auto: policies.auto({ score: roughCost }),
   oracle: policies.oracle,

@@ -5,6 +5,7 @@ import { trustPolicy } from '../trusted';
 import { type AutoOptions, autoAmong } from './auto';
 import { balanced } from './balanced';
 import { binarySearch, binarySearchByBatchSize } from './binary-search';
+import { type CascadeOptions, cascade } from './cascade';
 import type { ConfigurablePolicy } from './configurable';
 import { type DynamicOptions, dynamic } from './dynamic';
 import { type Fa3HeuristicOptions, fa3Heuristic } from './fa3-heuristic';
@@ -20,8 +21,9 @@ import { type OracleOptions, oracle } from './oracle';
 import { type StreamKOptions, streamK } from './stream-k';
 
 /** What `auto` chooses among: each is the best for some batch. */
-function candidatesOf(_problem: AttentionProblem): readonly Policy[] {
-  return [noSplit, binarySearch, headGroups, headGroupsSpare, streamK, fa3Varlen, balanced];
+function candidatesOf({ prefixes }: AttentionProblem): readonly Policy[] {
+  const shared = prefixes.length > 0 ? [cascade] : [];
+  return [noSplit, binarySearch, headGroups, headGroupsSpare, streamK, fa3Varlen, balanced, ...shared];
 }
 
 for (const policy of [
@@ -54,6 +56,7 @@ export const policies: {
   readonly headGroupsSpare: Policy;
   readonly longestFirst: Policy;
   readonly longestFirstByHeadGroups: ConfigurablePolicy<LongestFirstByHeadGroupsOptions>;
+  readonly cascade: ConfigurablePolicy<CascadeOptions>;
   readonly dynamic: ConfigurablePolicy<DynamicOptions>;
   readonly oracle: ConfigurablePolicy<OracleOptions>;
   readonly auto: (options: AutoOptions) => Policy;
@@ -71,6 +74,7 @@ export const policies: {
   headGroupsSpare,
   longestFirst,
   longestFirstByHeadGroups,
+  cascade,
   dynamic,
   oracle,
   auto: autoAmong(candidatesOf),
