@@ -24,6 +24,8 @@ export const everyPolicy: Readonly<Record<string, Policy>> = {
   longestFirst: policies.longestFirst,
   longestFirstByHeadGroups: policies.longestFirstByHeadGroups,
   cascade: policies.cascade,
+  mixed: policies.mixed,
+  "mixed({ dispatch: 'queue' })": policies.mixed({ dispatch: 'queue' }),
   dynamic: policies.dynamic,
   auto: policies.auto({ score: roughCost }),
   oracle: policies.oracle,
