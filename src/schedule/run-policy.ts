@@ -7,7 +7,7 @@ import { boundedCall, isTimeout } from '../time-limit';
 import { type ScheduleBuilder, watchBuilders } from './builder';
 import { type Coverage, coverageOf } from './coverage';
 import type { Machine } from './machine';
-import { PolicyError } from './policy-error';
+import { policyError } from './policy-error';
 import type { AttentionProblem } from './problem';
 import { type Policy, Schedule } from './schedule';
 import { isTrusted } from './trusted';
@@ -25,8 +25,9 @@ export interface RunPolicyOptions extends ValidateOptions {
 
 /**
  * Runs a policy.
- * @throws PolicyError INVALID_POLICY if it throws, takes too long, returns something else or changes the problem;
- * INVALID_SCHEDULE if the schedule is wrong. A WarpbookError that it throws passes as it is
+ * @throws WarpbookError INVALID_POLICY if it throws, takes too long, returns something else or changes the problem;
+ * INVALID_SCHEDULE if the schedule is wrong: a `PolicyError` where it is about a request's keys. A WarpbookError of the
+ * policy's own passes as it is
  */
 export function runPolicy(
   policy: Policy,
@@ -78,12 +79,12 @@ function callPolicy(policy: Policy, problem: AttentionProblem, machine: Machine,
       const what =
         `Policy ${name} was stopped after ${timeLimitMs / 1000} s${place}. Does it loop? If it needs the time, raise the option ` +
         'timeLimitMs.';
-      throw new PolicyError('INVALID_POLICY', name, what, coverage);
+      throw policyError('INVALID_POLICY', name, what, coverage);
     }
     if (error instanceof WarpbookError) throw error;
     const message = error instanceof Error ? error.message : String(error);
     const { place, coverage } = placeOf(latestBuilder());
-    throw new PolicyError('INVALID_POLICY', name, `Policy ${name} threw: ${message}${place}`, coverage, {
+    throw policyError('INVALID_POLICY', name, `Policy ${name} threw: ${message}${place}`, coverage, {
       cause: error,
     });
   }
@@ -112,5 +113,5 @@ function requireSchedule(policy: Policy, value: unknown): asserts value is Sched
 }
 
 function refuse(policy: string, what: string): never {
-  throw new PolicyError('INVALID_POLICY', policy, what);
+  throw policyError('INVALID_POLICY', policy, what);
 }

@@ -4,7 +4,7 @@
  */
 import { ceilDiv } from '../units';
 import { type Coverage, coverageOf } from './coverage';
-import { PolicyError } from './policy-error';
+import { policyError } from './policy-error';
 import { queryPosition } from './problem';
 import type { Schedule } from './schedule';
 import {
@@ -29,12 +29,7 @@ export type SharesPages = (a: number, b: number, firstPage: number, numPages: nu
 /** Throws INVALID_SCHEDULE. */
 export function refuseSchedule(schedule: Schedule, what: string, coverage?: Coverage): never {
   const { policy } = schedule;
-  throw new PolicyError(
-    'INVALID_SCHEDULE',
-    policy,
-    `Policy ${policy} returned an invalid schedule: ${what}.`,
-    coverage,
-  );
+  throw policyError('INVALID_SCHEDULE', policy, `Policy ${policy} returned an invalid schedule: ${what}.`, coverage);
 }
 
 const TABLES = ['tiles', 'ctaIndptr', 'kvSequences', 'rows', 'segments', 'mergeGroups', 'mergeSlots'] as const;

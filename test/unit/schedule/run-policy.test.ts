@@ -1,9 +1,10 @@
 /** What is said of a policy that goes wrong: each message names the request and its range, and shows them. */
 import { describe, expect, test } from 'vitest';
+import { WarpbookError } from '../../../src/errors';
 import { ScheduleBuilder } from '../../../src/schedule/builder';
 import { machines } from '../../../src/schedule/machine';
 import { policies } from '../../../src/schedule/policies/known';
-import { PolicyError } from '../../../src/schedule/policy-error';
+import type { PolicyError } from '../../../src/schedule/policy-error';
 import { makeProblem } from '../../../src/schedule/problem';
 import { runPolicy } from '../../../src/schedule/run-policy';
 import type { Policy } from '../../../src/schedule/schedule';
@@ -14,7 +15,7 @@ const failureOf = (policy: Policy, options = {}): PolicyError => {
   try {
     runPolicy(policy, problem, machines.h100, options);
   } catch (error) {
-    expect(error).toBeInstanceOf(PolicyError);
+    expect(error).toBeInstanceOf(WarpbookError);
     return error as PolicyError;
   }
   throw new Error('it did not fail');
@@ -90,7 +91,7 @@ describe('a policy that loops', () => {
         }
       }
     };
-    expect(failureOf(stubborn, { timeLimitMs: 50 }).summary).toMatch(
+    expect(failureOf(stubborn, { timeLimitMs: 50 }).message).toMatch(
       /^Policy stubborn was stopped after 0.05 s\. Does it loop/,
     );
     expect(runPolicy((p, m) => policies.noSplit(p, m), problem, machines.h100).numTiles).toBe(4);
@@ -100,7 +101,7 @@ describe('a policy that loops', () => {
     const promising: Policy = () => {
       for (;;) void Promise.resolve(1).then(() => 2);
     };
-    expect(failureOf(promising, { timeLimitMs: 50 }).summary).toMatch(/was stopped/);
+    expect(failureOf(promising, { timeLimitMs: 50 }).message).toMatch(/was stopped/);
     await Promise.resolve();
   });
 
