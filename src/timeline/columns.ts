@@ -29,6 +29,13 @@ export interface TimelineColumns {
   readonly kvTokens: Int32Array;
   /** uint8 [numSpans]: 1 where the tile writes a partial state that is merged later. */
   readonly partial: Uint8Array;
+  /**
+   * int32 [numSpans]: of a partial tile, the first merge group that waits for it; −1 elsewhere. Where the column is absent,
+   * dependencies are taken from the labels (see dependencies.ts).
+   */
+  readonly mergeGroup?: Int32Array;
+  /** int32 [numSpans]: the merge groups [mergeGroup, mergeGroup + mergeGroupCount) wait for the tile; default 1. */
+  readonly mergeGroupCount?: Int32Array;
 }
 
 const COLUMN_NAMES = [
@@ -42,16 +49,19 @@ const COLUMN_NAMES = [
   'kvHead',
   'kvTokens',
   'partial',
+  'mergeGroup',
+  'mergeGroupCount',
 ] as const satisfies readonly (keyof TimelineColumns)[];
 
 /** @throws WarpbookError INVALID_ARGUMENT; see the constructor of Timeline */
 export function checkColumns(numCtas: number, columns: TimelineColumns): void {
   const numSpans = columns.cta.length;
   for (const name of COLUMN_NAMES) {
-    if (columns[name].length !== numSpans) {
+    const length = columns[name]?.length;
+    if (length !== undefined && length !== numSpans) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
-        `The timeline's column ${name} has ${columns[name].length} entries; wanted ${numSpans}, as many as cta has.`,
+        `The timeline's column ${name} has ${length} entries; wanted ${numSpans}, as many as cta has.`,
       );
     }
   }
