@@ -38,7 +38,8 @@ export interface TimelineColumns {
   readonly mergeGroupCount?: Int32Array;
 }
 
-const COLUMN_NAMES = [
+/** All columns; the last ones may be absent. */
+export const COLUMN_NAMES = [
   'cta',
   'sm',
   'item',
@@ -57,11 +58,11 @@ const COLUMN_NAMES = [
 export function checkColumns(numCtas: number, columns: TimelineColumns): void {
   const numSpans = columns.cta.length;
   for (const name of COLUMN_NAMES) {
-    const length = columns[name]?.length;
-    if (length !== undefined && length !== numSpans) {
+    const numEntries = columns[name]?.length;
+    if (numEntries !== undefined && numEntries !== numSpans) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
-        `The timeline's column ${name} has ${length} entries; wanted ${numSpans}, as many as cta has.`,
+        `The timeline's column ${name} has ${numEntries} entries; wanted ${numSpans}, as many as cta has.`,
       );
     }
   }

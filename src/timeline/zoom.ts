@@ -1,6 +1,6 @@
 /** The part of a timeline that is about a request, an SM, a CTA, a KV head or a stretch of time. */
 import { WarpbookError } from '../errors';
-import type { TimelineColumns } from './columns';
+import { COLUMN_NAMES, type TimelineColumns } from './columns';
 
 /** What to keep; a span must meet all that is given. */
 export interface SpanSelection {
@@ -39,20 +39,18 @@ export function selectSpans(timeline: TimelineColumns, selection: SpanSelection)
     if (timeline.endNs[i] <= fromNs || timeline.startNs[i] >= toNs) continue;
     if (labels.every((name) => timeline[name][i] === selection[name])) kept.push(i);
   }
-  const int32 = (column: Int32Array): Int32Array => Int32Array.from(kept, (i) => column[i]);
-  const { mergeGroup, mergeGroupCount } = timeline;
-  return {
-    cta: int32(timeline.cta),
-    sm: int32(timeline.sm),
-    item: int32(timeline.item),
-    phase: Uint8Array.from(kept, (i) => timeline.phase[i]),
-    startNs: Float64Array.from(kept, (i) => timeline.startNs[i]),
-    endNs: Float64Array.from(kept, (i) => timeline.endNs[i]),
-    request: int32(timeline.request),
-    kvHead: int32(timeline.kvHead),
-    kvTokens: int32(timeline.kvTokens),
-    partial: Uint8Array.from(kept, (i) => timeline.partial[i]),
-    ...(mergeGroup && { mergeGroup: int32(mergeGroup) }),
-    ...(mergeGroupCount && { mergeGroupCount: int32(mergeGroupCount) }),
-  };
+  const columns: Record<string, Column> = {};
+  for (const name of COLUMN_NAMES) {
+    const column: Column | undefined = timeline[name];
+    if (column) columns[name] = gather(column, kept);
+  }
+  return columns as unknown as TimelineColumns;
+}
+
+type Column = Int32Array | Uint8Array | Float64Array;
+
+function gather<T extends Column>(column: T, indices: readonly number[]): T {
+  const picked = column.slice(0, indices.length) as T;
+  for (let i = 0; i < indices.length; i++) picked[i] = column[indices[i]];
+  return picked;
 }
