@@ -105,6 +105,18 @@ export {
   TILE_FLAG,
   TILE_STRIDE,
 } from './schedule/work-tile';
+// Predictions
+export {
+  type BandwidthCurve,
+  type CostModel,
+  type KernelCost,
+  type KernelKind,
+  type ModelUse,
+  requireModelFor,
+  rooflineModel,
+} from './simulate/cost-model';
+export { costModels } from './simulate/cost-models';
+export { type Prediction, predict, type SimulateOptions, simulate } from './simulate/simulate';
 export * from './tensor/compare';
 export * from './tensor/create';
 // Tensors

@@ -39,6 +39,8 @@ interface Scratch {
 }
 let spare: Scratch | undefined;
 const INITIAL_TILES = 1024;
+/** A schedule of more tiles is a mistake; without a limit, one in a loop would take all memory. */
+const MAX_TILES = 2 ** 22;
 
 function takeScratch(): Scratch {
   const scratch = spare ?? { tiles: new Int32Array(INITIAL_TILES * TILE_STRIDE), ctas: new Int32Array(INITIAL_TILES) };
@@ -177,12 +179,34 @@ export class ScheduleBuilder {
   }
 
   private grow(): void {
+    if (this.numTiles > MAX_TILES) {
+      throw new WarpbookError(
+        'INVALID_POLICY',
+        `Policy ${this.policy} added more than ${MAX_TILES} tiles for ${this.problem.batchSize} requests; does it loop?`,
+      );
+    }
     const tiles = new Int32Array(this.tiles.length * 2);
     tiles.set(this.tiles);
     this.tiles = tiles;
     const ctas = new Int32Array(this.ctas.length * 2);
     ctas.set(this.ctas);
     this.ctas = ctas;
+  }
+
+  /** Puts the tiles added so far in the order of their keys, longest first; equal ones keep their order. For a queue. */
+  sortLongestFirst(): void {
+    const { numTiles, tiles, ctas } = this;
+    const lengths = new Float64Array(numTiles);
+    for (let t = 0; t < numTiles; t++) {
+      lengths[t] = tiles[t * TILE_STRIDE + TILE.kvEnd] - tiles[t * TILE_STRIDE + TILE.kvStart];
+    }
+    const order = Uint32Array.from({ length: numTiles }, (_, t) => t).sort((a, b) => lengths[b] - lengths[a] || a - b);
+    const before = tiles.slice(0, numTiles * TILE_STRIDE);
+    const ctasBefore = ctas.slice(0, numTiles);
+    for (let t = 0; t < numTiles; t++) {
+      tiles.set(before.subarray(order[t] * TILE_STRIDE, (order[t] + 1) * TILE_STRIDE), t * TILE_STRIDE);
+      ctas[t] = ctasBefore[order[t]];
+    }
   }
 
   /**
@@ -196,29 +220,7 @@ export class ScheduleBuilder {
       throw new WarpbookError('INVALID_ARGUMENT', 'build() was called twice on one ScheduleBuilder; make another.');
     this.built = true;
     deal(dealing, this.tiles, numTiles, this.ctas, numCtas);
-    const ctaIndptr = new Int32Array(numCtas + 1);
-    for (let t = 0; t < numTiles; t++) {
-      const cta = this.ctas[t];
-      if (!(cta >= 0 && cta < numCtas)) {
-        throw new WarpbookError(
-          'INVALID_SCHEDULE',
-          `Policy ${this.policy} put a tile on CTA ${cta}; the machine has ${numCtas}.`,
-        );
-      }
-      ctaIndptr[cta + 1]++;
-    }
-    for (let c = 0; c < numCtas; c++) ctaIndptr[c + 1] += ctaIndptr[c];
-    const next = ctaIndptr.slice(0, numCtas);
-    const ordered = new Int32Array(numTiles * TILE_STRIDE);
-    // Records move as 64-bit words: half the steps.
-    const stride = TILE_STRIDE / 2;
-    const target = new BigInt64Array(ordered.buffer);
-    const source = new BigInt64Array(this.tiles.buffer);
-    for (let t = 0; t < numTiles; t++) {
-      const to = next[this.ctas[t]]++ * stride;
-      const from = t * stride;
-      for (let w = 0; w < stride; w++) target[to + w] = source[from + w];
-    }
+    const { ordered, ctaIndptr } = orderByCta(this.policy, this.tiles, numTiles, this.ctas, numCtas);
     spare = { tiles: this.tiles, ctas: this.ctas };
     return new Schedule(
       this.policy,
@@ -238,6 +240,44 @@ export class ScheduleBuilder {
       decisions,
     );
   }
+}
+
+/**
+ * Tiles in the order of their CTAs; within a CTA they keep theirs.
+ * @param tiles records from the start of their buffer on
+ * @throws WarpbookError INVALID_SCHEDULE for a CTA that the machine hasn't
+ */
+export function orderByCta(
+  policy: string,
+  tiles: Int32Array,
+  numTiles: number,
+  ctas: ArrayLike<number>,
+  numCtas: number,
+): { ordered: Int32Array; ctaIndptr: Int32Array } {
+  const ctaIndptr = new Int32Array(numCtas + 1);
+  for (let t = 0; t < numTiles; t++) {
+    const cta = ctas[t];
+    if (!(cta >= 0 && cta < numCtas)) {
+      throw new WarpbookError(
+        'INVALID_SCHEDULE',
+        `Policy ${policy} put a tile on CTA ${cta}; the machine has ${numCtas}.`,
+      );
+    }
+    ctaIndptr[cta + 1]++;
+  }
+  for (let c = 0; c < numCtas; c++) ctaIndptr[c + 1] += ctaIndptr[c];
+  const next = ctaIndptr.slice(0, numCtas);
+  const ordered = new Int32Array(numTiles * TILE_STRIDE);
+  // Records move as 64-bit words: half the steps.
+  const stride = TILE_STRIDE / 2;
+  const target = new BigInt64Array(ordered.buffer);
+  const source = new BigInt64Array(tiles.buffer, tiles.byteOffset, numTiles * stride);
+  for (let t = 0; t < numTiles; t++) {
+    const to = next[ctas[t]]++ * stride;
+    const from = t * stride;
+    for (let w = 0; w < stride; w++) target[to + w] = source[from + w];
+  }
+  return { ordered, ctaIndptr };
 }
 
 /** Cuts lie strictly inside the tile's range and increase; anything else would make empty or overlapping pieces. */

@@ -27,6 +27,17 @@ export class LeastLoaded {
     }
   }
 
+  /** Sets what the first CTAs have to begin with; integers, before the first `take`. */
+  start(loads: readonly number[]): void {
+    const { load, winner, leaves } = this;
+    load.set(loads, leaves);
+    for (let node = leaves - 1; node >= 1; node--) {
+      const least = load[2 * node + 1] < load[2 * node] ? 2 * node + 1 : 2 * node;
+      load[node] = load[least];
+      winner[node] = winner[least];
+    }
+  }
+
   /** Adds `load` (an integer, at least 0) to the least loaded CTA and returns that CTA. */
   take(load: number): number {
     const { load: loads, winner: winners } = this;

@@ -4,29 +4,10 @@
  */
 import { WarpbookError } from '../errors';
 import type { Machine } from './machine';
-import { binarySearch, binarySearchByBatchSize } from './policies/binary-search';
-import { headGroups } from './policies/head-groups';
-import { headGroupsSpare } from './policies/head-groups-spare';
-import { longestFirst } from './policies/longest-first';
-import { noSplit } from './policies/no-split';
 import type { AttentionProblem } from './problem';
 import { type Policy, Schedule } from './schedule';
+import { isTrusted } from './trusted';
 import { type ValidateOptions, validate } from './validate';
-
-const trusted = new WeakSet<Policy>([
-  noSplit,
-  binarySearch,
-  binarySearchByBatchSize,
-  headGroups,
-  headGroupsSpare,
-  longestFirst,
-]);
-
-/** Marks a policy as property-tested: its schedules are not validated at every plan. */
-export function trustPolicy<P extends Policy>(policy: P): P {
-  trusted.add(policy);
-  return policy;
-}
 
 export interface RunPolicyOptions extends ValidateOptions {
   /** Check the schedule; default: unless the policy is a built-in one. */
@@ -44,7 +25,7 @@ export function runPolicy(
   machine: Machine,
   options: RunPolicyOptions = {},
 ): Schedule {
-  if (trusted.has(policy)) {
+  if (isTrusted(policy)) {
     const schedule = policy(problem, machine);
     if (options.validate) validate(schedule, options);
     return schedule;

@@ -5,8 +5,8 @@
  */
 import { requireInteger } from '../../errors';
 import { collectQueryTiles } from '../query-tiles';
-import { trustPolicy } from '../run-policy';
 import { type Policy, Schedule } from '../schedule';
+import { trustPolicy } from '../trusted';
 import { cutAtChunks, dealPieces } from './pieces';
 
 /**

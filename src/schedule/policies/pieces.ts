@@ -1,4 +1,5 @@
 /** What policies share that cut all KV heads alike: cuts at multiples of a chunk, and pieces dealt longest first. */
+import { ceilDiv, roundUp } from '../../units';
 import { dealToGroups, groupWidth } from '../deal';
 import { type HeadPieces, HeadTiles } from '../head-tiles';
 import { type Machine, numCtaSlots } from '../machine';
@@ -41,6 +42,24 @@ export function cutAtChunks(queryTiles: Int32Array, chunk: number): HeadPieces {
     }
   }
   return { queryTiles, pieceIndptr, pieceStarts };
+}
+
+/**
+ * Every query tile in up to as many equal pieces as `countOf` says, of whole steps; a short range gets fewer.
+ * @param countOf pieces of the query tile at word `at` of the table, at least 1
+ */
+export function cutInCounts(queryTiles: Int32Array, countOf: (at: number) => number, stepTokens: number): HeadPieces {
+  const pieceIndptr = new Int32Array(queryTiles.length / QUERY_TILE_STRIDE + 1);
+  const pieceStarts: number[] = [];
+  for (let q = 0, at = 0; at < queryTiles.length; q++, at += QUERY_TILE_STRIDE) {
+    const kvStart = queryTiles[at + QUERY_TILE.kvStart];
+    const kvEnd = queryTiles[at + QUERY_TILE.kvEnd];
+    const chunk = roundUp(Math.max(1, ceilDiv(kvEnd - kvStart, countOf(at))), stepTokens);
+    pieceStarts.push(kvStart);
+    for (let cut = kvStart + chunk; cut < kvEnd; cut += chunk) pieceStarts.push(cut);
+    pieceIndptr[q + 1] = pieceStarts.length;
+  }
+  return { queryTiles, pieceIndptr, pieceStarts: Int32Array.from(pieceStarts) };
 }
 
 /** Pieces on CTAs: one each where there are enough, otherwise longest first, heads together (see `dealToGroups`). */

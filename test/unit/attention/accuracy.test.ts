@@ -10,6 +10,7 @@ import { policies } from '../../../src/schedule/policies/known';
 import type { Policy } from '../../../src/schedule/schedule';
 import { roundToDType } from '../../../src/tensor/float-format';
 import { type AttentionCase, LSE_TOLERANCE, lseError, outputError, runCase, TOLERANCE } from '../../support/attention';
+import { everyPolicy } from '../../support/policies';
 
 const NUM_PROBLEMS = Number(process.env.WARPBOOK_PROBLEMS ?? 2000);
 const SEED = process.env.WARPBOOK_SEED ? Number(process.env.WARPBOOK_SEED) : undefined;
@@ -21,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => device.dispose());
 
 const policyArbitrary: fc.Arbitrary<Policy> = fc.oneof(
-  fc.constantFrom(policies.noSplit, policies.binarySearch, policies.binarySearchByBatchSize),
+  fc.constantFrom(...Object.values(everyPolicy)),
   fc.integer({ min: 1, max: 9 }).map((count) => policies.fixedSplitCount(count)),
   fc.constantFrom(7, 64, 100, 512).map((tokens) => policies.fixedSplitSize(tokens)),
 );

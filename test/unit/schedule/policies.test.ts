@@ -3,37 +3,32 @@ import { describe, expect, test } from 'vitest';
 import { cpuMachine, machines, numCtaSlots } from '../../../src/schedule/machine';
 import { policies } from '../../../src/schedule/policies/known';
 import { makeProblem } from '../../../src/schedule/problem';
-import type { Policy } from '../../../src/schedule/schedule';
 import { findViolation, validate } from '../../../src/schedule/validate';
 import { TILE, TILE_STRIDE } from '../../../src/schedule/work-tile';
+import { everyPolicy } from '../../support/policies';
 import { problemArbitrary } from '../../support/problems';
 
-const everyPolicy: Record<string, Policy> = {
-  noSplit: policies.noSplit,
-  'fixedSplitCount(3)': policies.fixedSplitCount(3),
-  'fixedSplitSize(100)': policies.fixedSplitSize(100),
-  binarySearch: policies.binarySearch,
-  binarySearchByBatchSize: policies.binarySearchByBatchSize,
-  headGroups: policies.headGroups,
-  headGroupsSpare: policies.headGroupsSpare,
-  longestFirst: policies.longestFirst,
-};
+/** CI looks at 500 problems a policy, WARPBOOK_LONG=1 at 10,000; WARPBOOK_SEED draws others. */
+const RUNS = process.env.WARPBOOK_LONG ? 10_000 : 500;
+const SEED = Number(process.env.WARPBOOK_SEED ?? 20261127);
+/** An H100 as a wrapper with a prefill kernel plans for it. */
+const prefillMachine = { ...machines.h100, tileClasses: [machines.h100.tileClasses[1]] };
 const qo = { numQoHeads: 8, numKvHeads: 2, headDim: 128 };
 const decode = (kvLens: number[], numKvHeads = 8, pageSize = 16) =>
   makeProblem({ kvLens, numQoHeads: numKvHeads * 4, numKvHeads, headDim: 128, pageSize });
 
 describe('every policy', () => {
   for (const [name, policy] of Object.entries(everyPolicy)) {
-    test(`${name} covers every visible key once, on any problem and machine`, () => {
+    test(`${name} covers every visible key once, on any problem and machine`, { timeout: 120 * RUNS }, () => {
       fc.assert(
         fc.property(
           problemArbitrary,
-          fc.constantFrom(machines.h100, machines.l40s, cpuMachine(3)),
+          fc.constantFrom(machines.h100, machines.l40s, cpuMachine(3), prefillMachine),
           (problem, machine) => {
             expect(findViolation(policy(problem, machine))).toBeUndefined();
           },
         ),
-        { numRuns: 400 },
+        { numRuns: RUNS, seed: SEED },
       );
     });
 

@@ -1,0 +1,29 @@
+/** Every policy that warpbook knows, ready to plan with: for tests of what all of them must do. */
+import { policies } from '../../src/schedule/policies/known';
+import type { Policy, Schedule } from '../../src/schedule/schedule';
+
+/** A cost for `auto` and its like: the longest CTA's keys, and what is written and read again for merges. */
+export function roughCost(schedule: Schedule): number {
+  const longest = schedule.tokensPerCta().reduce((most, tokens) => Math.max(most, tokens), 0);
+  return longest + (64 * schedule.numTiles) / schedule.numCtas + schedule.numPartialRows / 8;
+}
+
+export const everyPolicy: Readonly<Record<string, Policy>> = {
+  noSplit: policies.noSplit,
+  'fixedSplitCount(3)': policies.fixedSplitCount(3),
+  'fixedSplitSize(100)': policies.fixedSplitSize(100),
+  binarySearch: policies.binarySearch,
+  binarySearchByBatchSize: policies.binarySearchByBatchSize,
+  balanced: policies.balanced,
+  fa3Heuristic: policies.fa3Heuristic,
+  fa3Varlen: policies.fa3Varlen,
+  streamK: policies.streamK,
+  'streamK({ unitTokens: 20 })': policies.streamK({ unitTokens: 20 }),
+  headGroups: policies.headGroups,
+  headGroupsSpare: policies.headGroupsSpare,
+  longestFirst: policies.longestFirst,
+  longestFirstByHeadGroups: policies.longestFirstByHeadGroups,
+  dynamic: policies.dynamic,
+  auto: policies.auto({ score: roughCost }),
+  oracle: policies.oracle,
+};
