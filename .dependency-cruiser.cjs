@@ -100,6 +100,13 @@ module.exports = {
       to: { path: '(^|node_modules/)(arquero|vega|vega-lite|vega-embed)(/|$)' },
     },
     {
+      name: 'file-formats',
+      comment: 'Formats of other programs, Perfetto traces and Parquet files, are written by lab.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: inFolders('lab') },
+      to: { path: '(^|node_modules/)(@bufbuild/protobuf|hyparquet|hyparquet-writer)(/|$)' },
+    },
+    {
       name: 'tslab-and-zeromq',
       comment: 'The Jupyter kernel and its wire protocol stay in notebook.',
       severity: 'error',

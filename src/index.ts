@@ -67,6 +67,8 @@ export { capture } from './graph/capture';
 export type { Graph } from './graph/graph';
 export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
+// The lab
+export { type PerfettoOptions, savePerfetto, toPerfetto } from './lab/perfetto/perfetto';
 // Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';

@@ -104,6 +104,8 @@ class SpanColumns {
     const kvHead = new Int32Array(count).fill(-1);
     const kvTokens = new Int32Array(count);
     const partial = new Uint8Array(count);
+    const mergeGroup = new Int32Array(count).fill(-1);
+    const mergeGroupCount = new Int32Array(count);
     const startNs = this.startNs.subarray(0, count);
     const endNs = this.endNs.subarray(0, count);
     for (let i = 0; i < count; i++) {
@@ -115,6 +117,8 @@ class SpanColumns {
         kvHead[i] = tiles[at + TILE.kvHead];
         kvTokens[i] = tiles[at + TILE.kvEnd] - tiles[at + TILE.kvStart];
         partial[i] = tiles[at + TILE.partialSlot] >= 0 ? 1 : 0;
+        mergeGroup[i] = tiles[at + TILE.mergeGroup];
+        mergeGroupCount[i] = tiles[at + TILE.mergeGroupCount];
       } else {
         const at = this.item[i] * MERGE_GROUP_STRIDE;
         kvHead[i] = mergeGroups[at + MERGE_GROUP.kvHead];
@@ -135,6 +139,8 @@ class SpanColumns {
       kvHead,
       kvTokens,
       partial,
+      mergeGroup,
+      mergeGroupCount,
     });
   }
 }
