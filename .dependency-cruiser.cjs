@@ -31,7 +31,8 @@ MAY_IMPORT.cli = ['display', 'notebook', ...lab, 'lab'];
 const PURE = ['schedule', 'timeline', 'simulate'];
 
 /** Files that something outside imports or starts. */
-const ENTRY_POINTS = '^src/(index|cli/main|notebook/kernel/(main|wire-thread)|notebook/vitest/(plugin|suite))[.]m?ts$';
+const ENTRY_POINTS =
+  '^src/(index|cli/main|notebook/kernel/(main|wire-thread)|lab/sweep/worker|notebook/vitest/(plugin|suite))[.]m?ts$';
 
 const inFolders = (...folders) => `^src/(${folders.join('|')})/`;
 const leaves = `^src/(${LEAVES.join('|')})[.]ts$`;

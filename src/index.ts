@@ -69,6 +69,9 @@ export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
 // The lab
 export { type PerfettoOptions, savePerfetto, toPerfetto } from './lab/perfetto/perfetto';
+export { type LabProgress, onLabProgress } from './lab/progress';
+export type { Axes, Json } from './lab/sweep/points';
+export { Sweep, type SweepContext, type SweepModule, type SweepOptions, sweep } from './lab/sweep/sweep';
 // Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';

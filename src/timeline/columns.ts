@@ -39,7 +39,7 @@ export interface TimelineColumns {
 }
 
 /** All columns; the last ones may be absent. */
-export const COLUMN_NAMES = [
+export const COLUMN_NAMES: readonly (keyof TimelineColumns)[] = [
   'cta',
   'sm',
   'item',
@@ -52,7 +52,7 @@ export const COLUMN_NAMES = [
   'partial',
   'mergeGroup',
   'mergeGroupCount',
-] as const satisfies readonly (keyof TimelineColumns)[];
+];
 
 /** @throws WarpbookError INVALID_ARGUMENT; see the constructor of Timeline */
 export function checkColumns(numCtas: number, columns: TimelineColumns): void {
