@@ -12,6 +12,7 @@ import { onCapture } from '../graph/capture';
 import { HEADER, HEADER_WORDS } from '../schedule/layout';
 import { type Machine, numCtaSlots } from '../schedule/machine';
 import { policies } from '../schedule/policies/known';
+import type { SharedPrefix } from '../schedule/prefixes';
 import { type AttentionProblem, makeProblem } from '../schedule/problem';
 import { runPolicy } from '../schedule/run-policy';
 import type { Policy, Schedule } from '../schedule/schedule';
@@ -24,7 +25,7 @@ import { checkHeadVectors, checkOperands, resolveOutputs } from './check-run';
 import { type DevicePolicy, devicePlanValues } from './device-plan';
 import type { KvOperand } from './kv-operand';
 import { attentionLaunch } from './launch';
-import { samePages } from './page-table';
+import { samePages, sharedPrefixes } from './page-table';
 import { DevicePlan, Plan } from './plan';
 import { checkLengths, enqueueDevicePlan, missingPages } from './plan-on-device';
 import type { PreparedKernel } from './prepare-kernel';
@@ -38,6 +39,11 @@ export interface BatchAttentionOptions extends AttentionVariantOptions {
   /** Tokens per page of the caches it will read; default 16. */
   pageSize?: number;
   capacity: CapacityOptions;
+  /**
+   * Make room for schedules that attend to a prefix once for all requests that share it (`policies.cascade`); default false.
+   * A CUDA device then brings a kernel that gathers rows, up to 32 of them in a tile. What `capacity` says goes first.
+   */
+  sharedPrefixes?: boolean;
   /**
    * Machine to plan for; default: the device's own. Its CTA slots are the grid. On a CUDA device the kernel brings its own
    * tile class.
@@ -139,7 +145,7 @@ export class BatchAttention {
     this.variant = makeVariant(options, defaults.causal);
     this.machine = kernel.machine;
     this.program = kernel.program;
-    this.capacity = wrapperCapacity(options.capacity, this.variant, this.machine);
+    this.capacity = wrapperCapacity(options.capacity, this.variant, this.machine, options.sharedPrefixes);
     this.pageSize = defaults.paged ? (options.pageSize ?? 16) : 1;
     this.traced = options.trace ?? false;
     this.workspace = new Workspace(device, this.capacity, this.variant.headDim, {
@@ -169,7 +175,9 @@ export class BatchAttention {
     this.requireUsable('plan');
     const { capacity } = this;
     const started = process.hrtime.bigint();
-    const problem = this.problemOf(kvLens, qoLens);
+    const problem = this.problemOf(kvLens, qoLens, () =>
+      sharedPrefixes(pages.indptr, pages.indices, kvLens, this.pageSize),
+    );
     this.checkFits(problem, pages.indices.length);
     const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, {
       validate: options.validate,
@@ -192,7 +200,11 @@ export class BatchAttention {
     return plan;
   }
 
-  private problemOf(kvLens: Int32Array, qoLens: ArrayLike<number> | undefined): AttentionProblem {
+  private problemOf(
+    kvLens: Int32Array,
+    qoLens: ArrayLike<number> | undefined,
+    prefixes?: () => SharedPrefix[],
+  ): AttentionProblem {
     const { variant } = this;
     return makeProblem({
       kvLens,
@@ -204,6 +216,7 @@ export class BatchAttention {
       causal: variant.causal,
       windowLeft: variant.windowLeft,
       kvElementBytes: itemSize(variant.kvDtype),
+      prefixes,
     });
   }
 

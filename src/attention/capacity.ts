@@ -32,11 +32,13 @@ const DEFAULT_PARTIAL_ROWS = 65536;
 /**
  * Fills in what isn't given. The default takes four tiles for each query tile, or 16 for each CTA, whichever is more:
  * enough for every policy that splits to fill the machine; splitting finer than that has to be asked for.
+ * @param sharedPrefixes with room for a prefix of any two requests, and for the rows of all of them
  */
 export function wrapperCapacity(
   options: CapacityOptions,
   variant: AttentionVariant,
   machine: Machine,
+  sharedPrefixes: boolean = false,
 ): WrapperCapacity {
   requireInteger('capacity.maxBatch', options.maxBatch, 1);
   const maxQoTokens = options.maxQoTokens ?? options.maxBatch;
@@ -57,8 +59,8 @@ export function wrapperCapacity(
     maxPages,
     maxTiles,
     maxCtas: options.maxCtas ?? numCtas,
-    maxKvSequences: options.maxKvSequences ?? options.maxBatch,
-    maxRows: options.maxRows ?? 0,
+    maxKvSequences: options.maxKvSequences ?? (sharedPrefixes ? 2 : 1) * options.maxBatch,
+    maxRows: options.maxRows ?? (sharedPrefixes ? maxQoTokens * variant.numQoHeads : 0),
     maxSegments: options.maxSegments ?? 0,
     maxMergeGroups: options.maxMergeGroups ?? Math.min(queryTiles, maxTiles),
     maxMergeSlots: options.maxMergeSlots ?? maxTiles,

@@ -6,6 +6,7 @@
  */
 import type { Device } from '../device/device';
 import { requireInteger, WarpbookError } from '../errors';
+import { findSharedPrefixes, type SharedPrefix } from '../schedule/prefixes';
 import { fromHost } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
 import { ceilDiv } from '../units';
@@ -96,6 +97,11 @@ export class PageTable {
     };
   }
 
+  /** Prefixes that several requests share, in the same pages: what `policies.cascade` reads once. */
+  sharedPrefixes(): SharedPrefix[] {
+    return sharedPrefixes(this.pagedKvIndptr, this.pagedKvIndices, this.kvLens, this.pageSize);
+  }
+
   toString(): string {
     let tokens = 0;
     for (const length of this.kvLens) tokens += length;
@@ -128,6 +134,21 @@ export function samePages(
   if (indptr[a] + first + count > indptr[a + 1] || indptr[b] + first + count > indptr[b + 1]) return false;
   for (let i = first; i < first + count; i++) if (pages[indptr[a] + i] !== pages[indptr[b] + i]) return false;
   return true;
+}
+
+/** The prefixes that requests share: full pages at the same places of their page lists, as long as they hold tokens. */
+export function sharedPrefixes(
+  indptr: ArrayLike<number>,
+  pages: Int32Array,
+  kvLens: Int32Array,
+  pageSize: number,
+): SharedPrefix[] {
+  if (pages.length === 0) return [];
+  return findSharedPrefixes({
+    blockTokens: pageSize,
+    numBlocks: kvLens.map((length) => Math.floor(length / pageSize)),
+    blockAt: (request, index) => pages[indptr[request] + index],
+  });
 }
 
 function invalid(message: string, details: Record<string, unknown> = {}): never {

@@ -26,6 +26,7 @@ interface Wanted extends AttentionVariantOptions {
   readonly capacity: CapacityOptions;
   readonly machine?: Machine;
   readonly trace?: boolean;
+  readonly sharedPrefixes?: boolean;
 }
 
 /**
@@ -47,6 +48,8 @@ export async function prepareKernel(
 
 /** Rows of a build for wrappers that gather rows: more would slow the tiles that don't. */
 const GATHERED_ROWS = 16;
+/** … and for those that are made for shared prefixes: what a tile gathers reads the prefix once. */
+const SHARED_PREFIX_ROWS = 32;
 
 /**
  * The program for a wrapper and the tile class that it is planned with: the decode kernel where the capacity leaves a request no
@@ -59,10 +62,13 @@ export function chooseProgram(
   architecture: string,
 ): { program: ProgramSource; tileClass: TileClass } {
   const variant = makeVariant(options, defaults.causal);
-  const { maxBatch, maxQoTokens = maxBatch, maxSegments = 0, maxRows = 0 } = options.capacity;
+  const { maxBatch, maxQoTokens = maxBatch, maxSegments = 0 } = options.capacity;
+  const { sharedPrefixes = false } = options;
+  const maxRows = options.capacity.maxRows ?? (sharedPrefixes ? maxQoTokens * variant.numQoHeads : 0);
   const rowsOfRequest = (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch));
   // Gathered tiles hold rows of several requests, to read what these share once.
-  const rows = Math.max(rowsOfRequest, Math.min(maxRows, GATHERED_ROWS));
+  const gathered = sharedPrefixes ? Math.min(SHARED_PREFIX_ROWS, mostDecodeRows(variant.headDim)) : GATHERED_ROWS;
+  const rows = Math.max(rowsOfRequest, Math.min(maxRows, gathered));
   const traced = options.trace ?? false;
   const prefill = rows > mostDecodeRows(variant.headDim) ? findPrefillKernel(variant, traced, architecture) : undefined;
   if (prefill) {

@@ -87,10 +87,14 @@ export class ScheduleBuilder {
     forEachQueryTile(this.problem, this.machine.tileClasses[this.tileClass].queryRows, visit);
   }
 
-  /** All query tiles as separate objects, for policies that sort or pick among them. */
-  queryTiles(): QueryTile[] {
+  /**
+   * All query tiles as separate objects, for policies that sort or pick among them.
+   * @param tileClass cut for this tile class, and to be added as tiles of it; default: the builder's
+   */
+  queryTiles(tileClass: number = this.tileClass): QueryTile[] {
     const all: QueryTile[] = [];
-    this.forEachQueryTile((tile) => all.push({ ...tile }));
+    const { queryRows } = this.machine.tileClasses[tileClass];
+    forEachQueryTile(this.problem, queryRows, (tile) => all.push({ ...tile, tileClass }));
     return all;
   }
 
@@ -159,7 +163,7 @@ export class ScheduleBuilder {
     if (index === this.ctas.length) this.grow();
     const at = index * TILE_STRIDE;
     const words = this.tiles;
-    words[at + TILE.tileClass] = this.tileClass;
+    words[at + TILE.tileClass] = tile.tileClass ?? this.tileClass;
     words[at + TILE.kvHead] = tile.kvHead;
     words[at + TILE.kvSeq] = tile.request;
     words[at + TILE.rowStart] = tile.rowStart;
@@ -195,17 +199,32 @@ export class ScheduleBuilder {
 
   /** Puts the tiles added so far in the order of their keys, longest first; equal ones keep their order. For a queue. */
   sortLongestFirst(): void {
-    const { numTiles, tiles, ctas } = this;
+    const { numTiles, tiles } = this;
     const lengths = new Float64Array(numTiles);
     for (let t = 0; t < numTiles; t++) {
       lengths[t] = tiles[t * TILE_STRIDE + TILE.kvEnd] - tiles[t * TILE_STRIDE + TILE.kvStart];
     }
-    const order = Uint32Array.from({ length: numTiles }, (_, t) => t).sort((a, b) => lengths[b] - lengths[a] || a - b);
+    this.reorder(Uint32Array.from({ length: numTiles }, (_, t) => t).sort((a, b) => lengths[b] - lengths[a] || a - b));
+  }
+
+  /**
+   * Puts the tiles added so far in another order: that of a queue, or within CTAs.
+   * @param order which of the tiles, counted as they were added, comes first, second, …: each of them once
+   * @throws WarpbookError INVALID_ARGUMENT
+   */
+  reorder(order: ArrayLike<number>): void {
+    const { numTiles, tiles, ctas } = this;
     const before = tiles.slice(0, numTiles * TILE_STRIDE);
     const ctasBefore = ctas.slice(0, numTiles);
+    const placed = new Uint8Array(numTiles);
     for (let t = 0; t < numTiles; t++) {
-      tiles.set(before.subarray(order[t] * TILE_STRIDE, (order[t] + 1) * TILE_STRIDE), t * TILE_STRIDE);
-      ctas[t] = ctasBefore[order[t]];
+      const from = order[t];
+      if (order.length !== numTiles || !(from >= 0 && from < numTiles) || placed[from]++ > 0) {
+        const what = `reorder: order[${t}] of ${order.length} is ${from}; wanted each number below ${numTiles} once.`;
+        throw new WarpbookError('INVALID_ARGUMENT', what);
+      }
+      tiles.set(before.subarray(from * TILE_STRIDE, (from + 1) * TILE_STRIDE), t * TILE_STRIDE);
+      ctas[t] = ctasBefore[from];
     }
   }
 

@@ -6,6 +6,7 @@
  * contiguous range [qoIndptr[r] * groupSize, qoIndptr[r + 1] * groupSize), the same for every KV head.
  */
 import { requireInteger, WarpbookError } from '../errors';
+import { checkPrefixes, type SharedPrefix } from './prefixes';
 
 /** What {@link makeProblem} takes; everything but lengths and heads has a default. */
 export interface ProblemOptions {
@@ -24,7 +25,14 @@ export interface ProblemOptions {
   windowLeft?: number;
   /** Bytes of one KV element, for policies that weigh memory traffic; default 2. */
   kvElementBytes?: number;
+  /**
+   * Prefixes that several requests share, in the same pages; default: none. A function is asked when a policy first looks:
+   * finding them takes time. See `findSharedPrefixes`.
+   */
+  prefixes?: readonly SharedPrefix[] | (() => readonly SharedPrefix[]);
 }
+
+const NONE: readonly SharedPrefix[] = [];
 
 /** Immutable description of one batch; see the file head for what a row is. */
 export interface AttentionProblem {
@@ -42,6 +50,8 @@ export interface AttentionProblem {
   readonly causal: boolean;
   readonly windowLeft: number;
   readonly kvElementBytes: number;
+  /** Prefixes that several requests share, shorter ones first; they form trees, see prefixes.ts. */
+  readonly prefixes: readonly SharedPrefix[];
 }
 
 /**
@@ -57,6 +67,7 @@ export function makeProblem(options: ProblemOptions): AttentionProblem {
     causal = false,
     windowLeft = -1,
     kvElementBytes = 2,
+    prefixes = NONE,
   } = options;
   requireInteger('numKvHeads', numKvHeads, 1);
   requireInteger('numQoHeads', numQoHeads, 1);
@@ -82,6 +93,7 @@ export function makeProblem(options: ProblemOptions): AttentionProblem {
     if (!Number.isInteger(qoLen) || qoLen < 0) requireInteger(`qoLens[${r}]`, qoLen, 0);
     qoIndptr[r + 1] = qoIndptr[r] + qoLen;
   }
+  let checked = typeof prefixes === 'function' ? undefined : checkPrefixes(prefixes, kvLens, pageSize);
   return {
     batchSize,
     kvLens,
@@ -94,6 +106,10 @@ export function makeProblem(options: ProblemOptions): AttentionProblem {
     causal,
     windowLeft,
     kvElementBytes,
+    get prefixes(): readonly SharedPrefix[] {
+      checked ??= checkPrefixes((prefixes as () => readonly SharedPrefix[])(), kvLens, pageSize);
+      return checked;
+    },
   };
 }
 
@@ -116,9 +132,15 @@ export function visibleEnd(problem: AttentionProblem, r: number, lastToken: numb
   return end <= 0 ? 0 : Math.min(end, problem.kvLens[r]);
 }
 
-/** Bytes of K and V that must be read once. */
+/** Bytes of K and V that must be read once; a shared prefix counts once. */
 export function kvBytes(problem: AttentionProblem): number {
   let tokens = 0;
   for (const length of problem.kvLens) tokens += length;
+  // Of prefixes within one another, each token is taken off for all requests but one.
+  const shared = new Int32Array(problem.batchSize);
+  for (const { length, requests } of problem.prefixes) {
+    tokens -= (requests.length - 1) * (length - shared[requests[0]]);
+    for (const r of requests) shared[r] = length;
+  }
   return tokens * problem.numKvHeads * problem.headDim * 2 * problem.kvElementBytes;
 }

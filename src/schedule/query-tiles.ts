@@ -12,6 +12,8 @@ export interface QueryTile {
   /** Keys [fullStart, fullEnd) are seen by every row: a tile inside needs no mask. */
   fullStart: number;
   fullEnd: number;
+  /** Index into the machine's tile classes; undefined: the builder's. */
+  tileClass?: number;
 }
 
 /**

@@ -138,6 +138,15 @@ export class Schedule implements ScheduleTables {
     return this.numPartialRows * (this.problem.headDim + 1) * 4;
   }
 
+  /** Bytes of K and V that the tiles read; a prefix that a tile attends for many requests counts once. */
+  get kvBytesRead(): number {
+    let tokens = 0;
+    for (let at = 0; at < this.tiles.length; at += TILE_STRIDE) {
+      tokens += this.tiles[at + TILE.kvEnd] - this.tiles[at + TILE.kvStart];
+    }
+    return tokens * this.problem.headDim * 2 * this.problem.kvElementBytes;
+  }
+
   /** The largest CTA's tokens over the mean: 1 is perfectly even. */
   get imbalance(): number {
     const tokens = this.tokensPerCta();

@@ -3,7 +3,7 @@
  * and cover every key that the row sees. Pure and independent of how the schedule was built.
  */
 import { WarpbookError } from '../errors';
-import { queryPosition, visibleEnd, visibleStart } from './problem';
+import { type AttentionProblem, queryPosition, visibleEnd, visibleStart } from './problem';
 import type { Schedule } from './schedule';
 import { checkGroups } from './validate-groups';
 import { checkTiles, type SharesPages } from './validate-structure';
@@ -34,7 +34,7 @@ interface Range {
 export interface ValidateOptions {
   /**
    * Tells whether two requests have the same pages; needed where a tile serves rows of several requests from one of
-   * them. Default: none do. The wrappers' `plan` answers from the page table.
+   * them. Default: as the problem's `prefixes` say. The wrappers' `plan` answers from the page table.
    */
   sharesPages?: SharesPages;
 }
@@ -44,7 +44,7 @@ export interface ValidateOptions {
  * @throws WarpbookError INVALID_SCHEDULE naming request, KV head and KV range
  */
 export function validate(schedule: Schedule, options: ValidateOptions = {}): void {
-  checkTiles(schedule, options.sharesPages ?? (() => false));
+  checkTiles(schedule, options.sharesPages ?? sharedByPrefixes(schedule.problem));
   checkGroups(schedule);
   const slotTile = tileOfSlot(schedule);
   const written = new Uint8Array(numRows(schedule) * schedule.problem.numKvHeads);
@@ -97,6 +97,15 @@ export function validate(schedule: Schedule, options: ValidateOptions = {}): voi
       );
     }
   }
+}
+
+/** Requests share the pages of the prefixes that they have in common. */
+function sharedByPrefixes({ prefixes, pageSize }: AttentionProblem): SharesPages {
+  return (a, b, firstPage, numPages) =>
+    prefixes.some(
+      ({ length, requests }) =>
+        (firstPage + numPages) * pageSize <= length && requests.includes(a) && requests.includes(b),
+    );
 }
 
 /** Collects the first violation as a message, or returns undefined: for property tests and displays. */

@@ -1,5 +1,6 @@
 /** Random attention problems for property tests. */
 import fc from 'fast-check';
+import { findSharedPrefixes } from '../../src/schedule/prefixes';
 import { type AttentionProblem, makeProblem } from '../../src/schedule/problem';
 
 /** Ragged, empty, one-token and page-aligned lengths, every mask, head ratios 1 to 8, decode and several query tokens. */
@@ -30,3 +31,22 @@ export const problemArbitrary: fc.Arbitrary<AttentionProblem> = fc
       windowLeft,
     }),
   );
+
+/** The same problems with prefixes that requests share: up to three levels of up to two branches each. */
+export const sharedProblemArbitrary: fc.Arbitrary<AttentionProblem> = fc
+  .record({
+    problem: problemArbitrary,
+    span: fc.integer({ min: 1, max: 12 }),
+    branches: fc.array(fc.tuple(fc.nat(1), fc.nat(1), fc.nat(1)), { minLength: 12, maxLength: 12 }),
+  })
+  .map(({ problem, span, branches }) => {
+    const blockTokens = problem.pageSize * Math.ceil(64 / problem.pageSize);
+    const prefixes = findSharedPrefixes({
+      blockTokens,
+      numBlocks: problem.kvLens.map((length) => Math.floor(length / blockTokens)),
+      // Blocks beyond the third level are a request's own.
+      blockAt: (r, i) => branches[r][Math.floor(i / span)] ?? 2 + r,
+    });
+    const qoLens = problem.kvLens.map((_, r) => problem.qoIndptr[r + 1] - problem.qoIndptr[r]);
+    return makeProblem({ ...problem, qoLens, prefixes });
+  });

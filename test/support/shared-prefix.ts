@@ -8,7 +8,8 @@ import { PagedKvCache } from '../../src/attention/paged-kv';
 import { reference } from '../../src/attention/reference';
 import type { Device } from '../../src/device/device';
 import { numCtaSlots } from '../../src/schedule/machine';
-import { queryPosition } from '../../src/schedule/problem';
+import { policies } from '../../src/schedule/policies/known';
+import { kvBytes, queryPosition } from '../../src/schedule/problem';
 import { type Policy, Schedule } from '../../src/schedule/schedule';
 import {
   KV_SEQUENCE,
@@ -118,8 +119,9 @@ const prefixOnce: Policy = (problem, machine) => {
   });
 };
 
-/** Registers the case. `of` is asked inside of it, where the device is open. */
+/** Registers the cases. `of` is asked inside of them, where the device is open. */
 export function registerSharedPrefix(test: Register, of: () => Device): void {
+  registerCascade(test, of);
   test('a prefix that four requests share is read once', { timeout: 30_000 }, async () => {
     const device = of();
     const cache = new PagedKvCache({ ...HEADS, device, numPages: 64, pageSize: 16 });
@@ -142,6 +144,59 @@ export function registerSharedPrefix(test: Register, of: () => Device): void {
     const out = full([4, 8, 128], Number.NaN, { dtype: 'bfloat16', device });
     const lse = full([4, 8], Number.NaN, { device });
     decode.plan(table, { policy: prefixOnce });
+    decode.run(q, cache, { out, lse });
+    const expected = await reference(q, cache, table, decode.variant);
+    const [output, logs] = (await Promise.all([out.data(), lse.data()])) as Float32Array[];
+    const outcome = { output, lse: logs, expected };
+    assert.ok(outputError(outcome) <= 4e-3, `output ${outputError(outcome)}`);
+    assert.ok(lseError(outcome) <= 1e-5, `LSE ${lseError(outcome)}`);
+    for (const thing of [decode, q, out, lse, cache]) thing.dispose();
+  });
+}
+
+/** Eight requests share 512 tokens, the last four of them 640, and each has keys of its own. */
+function registerCascade(test: Register, of: () => Device): void {
+  test('a cascade over prefixes within prefixes reads each once', { timeout: 30_000 }, async () => {
+    const device = of();
+    const cache = new PagedKvCache({ ...HEADS, device, numPages: 256, pageSize: 16 });
+    for (const [pool, seed] of [
+      [cache.k, 11],
+      [cache.v, 12],
+    ] as const) {
+      const values = normal([...pool.shape], { seed, device });
+      pool.copyFrom(values);
+      values.dispose();
+    }
+    const outer = cache.allocate(512);
+    const inner = cache.fork(outer);
+    cache.grow(inner, 128);
+    const requests = [
+      ...Array.from({ length: 4 }, () => cache.fork(outer)),
+      ...Array.from({ length: 4 }, () => cache.fork(inner)),
+    ];
+    requests.forEach((request, r) => void cache.grow(request, [1, 33, 200, 17, 16, 90, 0, 5][r]));
+    const table = cache.pageTable(requests);
+    const decode = await BatchDecode.create({
+      ...HEADS,
+      device,
+      sharedPrefixes: true,
+      capacity: { maxBatch: 8, maxPages: 512 },
+    });
+    const q = normal([8, 8, 128], { seed: 13, dtype: 'bfloat16', device });
+    const out = full([8, 8, 128], Number.NaN, { dtype: 'bfloat16', device });
+    const lse = full([8, 8], Number.NaN, { device });
+    const { schedule } = decode.plan(table, { policy: policies.cascade, validate: true });
+    const { prefixes } = schedule.problem;
+    assert.deepEqual(
+      prefixes.map(({ length, requests: sharing }) => [length, sharing.length]),
+      [
+        [512, 8],
+        [640, 4],
+      ],
+    );
+    // 512 + 128 tokens that are shared, and what each has of its own.
+    assert.equal(schedule.kvBytesRead, kvBytes(schedule.problem));
+    assert.equal(schedule.kvBytesRead, (512 + 128 + 362) * HEADS.numKvHeads * 128 * 2 * 2);
     decode.run(q, cache, { out, lse });
     const expected = await reference(q, cache, table, decode.variant);
     const [output, logs] = (await Promise.all([out.data(), lse.data()])) as Float32Array[];

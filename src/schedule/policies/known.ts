@@ -5,6 +5,7 @@ import { trustPolicy } from '../trusted';
 import { type AutoOptions, autoAmong } from './auto';
 import { balanced } from './balanced';
 import { binarySearch, binarySearchByBatchSize } from './binary-search';
+import { type CascadeOptions, cascade } from './cascade';
 import type { ConfigurablePolicy } from './configurable';
 import { type DynamicOptions, dynamic } from './dynamic';
 import { type Fa3HeuristicOptions, fa3Heuristic } from './fa3-heuristic';
@@ -15,13 +16,20 @@ import { headGroups } from './head-groups';
 import { headGroupsSpare } from './head-groups-spare';
 import { longestFirst } from './longest-first';
 import { type LongestFirstByHeadGroupsOptions, longestFirstByHeadGroups } from './longest-first-by-head-groups';
+import { type MixedOptions, mixed } from './mixed';
 import { noSplit } from './no-split';
 import { type OracleOptions, oracle } from './oracle';
 import { type StreamKOptions, streamK } from './stream-k';
 
+/** Query tokens a request, in the mean, above which a batch has prefill in it. */
+const DECODE_TOKENS = 8;
+
 /** What `auto` chooses among: each is the best for some batch. */
-function candidatesOf(_problem: AttentionProblem): readonly Policy[] {
-  return [noSplit, binarySearch, headGroups, headGroupsSpare, streamK, fa3Varlen, balanced];
+function candidatesOf({ prefixes, qoIndptr, batchSize }: AttentionProblem): readonly Policy[] {
+  const shared = prefixes.length > 0 ? [cascade] : [];
+  const unsplit = [noSplit, longestFirst, longestFirstByHeadGroups];
+  const manyQueries = qoIndptr[batchSize] > DECODE_TOKENS * batchSize ? [...unsplit, mixed] : [noSplit];
+  return [...manyQueries, binarySearch, headGroups, headGroupsSpare, streamK, fa3Varlen, balanced, ...shared];
 }
 
 for (const policy of [
@@ -54,6 +62,8 @@ export const policies: {
   readonly headGroupsSpare: Policy;
   readonly longestFirst: Policy;
   readonly longestFirstByHeadGroups: ConfigurablePolicy<LongestFirstByHeadGroupsOptions>;
+  readonly cascade: ConfigurablePolicy<CascadeOptions>;
+  readonly mixed: ConfigurablePolicy<MixedOptions>;
   readonly dynamic: ConfigurablePolicy<DynamicOptions>;
   readonly oracle: ConfigurablePolicy<OracleOptions>;
   readonly auto: (options: AutoOptions) => Policy;
@@ -71,6 +81,8 @@ export const policies: {
   headGroupsSpare,
   longestFirst,
   longestFirstByHeadGroups,
+  cascade,
+  mixed,
   dynamic,
   oracle,
   auto: autoAmong(candidatesOf),

@@ -6,7 +6,7 @@ import { makeProblem } from '../../../src/schedule/problem';
 import { findViolation, validate } from '../../../src/schedule/validate';
 import { TILE, TILE_STRIDE } from '../../../src/schedule/work-tile';
 import { everyPolicy } from '../../support/policies';
-import { problemArbitrary } from '../../support/problems';
+import { problemArbitrary, sharedProblemArbitrary } from '../../support/problems';
 
 /** CI looks at 500 problems a policy, WARPBOOK_LONG=1 at 10,000; WARPBOOK_SEED draws others. */
 const RUNS = process.env.WARPBOOK_LONG ? 10_000 : 500;
@@ -22,7 +22,7 @@ describe('every policy', () => {
     test(`${name} covers every visible key once, on any problem and machine`, { timeout: 120 * RUNS }, () => {
       fc.assert(
         fc.property(
-          problemArbitrary,
+          fc.oneof(problemArbitrary, sharedProblemArbitrary),
           fc.constantFrom(machines.h100, machines.l40s, cpuMachine(3), prefillMachine),
           (problem, machine) => {
             expect(findViolation(policy(problem, machine))).toBeUndefined();

@@ -1,0 +1,156 @@
+/** Writes a cascade's tables, KV head by KV head: tiles, gathered rows, and the merge group of each unit. */
+import { type AttentionProblem, queryPosition } from '../problem';
+import { TILE_FLAG } from '../work-tile';
+import type { CascadeWork, SharedTile, Unit } from './cascade-work';
+import { countChunks } from './pieces';
+
+export class CascadeTables {
+  readonly tiles: number[] = [];
+  readonly rows: number[] = [];
+  readonly mergeGroups: number[] = [];
+  readonly mergeSlots: number[] = [];
+  numPartialRows = 0;
+  private numRows = 0;
+  private numGroups = 0;
+
+  /** @param chunk tokens; ranges are cut at multiples of it */
+  constructor(
+    private readonly problem: AttentionProblem,
+    private readonly work: CascadeWork,
+    private readonly chunk: number,
+  ) {}
+
+  addHead(kvHead: number): void {
+    const { units, sharedTiles } = this.work;
+    const { groupOf, rowOf } = this.numberUnits(kvHead);
+    // The partial rows of a shared tile's first piece; those of the next ones follow.
+    const slotOf = sharedTiles.map((tile) =>
+      this.addShared(tile, kvHead, groupOf[tile.firstUnit], rowOf[tile.firstUnit]),
+    );
+    units.forEach((unit, u) => {
+      const group = groupOf[u];
+      const slotStart = this.mergeSlots.length;
+      for (const s of unit.shared) {
+        const tile = sharedTiles[s];
+        const offset = slotOf[s] + rowOf[u] - rowOf[tile.firstUnit];
+        const pieces = this.countPieces(tile.kvStart, tile.kvEnd);
+        for (let i = 0; i < pieces; i++) this.mergeSlots.push(offset + i * tile.rowCount);
+      }
+      this.addOwn(unit, kvHead, group);
+      if (group < 0) return;
+      const slotCount = this.mergeSlots.length - slotStart;
+      this.mergeGroups.push(unit.rowStart, unit.rowCount, kvHead, slotStart, slotCount, 0, 0, 0);
+    });
+  }
+
+  /**
+   * Merge groups and gathered rows of a head. Units whose rows share tiles are neighbours, so the groups at which a shared tile
+   * arrives are neighbours too, as a tile's record wants them.
+   * @returns the group of each unit, −1 for one whose only tile writes the output, and its first entry in the row table
+   */
+  private numberUnits(kvHead: number): { groupOf: Int32Array; rowOf: Int32Array } {
+    const { problem, work } = this;
+    const { groupSize } = problem;
+    const groupOf = new Int32Array(work.units.length).fill(-1);
+    const rowOf = new Int32Array(work.units.length);
+    work.units.forEach((unit, u) => {
+      const { request, rowStart, rowCount, shared } = unit;
+      if (shared.length > 0 || this.ownPieces(unit) > 1) groupOf[u] = this.numGroups++;
+      if (shared.length === 0) return;
+      rowOf[u] = this.numRows;
+      this.numRows += rowCount;
+      for (let row = rowStart; row < rowStart + rowCount; row++) {
+        const token = Math.floor(row / groupSize);
+        const head = kvHead * groupSize + (row % groupSize);
+        this.rows.push(request, token, head, queryPosition(problem, request, token));
+      }
+    });
+    return { groupOf, rowOf };
+  }
+
+  /** Adds the pieces of a shared tile; answers with the first one's partial rows. */
+  private addShared(tile: SharedTile, kvHead: number, group: number, rowStart: number): number {
+    const slot = this.numPartialRows;
+    const kvSeq = this.problem.batchSize + tile.prefix;
+    this.forEachPiece(tile.kvStart, tile.kvEnd, (start, end) => {
+      const flags = TILE_FLAG.gatherRows | maskFlag(start, end, tile);
+      const numGroups = tile.endUnit - tile.firstUnit;
+      const rows = this.takeRows(tile.rowCount);
+      this.tiles.push(
+        0,
+        kvHead,
+        kvSeq,
+        rowStart,
+        tile.rowCount,
+        start,
+        end,
+        0,
+        0,
+        rows,
+        group,
+        flags,
+        -1,
+        0,
+        0,
+        numGroups,
+      );
+    });
+    return slot;
+  }
+
+  private addOwn(unit: Unit, kvHead: number, group: number): void {
+    if (this.ownPieces(unit) === 0) return;
+    const { request, rowStart, rowCount } = unit;
+    const base = queryPosition(this.problem, request, 0);
+    this.forEachPiece(unit.ownStart, unit.kvEnd, (start, end) => {
+      const rows = group < 0 ? -1 : this.takeRows(rowCount);
+      if (group >= 0) this.mergeSlots.push(rows);
+      const [flags, arrivals] = [maskFlag(start, end, unit), group < 0 ? 0 : 1];
+      this.tiles.push(
+        0,
+        kvHead,
+        request,
+        rowStart,
+        rowCount,
+        start,
+        end,
+        0,
+        0,
+        rows,
+        group,
+        flags,
+        request,
+        0,
+        base,
+        arrivals,
+      );
+    });
+  }
+
+  private takeRows(count: number): number {
+    this.numPartialRows += count;
+    return this.numPartialRows - count;
+  }
+
+  /** Pieces of a unit's own keys; a unit without keys has one all the same, unless a shared tile has its rows. */
+  private ownPieces({ ownStart, kvEnd, shared }: Unit): number {
+    return ownStart >= kvEnd && shared.length > 0 ? 0 : this.countPieces(ownStart, kvEnd);
+  }
+
+  private countPieces(kvStart: number, kvEnd: number): number {
+    return countChunks(kvStart, kvEnd, this.chunk);
+  }
+
+  private forEachPiece(kvStart: number, kvEnd: number, visit: (start: number, end: number) => void): void {
+    const first = Math.floor(kvStart / this.chunk);
+    const pieces = this.countPieces(kvStart, kvEnd);
+    for (let i = 0; i < pieces; i++) {
+      const start = Math.max(kvStart, (first + i) * this.chunk);
+      visit(start, Math.max(start, Math.min(kvEnd, (first + i + 1) * this.chunk)));
+    }
+  }
+}
+
+function maskFlag(start: number, end: number, { fullStart, fullEnd }: Pick<Unit, 'fullStart' | 'fullEnd'>): number {
+  return start < fullStart || end > fullEnd ? TILE_FLAG.needsMask : 0;
+}
