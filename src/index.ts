@@ -55,10 +55,16 @@ export { scope } from './device/scope';
 export type { Stream } from './device/stream';
 export type { Telemetry } from './device/telemetry';
 // Displays
-export { Chart } from './display/chart';
+export { Chart, type PictureOptions } from './display/chart';
 export { type GanttOptions, gantt } from './display/gantt';
-export { latencyChart } from './display/measure-display';
-export { type Progress, progress } from './display/progress';
+export { type HeatmapOptions, idleHeatmap } from './display/heatmap';
+export { type LatencyBandsOptions, type LatencyPoint, latencyBands } from './display/latency-bands';
+export { latencyChart, sampleChart } from './display/latency-chart';
+export { type LiveChart, liveChart } from './display/live-chart';
+export { type MemoryChartOptions, memoryChart } from './display/memory-chart';
+export { type Progress, type ProgressOptions, progress } from './display/progress';
+export { type RooflineOptions, roofline } from './display/roofline';
+export { type SplitHistogramOptions, splitHistogram } from './display/split-histogram';
 export { type Table, type TableOptions, table } from './display/table';
 export { finishChart, idleChart, rateChart } from './display/timeline-charts';
 export { type OverlayOptions, overlay } from './display/timeline-overlay';
@@ -72,6 +78,7 @@ export { type PerfettoOptions, savePerfetto, toPerfetto } from './lab/perfetto/p
 export { type LabProgress, onLabProgress } from './lab/progress';
 export type { Axes, Json } from './lab/sweep/points';
 export { Sweep, type SweepContext, type SweepModule, type SweepOptions, sweep } from './lab/sweep/sweep';
+export type { DataTable, TableExpression } from './lab/tables';
 // Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';

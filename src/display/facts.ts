@@ -6,8 +6,11 @@ import { alignPairs } from './text-lines';
 
 export type Facts = readonly (readonly [name: string, value: string])[];
 
+/** A citation is longer than a label. */
+const MAX_VALUE_LENGTH = 240;
+
 export function factsBundle(title: string, facts: Facts, tables: readonly Table[], options: RenderOptions): MimeBundle {
-  const clean = facts.map(([name, value]) => [cleanLabel(name), cleanLabel(value)] as const);
+  const clean = facts.map(([name, value]) => [cleanLabel(name), cleanLabel(value, MAX_VALUE_LENGTH)] as const);
   const cell = (tag: 'th' | 'td', content: string): string =>
     `<${tag} style="text-align:left">${escapeHtml(content)}</${tag}>`;
   const rows = clean.map(([name, value]) => `<tr>${cell('th', name)}${cell('td', value)}</tr>`);

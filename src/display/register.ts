@@ -24,9 +24,11 @@ import { gantt } from './gantt';
 import { graphBundle, graphExecBundle } from './graph-display';
 import { compilationErrorBundle, kernelBundle } from './kernel-display';
 import { showLabProgress, sweepBundle } from './lab-display';
-import { measurementBundle, showMeasuring, verdictBundle } from './measure-display';
+import { isMeasuredRoof, measurementBundle, roofBundle, showMeasuring, verdictBundle } from './measure-display';
+import { isMachine, isProblem, isSnapshot, machineBundle, problemBundle, snapshotBundle } from './problem-display';
 import { isArqueroLike, Table, table } from './table';
 import { tensorBundle } from './tensor-display';
+import { isVegaLike, vegaBundle } from './vega-display';
 import { traceBundle } from './workload-display';
 
 /** Fills the registry; cheap (charts, fonts and Graphviz load when one is first shown) and safe to call again. */
@@ -54,5 +56,10 @@ export function registerDisplays(): void {
   registerRenderer(GraphExec, graphExecBundle);
   registerRecognizer(isArqueroLike, (rows, options) => table(rows).bundle(options));
   registerRecognizer(isMemoryReport, memoryBundle);
+  registerRecognizer(isMeasuredRoof, roofBundle);
+  registerRecognizer(isProblem, problemBundle);
+  registerRecognizer(isMachine, machineBundle);
+  registerRecognizer(isSnapshot, snapshotBundle);
+  registerRecognizer(isVegaLike, vegaBundle);
   showCompilations();
 }

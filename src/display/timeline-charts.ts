@@ -7,6 +7,7 @@ import { formatDuration } from '../units';
 import { Chart } from './chart';
 import { cleanLabel } from './escape';
 import { table } from './table';
+import { GUIDE } from './vega-theme';
 
 /** Busy, then the causes in the order of idle.ts. */
 const STATE_COLORS = ['#0b3c6f', '#56b4e9', '#b5def6', '#e69f00', '#d55e00', '#cc79a7'] as const;
@@ -105,7 +106,7 @@ export function finishChart(simulated: Timeline, measured: Timeline): Chart {
             { x: end, y: end },
           ],
         },
-        mark: { type: 'line', strokeDash: [4, 4], color: '#6b7280' },
+        mark: { type: 'line', strokeDash: [4, 4], color: GUIDE },
         encoding: {
           x: { field: 'x', type: 'quantitative', scale },
           y: { field: 'y', type: 'quantitative', scale },
@@ -170,7 +171,7 @@ export function rateChart(
         : [
             {
               data: { values: [{ roof }] },
-              mark: { type: 'rule', strokeDash: [4, 4], color: '#6b7280' },
+              mark: { type: 'rule', strokeDash: [4, 4], color: GUIDE },
               encoding: { y: { field: 'roof', type: 'quantitative' } },
             },
           ]),

@@ -11,7 +11,7 @@ import { type GanttModel, type GanttOptions, ganttModel } from './gantt-model';
 import { ganttSpec, MAX_BARS, MAX_LANES } from './gantt-spec';
 import { ganttText } from './gantt-text';
 import { CATEGORY_COLORS } from './palette';
-import { chartConfig, type VegaLiteSpec } from './vega-theme';
+import { chartConfig, subtitleLines, TEXT_INK, type VegaLiteSpec } from './vega-theme';
 
 export interface OverlayOptions extends Omit<GanttOptions, 'note'> {
   /**
@@ -143,7 +143,16 @@ function stackedSpec(
   const labels = names.map((name, i) => ({ name, lane: offsets[i] - nameLanes / 2 - 0.5, start: 0 }));
   const text = {
     data: { values: labels },
-    mark: { type: 'text', align: 'left', baseline: 'middle', dx: 6, fontSize: 12, fontWeight: 600, tooltip: null },
+    mark: {
+      type: 'text',
+      align: 'left',
+      baseline: 'middle',
+      dx: 6,
+      fontSize: 12,
+      fontWeight: 600,
+      color: TEXT_INK,
+      tooltip: null,
+    },
     encoding: {
       x: { field: 'start', type: 'quantitative' },
       y: { field: 'lane', type: 'quantitative' },
@@ -166,6 +175,7 @@ const PER_BAR = [
   'request',
   'kvHead',
   'kvTokens',
+  'kvStart',
   'partial',
 ] as const satisfies readonly (keyof GanttModel)[];
 
@@ -195,6 +205,7 @@ function overlaidSpec(
   paths: readonly PathBar[][] | undefined,
 ): VegaLiteSpec {
   const [first] = models;
+  const { width = 900 } = options;
   const height = options.height ?? Math.min(760, Math.max(160, first.numLanes * 20));
   const values = models.flatMap((model, i) => barRows(model, names[i], i));
   const labels = JSON.stringify(Array.from(first.laneLabels));
@@ -254,8 +265,8 @@ function overlaidSpec(
   };
   const outlined = paths?.flatMap((path, i) => path.map((bar) => ({ ...bar, lane: bar.lane - 0.21 + i * 0.42 })));
   return {
-    title: { text: heading.title, subtitle: heading.subtitle },
-    width: options.width ?? 900,
+    title: { text: heading.title, subtitle: subtitleLines(heading.subtitle, width) },
+    width,
     height,
     autosize: { type: 'fit-x', contains: 'padding' },
     layer: [bars, ...(outlined ? [outlineLayer(outlined, 0.21)] : [])],

@@ -8,7 +8,7 @@ import { requireInteger, WarpbookError } from '../errors';
 import { throwIfInterrupted } from '../interruption';
 import { type Chain, type Measured, makeChain, timeTurns } from './chain';
 import { Measurement, type Roof, type StoppedBy } from './measurement';
-import { announce } from './progress';
+import { announce, announceEnd } from './progress';
 import { precisionPct, spreadOf } from './statistics';
 
 export interface MeasureOptions {
@@ -46,6 +46,8 @@ export interface MeasureOptions {
   readonly sampleUs?: number;
   /** Idle time before each batch of samples, for parts that the last one heated; default 0. */
   readonly pauseMs?: number;
+  /** In a notebook, draws the samples while they come, at most four times a second, and leaves the chart; default false. */
+  readonly live?: boolean;
   /** `host` only: calls between waits for the device, so that its queues don't fill; default 4. */
   readonly callsPerWait?: number;
 }
@@ -89,10 +91,13 @@ export async function measure(fn: Measured, options: MeasureOptions = {}): Promi
         share: stoppedBy ? 1 : Math.min(0.99, share),
         medianNs: spreadOf(samples).median,
         precisionPct: precision,
+        samplesNs: samples,
+        live: options.live ?? false,
         done: stoppedBy !== undefined,
       });
     }
   } finally {
+    if (!stoppedBy) announceEnd(what);
     sampler.dispose();
   }
   const after = await device.telemetry();

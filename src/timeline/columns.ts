@@ -27,6 +27,8 @@ export interface TimelineColumns {
   readonly kvHead: Int32Array;
   /** int32 [numSpans]: KV tokens that the tile attends to; 0 for a merge. */
   readonly kvTokens: Int32Array;
+  /** int32 [numSpans]: first KV token that the tile attends to; −1: not known, or a merge. Absent: none is known. */
+  readonly kvStart?: Int32Array;
   /** uint8 [numSpans]: 1 where the tile writes a partial state that is merged later. */
   readonly partial: Uint8Array;
   /**
@@ -49,6 +51,7 @@ export const COLUMN_NAMES: readonly (keyof TimelineColumns)[] = [
   'request',
   'kvHead',
   'kvTokens',
+  'kvStart',
   'partial',
   'mergeGroup',
   'mergeGroupCount',

@@ -19,6 +19,8 @@ export interface TraceMeta {
     readonly kvHead: ArrayLike<number>;
     /** KV tokens that each tile attends to. */
     readonly kvTokens: ArrayLike<number>;
+    /** First KV token of each tile; default: unknown. */
+    readonly kvStart?: ArrayLike<number>;
     /** 1 where a tile writes a partial state; default: none does. */
     readonly partial?: ArrayLike<number>;
     /** First merge group that waits for a tile, −1 where none does; default: not known. */
@@ -48,7 +50,11 @@ export function decodeTrace(records: Int32Array, meta: TraceMeta): Timeline {
   }
   const written = writtenRecords(records);
   const origin = firstStart(records, written);
-  const columns = emptyColumns(written.length, meta.tiles.mergeGroup !== undefined);
+  const kvStart = meta.tiles.kvStart && new Int32Array(written.length).fill(-1);
+  const columns = {
+    ...emptyColumns(written.length, meta.tiles.mergeGroup !== undefined),
+    ...(kvStart ? { kvStart } : {}),
+  };
   written.forEach((at, span) => {
     const phase = records[at + TRACE_RECORD.phase];
     const item = records[at + TRACE_RECORD.item];
@@ -68,6 +74,7 @@ export function decodeTrace(records: Int32Array, meta: TraceMeta): Timeline {
         columns.mergeGroup[span] = meta.tiles.mergeGroup[item];
         columns.mergeGroupCount[span] = meta.tiles.mergeGroupCount?.[item] ?? 1;
       }
+      if (kvStart && meta.tiles.kvStart) kvStart[span] = meta.tiles.kvStart[item];
     } else {
       columns.request[span] = meta.merges?.request?.[item] ?? -1;
       columns.kvHead[span] = meta.merges?.kvHead?.[item] ?? -1;

@@ -39,6 +39,7 @@ export class Timeline implements TimelineColumns {
   readonly request: Int32Array;
   readonly kvHead: Int32Array;
   readonly kvTokens: Int32Array;
+  readonly kvStart?: Int32Array;
   readonly partial: Uint8Array;
   readonly mergeGroup: Int32Array | undefined;
   readonly mergeGroupCount: Int32Array | undefined;
@@ -62,6 +63,7 @@ export class Timeline implements TimelineColumns {
     this.request = columns.request;
     this.kvHead = columns.kvHead;
     this.kvTokens = columns.kvTokens;
+    this.kvStart = columns.kvStart;
     this.partial = columns.partial;
     this.mergeGroup = columns.mergeGroup;
     this.mergeGroupCount = columns.mergeGroupCount;

@@ -2,11 +2,10 @@
  * `sweep`: a function over all combinations of some axes, with what was computed kept in a file, so that an interrupted or
  * killed sweep goes on where it stopped; on request in several threads.
  */
-import type { ColumnTable } from 'arquero';
 import { requireInteger, WarpbookError } from '../../errors';
 import { interruptSignal, throwIfInterrupted } from '../../interruption';
 import { LabWork } from '../progress';
-import { tableOf } from '../tables';
+import { type DataTable, tableOf } from '../tables';
 import { Journal, type SweepRecord } from './journal';
 import { type Axes, hashOf, type Json, keyOf, pointsOf } from './points';
 import { runInWorkers } from './pool';
@@ -63,7 +62,7 @@ export interface SweepOptions<P extends object, D = undefined> {
 export class Sweep {
   constructor(
     /** A row for each point, in the order of the points: axes, results, `error` where something failed. */
-    readonly table: ColumnTable,
+    readonly table: DataTable,
     readonly rows: readonly { readonly [column: string]: Json }[],
     /** Points that the file had. */
     readonly numReused: number,

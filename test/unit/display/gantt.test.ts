@@ -9,7 +9,8 @@ import { timelineOf } from '../timeline/spans';
 
 interface Layer {
   data: { values: Record<string, unknown>[] };
-  params?: { bind: string; select: { zoom: string } }[];
+  params?: { name: string; bind: unknown; select: { zoom?: string; type: string; fields?: string[] } }[];
+  transform?: { calculate?: string }[];
   encoding: {
     x: { axis: { title: string }; scale: { domain: number[] } };
     y: { axis: { title: string; labelExpr?: string }; scale: { domain: number[] } };
@@ -19,7 +20,8 @@ interface Layer {
 }
 interface GanttSpec {
   $schema: string;
-  background: string;
+  background?: string;
+  datasets: { bars: Record<string, unknown>[] };
   title: { text: string; subtitle: string[] };
   layer: Layer[];
 }
@@ -36,10 +38,10 @@ const timeline = timelineOf(4, [
 ]);
 
 describe('the Gantt of a Schedule', () => {
-  test('is Vega-Lite 5 with its data inline, by KV tokens, on a light background', () => {
+  test('is Vega-Lite 5 with its data inline, by KV tokens, on the background of whoever draws it', () => {
     const spec = specOf(schedule);
     expect(spec.$schema).toBe('https://vega.github.io/schema/vega-lite/v5.json');
-    expect(spec.background).toBe('#ffffff');
+    expect(spec.background).toBeUndefined();
     expect(spec.title.text).toBe('Schedule: fixedSplitSize(1024)');
     expect(spec.title.subtitle.join(' · ')).toMatch(
       /^CPU · 10 tiles on 3 CTAs · longest [\d,]+ tokens · [\d.]+ % busy · 2 merges$/,
@@ -47,14 +49,15 @@ describe('the Gantt of a Schedule', () => {
     const bars = spec.layer[1];
     expect(bars.encoding.x.axis.title).toBe('KV tokens (scheduled)');
     expect(bars.encoding.y.axis.title).toBe('CTA');
-    expect(bars.data.values).toHaveLength(schedule.numTiles);
+    expect(bars.data).toEqual({ name: 'bars' });
+    expect(spec.datasets.bars).toHaveLength(schedule.numTiles);
     expect(bars.encoding.tooltip.map((entry) => entry.title)).toEqual([
       'CTA',
       'Item',
       'Phase',
       'Request',
       'KV head',
-      'KV tokens',
+      'Keys',
       'Start (tokens)',
     ]);
     expect(bars.params?.[0]).toMatchObject({
@@ -65,7 +68,7 @@ describe('the Gantt of a Schedule', () => {
   });
 
   test('lays the tiles of a CTA end to end in their order', () => {
-    const bars = specOf(schedule).layer[1].data.values;
+    const bars = specOf(schedule).datasets.bars;
     for (let cta = 0; cta < schedule.numCtas; cta++) {
       let at = 0;
       for (let t = schedule.ctaIndptr[cta]; t < schedule.ctaIndptr[cta + 1]; t++) {
@@ -79,6 +82,7 @@ describe('the Gantt of a Schedule', () => {
           request: String(tile.request),
           kvHead: String(tile.kvHead),
           kvTokens: tokens,
+          kvStart: tile.kvStart,
           phase: tile.partialSlot >= 0 ? 'partial tile' : 'tile',
         });
         at += tokens;
@@ -94,7 +98,7 @@ describe('the Gantt of a Schedule', () => {
       ctaIndptr: schedule.ctaIndptr,
       dispatch: 'queue',
     } as Schedule);
-    const bars = specOf(queued).layer[1].data.values as { lane: number; start: number; end: number }[];
+    const bars = specOf(queued).datasets.bars as { lane: number; start: number; end: number }[];
     expect(bars.slice(0, 3).map((bar) => [bar.lane, bar.start])).toEqual([
       [0, 0],
       [1, 0],
@@ -129,7 +133,7 @@ describe('the Gantt of a Timeline', () => {
     const bars = spec.layer[1];
     expect(bars.encoding.x.axis.title).toBe('Time (µs)');
     expect(bars.encoding.x.scale.domain).toEqual([0, 20]);
-    expect(bars.data.values[3]).toEqual({
+    expect(spec.datasets.bars[3]).toEqual({
       lane: 2,
       start: 16,
       end: 17,
@@ -149,7 +153,7 @@ describe('the Gantt of a Timeline', () => {
       'Phase',
       'Request',
       'KV head',
-      'KV tokens',
+      'Keys',
       'Start (µs)',
       'Duration (µs)',
     ]);
@@ -159,7 +163,7 @@ describe('the Gantt of a Timeline', () => {
     const spec = specOf(timeline, { lanes: 'sm' });
     expect(spec.layer[1].encoding.y.axis.title).toBe('SM');
     expect(spec.layer[1].encoding.y.axis.labelExpr).toBe('[3,7][datum.value]');
-    expect(spec.layer[1].data.values.map((bar) => bar.lane)).toEqual([1, 1, 0, 0]);
+    expect(spec.datasets.bars.map((bar) => bar.lane)).toEqual([1, 1, 0, 0]);
   });
 
   test('is coloured by request, KV head or phase', () => {

@@ -98,9 +98,11 @@ describe('overlay', () => {
     for (const layout of ['stacked', 'overlaid'] as const) {
       // The first round loads vega and the fonts.
       for (let round = 0; round < 6 && best[layout] >= 500; round++) {
-        const started = performance.now();
+        // Time of the processor: what others do on this machine is no matter of ours.
+        const before = process.cpuUsage();
         await overlay(SIMULATED, MEASURED, { layout }).toPng();
-        best[layout] = Math.min(best[layout], performance.now() - started);
+        const { user, system } = process.cpuUsage(before);
+        best[layout] = Math.min(best[layout], (user + system) / 1e3);
       }
     }
     expect(SIMULATED.numSpans + MEASURED.numSpans).toBeGreaterThan(2_000);
