@@ -52,9 +52,9 @@ export interface SweepOptions<P extends object, D = undefined> {
   readonly label?: string;
   /**
    * Says what `run` computes: results in the file are taken for the same version alone. Default: the text of the function, so
-   * that an edited function computes its points again.
+   * that an edited function computes its points again. A function says it point by point.
    */
-  readonly version?: string;
+  readonly version?: string | ((point: P) => string);
   readonly signal?: AbortSignal;
 }
 
@@ -93,7 +93,7 @@ export async function sweep<P extends object, D = undefined>(options: SweepOptio
   const points = pointsOf(axes, filter);
   const task = taskOf(options.run, workers);
   const version = options.version ?? versionOf(options.run);
-  const keys = points.map((point) => keyOf(version, point));
+  const keys = points.map((point) => keyOf(typeof version === 'function' ? version(point) : version, point));
   const journal = file === undefined ? undefined : await Journal.open(file);
   const records = new Map<string, SweepRecord>();
   for (const key of keys) {
