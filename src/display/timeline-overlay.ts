@@ -160,7 +160,23 @@ function stackedSpec(
     },
   };
   const outlined = paths?.flatMap((path, i) => path.map((bar) => ({ ...bar, lane: bar.lane + offsets[i] })));
-  return { ...spec, layer: [...(spec.layer as object[]), text, ...(outlined ? [outlineLayer(outlined, 0.5)] : [])] };
+  return {
+    ...spec,
+    layer: [
+      ...(spec.layer as SpecLayer[]).filter(isNoDetail),
+      text,
+      ...(outlined ? [outlineLayer(outlined, 0.5)] : []),
+    ],
+  };
+}
+
+interface SpecLayer {
+  readonly encoding?: { readonly text?: { readonly field?: string } };
+}
+
+/** The lines below a Gantt tell of one tile by its number, and here two have it. */
+function isNoDetail({ encoding }: SpecLayer): boolean {
+  return encoding?.text?.field !== 'detail';
 }
 
 /** Columns with one entry per bar. */

@@ -5,6 +5,7 @@
 import { requireInteger, WarpbookError } from '../../errors';
 import { interruptSignal, throwIfInterrupted } from '../../interruption';
 import { LabWork } from '../progress';
+import { saveTable } from '../save-table';
 import { type DataTable, tableOf } from '../tables';
 import { Journal, type SweepRecord } from './journal';
 import { type Axes, hashOf, type Json, keyOf, pointsOf } from './points';
@@ -72,6 +73,11 @@ export class Sweep {
 
   get numPoints(): number {
     return this.rows.length;
+  }
+
+  /** Writes the table as `.csv`, `.parquet` or `.arrow`. */
+  save(path: string): Promise<void> {
+    return saveTable(path, this.table);
   }
 
   toString(): string {
