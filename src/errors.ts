@@ -16,7 +16,7 @@ export type ErrorCode =
   | 'CAPACITY_EXCEEDED' // a plan larger than what a wrapper was made for
   | 'PLAN_QUEUE_FULL' // every staging slot is still being read
   | 'INVALID_SCHEDULE' // a schedule that covers a key twice or not at all
-  | 'INVALID_POLICY' // a policy that threw or returned something else
+  | 'INVALID_POLICY' // a policy that threw, took too long or returned something else
   | 'INVALID_PAGE_TABLE' // lengths, page indices or last page lengths that contradict each other
   | 'OUT_OF_PAGES' // the page pool is exhausted
   | 'CAPTURE_FORBIDDEN' // a call that must not happen while a stream is being captured

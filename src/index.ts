@@ -101,12 +101,32 @@ export { clearOutput, display } from './notebook/display';
 export { confirm, type PromptOptions, prompt } from './notebook/prompt';
 export { type BuilderOptions, ScheduleBuilder } from './schedule/builder';
 export type { Dealing } from './schedule/deal';
+export {
+  countTiles,
+  countTokens,
+  type KvRange,
+  type PackOptions,
+  packByLeastLoad,
+  splitEvenly,
+} from './schedule/helpers';
 export { type ScheduleCapacity, type WorkspaceLayout, workspaceLayout } from './schedule/layout';
 export { cpuMachine, type Machine, machines, numCtaSlots, type TileClass } from './schedule/machine';
 export { largestCapacity, packSchedule, requiredCapacity } from './schedule/pack';
+export type { AutoOptions } from './schedule/policies/auto';
+export type { CascadeOptions } from './schedule/policies/cascade';
+export type { ConfigurablePolicy } from './schedule/policies/configurable';
+export type { DynamicOptions } from './schedule/policies/dynamic';
+export type { Fa3HeuristicOptions } from './schedule/policies/fa3-heuristic';
+export type { Fa3VarlenOptions } from './schedule/policies/fa3-varlen';
 export { policies } from './schedule/policies/known';
+export type { LongestFirstByHeadGroupsOptions } from './schedule/policies/longest-first-by-head-groups';
+export type { MixedOptions } from './schedule/policies/mixed';
+export type { OracleOptions } from './schedule/policies/oracle';
+export type { StreamKOptions } from './schedule/policies/stream-k';
+export { PolicyError } from './schedule/policy-error';
+export { type BlockLists, findSharedPrefixes, type SharedPrefix } from './schedule/prefixes';
 // Schedules
-export { type AttentionProblem, makeProblem, type ProblemOptions } from './schedule/problem';
+export { type AttentionProblem, kvBytes, makeProblem, type ProblemOptions } from './schedule/problem';
 export type { QueryTile } from './schedule/query-tiles';
 export { type RunPolicyOptions, runPolicy } from './schedule/run-policy';
 export { type Policy, Schedule, type ScheduleTables, type TileView } from './schedule/schedule';

@@ -58,6 +58,8 @@ export interface PlanOptions {
   policy?: Policy;
   /** Check the schedule before it is used; default: unless the policy is a built-in one. */
   validate?: boolean;
+  /** Milliseconds after which a policy of your own is stopped; default 5,000. */
+  timeLimitMs?: number;
   /** Default: the device's default stream; the launch must follow on the same one. */
   stream?: Stream;
 }
@@ -181,6 +183,7 @@ export class BatchAttention {
     this.checkFits(problem, pages.indices.length);
     const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, {
       validate: options.validate,
+      timeLimitMs: options.timeLimitMs,
       sharesPages: (a, b, first, count) => samePages(pages.indptr, pages.indices, a, b, first, count),
     });
     const scheduled = process.hrtime.bigint();

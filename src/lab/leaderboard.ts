@@ -37,6 +37,8 @@ export interface LeaderboardOptions {
   readonly rotatedBytes?: number;
   /** Requests of each batch whose bits are looked at, alone and in the batch; default 4. */
   readonly bitRequests?: number;
+  /** Milliseconds after which a policy of your own is stopped; it is not tried on further batches then. Default 2,000. */
+  readonly timeLimitMs?: number;
   /** Where results are kept: a leaderboard that was interrupted goes on from there. Default: nowhere. */
   readonly file?: string;
   readonly signal?: AbortSignal;
@@ -85,7 +87,7 @@ export class Leaderboard {
  * @throws WarpbookError INVALID_ARGUMENT; CALIBRATION_MISMATCH for costs of another machine; as `sweep`
  */
 export async function leaderboard(options: LeaderboardOptions): Promise<Leaderboard> {
-  const { device, bitRequests = 4 } = options;
+  const { device, bitRequests = 4, timeLimitMs = 2000 } = options;
   requireInteger('bitRequests', bitRequests, 0);
   const machine = machineFor(options);
   const costs = options.costs ?? defaultModel(machine);
@@ -108,8 +110,9 @@ export async function leaderboard(options: LeaderboardOptions): Promise<Leaderbo
       rotatedBytes,
     ]),
   );
-  const identities = new Map(names.map((name) => [name, identityOf(policies[name], machine)]));
+  const identities = new Map(names.map((name) => [name, identityOf(policies[name], machine, timeLimitMs)]));
   const contents = batches.map(({ kvLens, hashIds }) => hashOf(JSON.stringify([Array.from(kvLens), hashIds])));
+  const patience = new Patience(timeLimitMs);
   try {
     const swept = await sweep({
       label: 'leaderboard',
@@ -118,7 +121,9 @@ export async function leaderboard(options: LeaderboardOptions): Promise<Leaderbo
       signal: options.signal,
       version: ({ batch, policy }) => `${circumstances} ${contents[batch]} ${identities.get(policy)}`,
       run: async ({ batch, policy }) => ({
-        ...evaluateSchedule(policies[policy], batches[batch], { shape, machine, costs, bitRequests }),
+        ...patience.call(policy, batch, () =>
+          evaluateSchedule(policies[policy], batches[batch], { shape, machine, costs, bitRequests, timeLimitMs }),
+        ),
         ...(await measured?.figures(batch, policies[policy], policy)),
       }),
     });
@@ -135,6 +140,30 @@ export async function leaderboard(options: LeaderboardOptions): Promise<Leaderbo
     );
   } finally {
     measured?.dispose();
+  }
+}
+
+/** A policy that had to be stopped once is not waited for again: a leaderboard has many batches. */
+class Patience {
+  private readonly stopped = new Map<string, number>();
+
+  constructor(private readonly timeLimitMs: number) {}
+
+  call<T>(policy: string, batch: number, evaluate: () => T): T {
+    const before = this.stopped.get(policy);
+    if (before !== undefined) {
+      throw new WarpbookError(
+        'INVALID_POLICY',
+        `Not tried: the policy was stopped on batch ${before}, where it took too long.`,
+      );
+    }
+    const started = performance.now();
+    try {
+      return evaluate();
+    } catch (error) {
+      if (performance.now() - started >= this.timeLimitMs) this.stopped.set(policy, batch);
+      throw error;
+    }
   }
 }
 

@@ -118,17 +118,19 @@ const identities = new WeakMap<Policy, string>();
  * What a policy is, for keys of what was computed with it: its name where it is known; of a policy of the user's own its text and
  * what it does with a few batches, since a text doesn't show the values that the function was made with.
  */
-export function identityOf(policy: Policy, machine: Machine): string {
+export function identityOf(policy: Policy, machine: Machine, timeLimitMs?: number): string {
   const known = identities.get(policy);
   if (known !== undefined) return `${known} ${packageVersion()}`;
-  const deeds = PROBES.map((kvLens) => {
-    try {
-      const { tiles, ctaIndptr, dispatch } = runPolicy(policy, makeProblem({ kvLens, ...PROBE_HEADS }), machine);
-      return `${dispatch} ${tiles.join()} ${ctaIndptr.join()}`;
-    } catch (error) {
-      return String(error);
+  const deeds: string[] = [];
+  try {
+    for (const kvLens of PROBES) {
+      const problem = makeProblem({ kvLens, ...PROBE_HEADS });
+      const { tiles, ctaIndptr, dispatch } = runPolicy(policy, problem, machine, { timeLimitMs });
+      deeds.push(`${dispatch} ${tiles.join()} ${ctaIndptr.join()}`);
     }
-  });
+  } catch (error) {
+    deeds.push(String(error));
+  }
   return hashOf([Function.prototype.toString.call(policy), ...deeds].join('\n'));
 }
 

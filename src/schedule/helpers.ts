@@ -77,9 +77,24 @@ export function packByLeastLoad(loads: ArrayLike<number>, numBins: number, optio
   const scale = total > 0 ? (LeastLoaded.MAX_LOAD - loads.length - numBins) / total : 0;
   const bins = new LeastLoaded(numBins);
   if (initialLoads) bins.start(Array.from(initialLoads, (load) => Math.round(load * scale)));
+  const scaled = Int32Array.from(loads, (load) => Math.round(load * scale));
   const packed = new Int32Array(loads.length);
-  const order = Uint32Array.from({ length: loads.length }, (_, i) => i);
-  if (longestFirst) order.sort((a, b) => loads[b] - loads[a] || a - b);
-  for (const i of order) packed[i] = bins.take(Math.round(loads[i] * scale));
+  if (longestFirst) for (const i of longestFirstOrder(scaled)) packed[i] = bins.take(scaled[i]);
+  else for (let i = 0; i < scaled.length; i++) packed[i] = bins.take(scaled[i]);
   return packed;
+}
+
+/**
+ * Indices by load, the largest first; equal loads keep their order.
+ * @param loads integers from 0 to 2^30
+ */
+export function longestFirstOrder(loads: ArrayLike<number>): Uint32Array {
+  const count = loads.length;
+  // As numbers that sort as wanted, without a function to compare them: load in the high part, index reversed in the low one.
+  const keys = new Float64Array(count);
+  for (let i = 0; i < count; i++) keys[i] = loads[i] * count + (count - 1 - i);
+  keys.sort();
+  const order = new Uint32Array(count);
+  for (let k = 0; k < count; k++) order[k] = count - 1 - (keys[count - 1 - k] % count);
+  return order;
 }

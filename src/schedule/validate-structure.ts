@@ -2,8 +2,9 @@
  * Tables and tiles of a schedule, one by one: every index is in range, and what a tile says of its request, rows, pages
  * and positions is true. Groups are validate-groups.ts's affair, and what keys are covered validate.ts's.
  */
-import { WarpbookError } from '../errors';
 import { ceilDiv } from '../units';
+import { type Coverage, coverageOf } from './coverage';
+import { policyError } from './policy-error';
 import { queryPosition } from './problem';
 import type { Schedule } from './schedule';
 import {
@@ -26,10 +27,9 @@ import {
 export type SharesPages = (a: number, b: number, firstPage: number, numPages: number) => boolean;
 
 /** Throws INVALID_SCHEDULE. */
-export function refuseSchedule(schedule: Schedule, what: string): never {
-  throw new WarpbookError('INVALID_SCHEDULE', `Policy ${schedule.policy} returned an invalid schedule: ${what}.`, {
-    policy: schedule.policy,
-  });
+export function refuseSchedule(schedule: Schedule, what: string, coverage?: Coverage): never {
+  const { policy } = schedule;
+  throw policyError('INVALID_SCHEDULE', policy, `Policy ${policy} returned an invalid schedule: ${what}.`, coverage);
 }
 
 const TABLES = ['tiles', 'ctaIndptr', 'kvSequences', 'rows', 'segments', 'mergeGroups', 'mergeSlots'] as const;
@@ -133,7 +133,11 @@ function checkTile(schedule: Schedule, t: number, sharesPages: SharesPages): voi
   const kvLen = schedule.kvSequences[kvSeq * KV_SEQUENCE_STRIDE + KV_SEQUENCE.kvLen];
   const [kvStart, kvEnd] = [tiles[at + TILE.kvStart], tiles[at + TILE.kvEnd]];
   if (!(kvStart >= 0 && kvStart <= kvEnd && kvEnd <= kvLen)) {
-    refuseSchedule(schedule, `tile ${t} covers KV range [${kvStart}, ${kvEnd}) of a KV sequence of ${kvLen} tokens`);
+    const request = schedule.kvSequences[kvSeq * KV_SEQUENCE_STRIDE + KV_SEQUENCE.request];
+    const what = `tile ${t} covers KV range [${kvStart}, ${kvEnd}) of a KV sequence of ${kvLen} tokens (request ${request})`;
+    const fault = { start: Math.max(0, Math.min(kvLen, kvStart)), end: Math.max(kvStart, kvEnd) };
+    const row = problem.qoIndptr[request] * problem.groupSize;
+    refuseSchedule(schedule, what, coverageOf(schedule, request, kvHead, row, fault));
   }
   const rowCount = tiles[at + TILE.rowCount];
   if (!(rowCount >= 1 && rowCount <= tileClass.queryRows)) {

@@ -3,10 +3,11 @@
  * and cover every key that the row sees. Pure and independent of how the schedule was built.
  */
 import { WarpbookError } from '../errors';
-import { type AttentionProblem, queryPosition, visibleEnd, visibleStart } from './problem';
+import { coverageOf } from './coverage';
+import { type AttentionProblem, visibleEnd, visibleStart } from './problem';
 import type { Schedule } from './schedule';
 import { checkGroups } from './validate-groups';
-import { checkTiles, type SharesPages } from './validate-structure';
+import { checkTiles, refuseSchedule, type SharesPages } from './validate-structure';
 import {
   KV_SEQUENCE,
   KV_SEQUENCE_STRIDE,
@@ -91,6 +92,7 @@ export function validate(schedule: Schedule, options: ValidateOptions = {}): voi
         schedule,
         request,
         head,
+        row,
         `is never attended: no tile writes query row ${row}`,
         0,
         schedule.problem.kvLens[request],
@@ -177,6 +179,7 @@ function checkRows(
         schedule,
         request,
         head,
+        row,
         `is attended twice: query row ${row} is written by several outputs`,
         0,
         problem.kvLens[request],
@@ -209,28 +212,27 @@ function checkCoverage(
   ranges.sort((a, b) => a.start - b.start || a.end - b.end);
   const needStart = visibleStart(problem, request, firstToken);
   const needEnd = visibleEnd(problem, request, lastToken);
+  // The row that sees the keys at fault: the first row's window begins first, the last one sees the last keys.
+  const refuse = (what: string, start: number, end: number): never => {
+    const token = start < visibleStart(problem, request, lastToken) ? firstToken : lastToken;
+    return fail(schedule, request, head, token * problem.groupSize, what, start, end);
+  };
   let covered = needStart;
   let previous: Range | undefined;
   for (const range of ranges) {
     if (range.start === range.end) continue;
     if (previous && range.start < previous.end) {
-      fail(
-        schedule,
-        request,
-        head,
-        `is covered twice, by tiles ${previous.tile} and ${range.tile}`,
-        range.start,
-        Math.min(range.end, previous.end),
-      );
+      const what = `is covered twice, by tiles ${previous.tile} and ${range.tile}`;
+      refuse(what, range.start, Math.min(range.end, previous.end));
     }
     if (range.start > covered && covered < needEnd) {
-      fail(schedule, request, head, 'is not covered by any tile', covered, Math.min(range.start, needEnd));
+      refuse('is not covered by any tile', covered, Math.min(range.start, needEnd));
     }
     covered = Math.max(covered, range.end);
     previous = range;
     checkMaskFlag(schedule, range, request, head, firstToken, lastToken);
   }
-  if (covered < needEnd) fail(schedule, request, head, 'is not covered by any tile', covered, needEnd);
+  if (covered < needEnd) refuse('is not covered by any tile', covered, needEnd);
 }
 
 /** A range that some row doesn't see whole must be masked. */
@@ -246,7 +248,9 @@ function checkMaskFlag(
   const fullStart = visibleStart(schedule.problem, request, lastToken);
   const fullEnd = visibleEnd(schedule.problem, request, firstToken);
   if (range.start < fullStart || range.end > fullEnd) {
-    fail(schedule, request, head, `needs a mask, but tile ${range.tile} has none there`, range.start, range.end);
+    const row = firstToken * schedule.problem.groupSize;
+    const what = `needs a mask, but tile ${range.tile} has none there`;
+    fail(schedule, request, head, row, what, range.start, range.end);
   }
 }
 
@@ -271,17 +275,16 @@ function collectRanges(schedule: Schedule, tile: number, ranges: Range[]): void 
   }
 }
 
-function fail(schedule: Schedule, request: number, kvHead: number, what: string, start: number, end: number): never {
-  throw new WarpbookError(
-    'INVALID_SCHEDULE',
-    `Policy ${schedule.policy} returned an invalid schedule: request ${request}, KV head ${kvHead}: KV range [${start}, ${end}) ${what}.`,
-    {
-      policy: schedule.policy,
-      request,
-      kvHead,
-      kvStart: start,
-      kvEnd: end,
-      position: queryPosition(schedule.problem, request, 0),
-    },
-  );
+/** Throws INVALID_SCHEDULE about the keys [start, end) of a request, as a query row sees them. */
+function fail(
+  schedule: Schedule,
+  request: number,
+  kvHead: number,
+  row: number,
+  what: string,
+  start: number,
+  end: number,
+): never {
+  const message = `request ${request}, KV head ${kvHead}: KV range [${start}, ${end}) ${what}`;
+  refuseSchedule(schedule, message, coverageOf(schedule, request, kvHead, row, { start, end }));
 }

@@ -3,11 +3,13 @@
  * bundle; the value is then shown as plain text with a note, and the cell goes on. Knows no message and no cell.
  */
 import { inspect } from 'node:util';
-import vm from 'node:vm';
 import { displayFailure, jupyterDisplay, type MimeBundle, renderBundle } from '../../renderers';
+import { boundedCall } from '../../time-limit';
 
 /** How long a display may take before the value is shown as text. */
 export const DISPLAY_TIMEOUT_MS = 20_000;
+/** The user's interrupt ends a display, too. */
+const STOPPABLE = { breakOnSigint: true };
 
 /** What is shown of a value. */
 export interface Shown {
@@ -28,7 +30,7 @@ export async function bundleOf(value: unknown, timeoutMs: number = DISPLAY_TIMEO
       const own = (value as { [jupyterDisplay]?: unknown })[jupyterDisplay];
       return typeof own === 'function' ? own.call(value, options) : renderBundle(value, options);
     };
-    const bundle = await settledWithin(timeoutMs, boundedCall(render, timeoutMs));
+    const bundle = await settledWithin(timeoutMs, boundedCall(render, timeoutMs, STOPPABLE));
     if (bundle === undefined) return inspected(value);
     return { data: jsonBundle(bundle, value), failure: (bundle as { [displayFailure]?: string })[displayFailure] };
   } catch (error) {
@@ -47,7 +49,7 @@ function inspected(value: unknown): Shown {
   let failure: string | undefined;
   for (const options of [{ depth: 4 }, { depth: 1, customInspect: false }]) {
     try {
-      const text = boundedCall(() => inspect(value, { ...options, colors: false }), DISPLAY_TIMEOUT_MS);
+      const text = boundedCall(() => inspect(value, { ...options, colors: false }), DISPLAY_TIMEOUT_MS, STOPPABLE);
       return { data: { 'text/plain': text }, failure };
     } catch (error) {
       // Its own inspection throws or hangs: once more without it.
@@ -59,22 +61,6 @@ function inspected(value: unknown): Shown {
 
 function isPrimitive(value: unknown): boolean {
   return (typeof value !== 'object' && typeof value !== 'function') || value === null;
-}
-
-const SLOT: unique symbol = Symbol.for('warpbook.boundedCall') as never;
-let boundedScript: vm.Script | undefined;
-
-/** Calls `f`, and stops it when it loops for longer than `timeoutMs` or the user interrupts. */
-function boundedCall<T>(f: () => T, timeoutMs: number): T {
-  boundedScript ??= new vm.Script('globalThis[Symbol.for("warpbook.boundedCall")]()');
-  const globals = globalThis as { [SLOT]?: () => unknown };
-  const outer = globals[SLOT];
-  globals[SLOT] = f;
-  try {
-    return boundedScript.runInThisContext({ timeout: timeoutMs, breakOnSigint: true });
-  } finally {
-    globals[SLOT] = outer;
-  }
 }
 
 async function settledWithin<T>(timeoutMs: number, promise: T | Promise<T>): Promise<T> {

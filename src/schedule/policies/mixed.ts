@@ -10,10 +10,10 @@
 import { requireInteger, WarpbookError } from '../../errors';
 import { roundUp } from '../../units';
 import { ScheduleBuilder } from '../builder';
-import { packByLeastLoad, splitEvenly } from '../helpers';
+import { countTokens, longestFirstOrder, packByLeastLoad, splitEvenly } from '../helpers';
 import type { Machine } from '../machine';
 import type { AttentionProblem } from '../problem';
-import type { QueryTile } from '../query-tiles';
+import { forEachQueryTile, type QueryTile } from '../query-tiles';
 import type { Policy } from '../schedule';
 import { MIN_CHUNK_TOKENS } from './binary-search';
 import { type ConfigurablePolicy, configurable } from './configurable';
@@ -34,11 +34,14 @@ const DECODE_PIECES = 2;
 /** Prefill tiles aren't cut finer: each piece loads its queries anew and writes partial rows. */
 const MIN_PREFILL_CHUNK_TOKENS = 512;
 
-/** A piece of a query tile; as they are added to the builder, one after the other. */
-interface Piece {
-  readonly decode: boolean;
-  /** Time on an SM of its own, ns. */
-  readonly costNs: number;
+/** Pieces of query tiles, in the order in which they are added to the builder: prefill first. */
+interface Pieces {
+  readonly numPrefill: number;
+  /** Time of each on an SM of its own, ns. */
+  readonly costNs: Float64Array;
+  /** Prefill and decode pieces, longest first. */
+  readonly prefillOrder: Uint32Array;
+  readonly decodeOrder: Uint32Array;
 }
 
 export const mixed: ConfigurablePolicy<MixedOptions> = configurable(
@@ -52,31 +55,40 @@ export const mixed: ConfigurablePolicy<MixedOptions> = configurable(
     return (problem, machine) => {
       const classes = classesOf(machine, problem.groupSize);
       const builder = new ScheduleBuilder('mixed', problem, machine, { tileClass: classes.prefill, dispatch });
-      const isDecode = (r: number): boolean => problem.qoIndptr[r + 1] - problem.qoIndptr[r] <= decodeTokens;
-      const decode = builder.queryTiles(classes.decode).filter(({ request }) => isDecode(request));
-      const prefill = builder.queryTiles(classes.prefill).filter(({ request }) => !isDecode(request));
-      const cuts = [...cutPrefill(prefill, machine, classes.prefill), ...cutDecode(decode, machine, classes.decode)];
-      const pieces = [prefill, decode].flatMap((tiles, kind) =>
-        tiles.flatMap((tile, t) => {
-          const ends = [...cuts[kind === 0 ? t : prefill.length + t], tile.kvEnd];
-          return ends.map((end, i): Piece => {
-            const tokens = end - (i === 0 ? tile.kvStart : ends[i - 1]);
-            const bytesNs = decodeNs(tokens + FIXED_TOKENS, problem, machine);
-            if (kind === 1) return { decode: true, costNs: bytesNs };
-            const { queryRows } = machine.tileClasses[classes.prefill];
-            return { decode: false, costNs: Math.max(bytesNs, prefillNs(queryRows, tokens, problem, machine)) };
-          });
-        }),
-      );
+      const { numKvHeads, qoIndptr } = problem;
+      const isDecode = (r: number): boolean => qoIndptr[r + 1] - qoIndptr[r] <= decodeTokens;
+      // All KV heads are cut alike.
+      const tilesOf = (tileClass: number, decode: boolean): QueryTile[] => {
+        const chosen: QueryTile[] = [];
+        forEachQueryTile(problem, machine.tileClasses[tileClass].queryRows, (tile) => {
+          if (tile.kvHead === 0 && isDecode(tile.request) === decode) chosen.push({ ...tile, tileClass });
+        });
+        return chosen;
+      };
+      const prefill = tilesOf(classes.prefill, false);
+      const decode = tilesOf(classes.decode, true);
+      const tiles = [...prefill, ...decode];
+      const cuts = [
+        ...cutPrefill(prefill, numKvHeads, machine, classes.prefill),
+        ...cutDecode(decode, numKvHeads, machine, classes.decode),
+      ];
+      const pieces = weighPieces(tiles, prefill.length, cuts, problem, machine, classes.prefill);
       const ctas = dealBySm(pieces, machine.numSms, builder.numCtas);
       let next = 0;
-      [...prefill, ...decode].forEach((tile, t) => {
-        builder.split(tile, cuts[t], ctas.subarray(next, next + cuts[t].length + 1));
-        next += cuts[t].length + 1;
+      tiles.forEach((tile, t) => {
+        for (tile.kvHead = 0; tile.kvHead < numKvHeads; tile.kvHead++) {
+          builder.split(tile, cuts[t], ctas.subarray(next, next + cuts[t].length + 1));
+          next += cuts[t].length + 1;
+        }
       });
       const lists = orderWithinCtas(pieces, ctas, builder.numCtas);
       builder.reorder(dispatch === 'static' ? lists.flat() : byRound(lists));
-      const decisions = { prefillTiles: prefill.length, decodeTiles: decode.length, ...classes };
+      const decisions = {
+        prefillTiles: prefill.length * numKvHeads,
+        decodeTiles: decode.length * numKvHeads,
+        prefillTileClass: classes.prefill,
+        decodeTileClass: classes.decode,
+      };
       return builder.build(dispatch === 'static' ? 'explicit' : 'inOrder', decisions);
     };
   },
@@ -106,75 +118,117 @@ function prefillNs(rows: number, tokens: number, { headDim }: AttentionProblem, 
 }
 
 /** Only what is longer than all CTAs' share is cut. */
-function cutPrefill(tiles: readonly QueryTile[], machine: Machine, index: number): number[][] {
-  const { kvStep, ctasPerSm } = machine.tileClasses[index];
-  let tokens = 0;
-  for (const { kvStart, kvEnd } of tiles) tokens += kvEnd - kvStart;
-  const share = Math.max(MIN_PREFILL_CHUNK_TOKENS, tokens / (machine.numSms * ctasPerSm));
+function cutPrefill(tiles: readonly QueryTile[], numKvHeads: number, machine: Machine, tileClass: number): number[][] {
+  const { kvStep, ctasPerSm } = machine.tileClasses[tileClass];
+  const share = Math.max(MIN_PREFILL_CHUNK_TOKENS, (countTokens(tiles) * numKvHeads) / (machine.numSms * ctasPerSm));
   return tiles.map((tile) => splitEvenly(tile, Math.max(1, Math.floor((tile.kvEnd - tile.kvStart) / share)), kvStep));
 }
 
-function cutDecode(tiles: readonly QueryTile[], machine: Machine, index: number): number[][] {
-  const { kvStep } = machine.tileClasses[index];
-  let tokens = 0;
-  for (const { kvStart, kvEnd } of tiles) tokens += kvEnd - kvStart;
-  const share = Math.max(1, tokens / (machine.numSms * DECODE_PIECES));
+function cutDecode(tiles: readonly QueryTile[], numKvHeads: number, machine: Machine, tileClass: number): number[][] {
+  const { kvStep } = machine.tileClasses[tileClass];
+  const share = Math.max(1, (countTokens(tiles) * numKvHeads) / (machine.numSms * DECODE_PIECES));
   const chunk = Math.max(MIN_CHUNK_TOKENS, roundUp(share, kvStep));
   return tiles.map((tile) => splitEvenly(tile, Math.max(1, Math.ceil((tile.kvEnd - tile.kvStart) / chunk)), kvStep));
+}
+
+function weighPieces(
+  tiles: readonly QueryTile[],
+  numPrefillTiles: number,
+  cuts: readonly (readonly number[])[],
+  problem: AttentionProblem,
+  machine: Machine,
+  prefillClass: number,
+): Pieces {
+  const { numKvHeads } = problem;
+  const { queryRows } = machine.tileClasses[prefillClass];
+  const costNs = new Float64Array(cuts.reduce((sum, { length }) => sum + length + 1, 0) * numKvHeads);
+  let count = 0;
+  let numPrefill = 0;
+  tiles.forEach(({ kvStart, kvEnd }, t) => {
+    const first = count;
+    const numPieces = cuts[t].length + 1;
+    for (let i = 0; i < numPieces; i++) {
+      const tokens = (i < cuts[t].length ? cuts[t][i] : kvEnd) - (i === 0 ? kvStart : cuts[t][i - 1]);
+      const bytesNs = decodeNs(tokens + FIXED_TOKENS, problem, machine);
+      costNs[count++] =
+        t < numPrefillTiles ? Math.max(bytesNs, prefillNs(queryRows, tokens, problem, machine)) : bytesNs;
+    }
+    for (let head = 1; head < numKvHeads; head++, count += numPieces)
+      costNs.copyWithin(count, first, first + numPieces);
+    if (t < numPrefillTiles) numPrefill = count;
+  });
+  const order = (from: number, end: number): Uint32Array =>
+    // Whole nanoseconds are fine enough to sort by.
+    longestFirstOrder(costNs.subarray(from, end).map(Math.round)).map((i) => from + i);
+  return { numPrefill, costNs, prefillOrder: order(0, numPrefill), decodeOrder: order(numPrefill, count) };
 }
 
 /**
  * The CTA of each piece. Where there is more prefill than the other CTAs of an SM do in the same time, decode keeps to the last
  * CTA of each SM and prefill fills up everywhere; where there is less, prefill keeps to the others and decode fills up.
  */
-function dealBySm(pieces: readonly Piece[], numSms: number, numCtas: number): Int32Array {
-  const total = (decode: boolean): number =>
-    pieces.reduce((sum, piece) => (piece.decode === decode ? sum + piece.costNs : sum), 0);
-  const [decodeTotal, prefillTotal] = [total(true), total(false)];
-  const shared = numCtas > numSms;
-  const firstDecodeCta = shared ? numCtas - numSms : 0;
-  const numPrefillCtas = shared ? firstDecodeCta : numCtas;
-  const prefillFitsBeside = prefillTotal * numCtas <= (prefillTotal + decodeTotal) * numPrefillCtas;
-  const ctas = new Int32Array(pieces.length);
+function dealBySm(
+  { costNs, numPrefill, prefillOrder, decodeOrder }: Pieces,
+  numSms: number,
+  numCtas: number,
+): Int32Array {
+  let prefillTotal = 0;
+  let decodeTotal = 0;
+  costNs.forEach((cost, i) => {
+    if (i < numPrefill) prefillTotal += cost;
+    else decodeTotal += cost;
+  });
+  const firstDecodeCta = numCtas > numSms ? numCtas - numSms : 0;
+  const numPrefillCtas = numCtas > numSms ? firstDecodeCta : numCtas;
+  const ctas = new Int32Array(costNs.length);
   const loads = new Float64Array(numCtas);
-  const pack = (decode: boolean, firstCta: number, endCta: number): void => {
-    const chosen = pieces.flatMap((piece, i) => (piece.decode === decode ? [i] : []));
-    const costs = chosen.map((i) => pieces[i].costNs);
-    const bins = packByLeastLoad(costs, endCta - firstCta, { initialLoads: loads.subarray(firstCta, endCta) });
-    chosen.forEach((i, k) => {
+  const pack = (order: Uint32Array, firstCta: number, endCta: number): void => {
+    const costs = Float64Array.from(order, (i) => costNs[i]);
+    const bins = packByLeastLoad(costs, endCta - firstCta, {
+      longestFirst: false,
+      initialLoads: loads.subarray(firstCta, endCta),
+    });
+    order.forEach((i, k) => {
       ctas[i] = firstCta + bins[k];
-      loads[ctas[i]] += pieces[i].costNs;
+      loads[ctas[i]] += costNs[i];
     });
   };
-  if (prefillFitsBeside) {
-    pack(false, 0, numPrefillCtas);
-    pack(true, 0, numCtas);
+  if (prefillTotal * numCtas <= (prefillTotal + decodeTotal) * numPrefillCtas) {
+    pack(prefillOrder, 0, numPrefillCtas);
+    pack(decodeOrder, 0, numCtas);
   } else {
-    pack(true, firstDecodeCta, numCtas);
-    pack(false, 0, numCtas);
+    pack(decodeOrder, firstDecodeCta, numCtas);
+    pack(prefillOrder, 0, numCtas);
   }
   return ctas;
 }
 
 /** Each CTA's pieces: prefill longest first, and decode strung out in between, by the share of either that is done. */
-function orderWithinCtas(pieces: readonly Piece[], ctas: Int32Array, numCtas: number): number[][] {
-  const lists: { prefill: number[]; decode: number[] }[] = Array.from({ length: numCtas }, () => ({
-    prefill: [],
-    decode: [],
-  }));
-  pieces.forEach((piece, i) => void lists[ctas[i]][piece.decode ? 'decode' : 'prefill'].push(i));
-  return lists.map(({ prefill, decode }) => {
-    prefill.sort((a, b) => pieces[b].costNs - pieces[a].costNs || a - b);
-    const total = (list: readonly number[]): number => list.reduce((sum, i) => sum + pieces[i].costNs, 0);
-    const [prefillTotal, decodeTotal] = [total(prefill), total(decode)];
+function orderWithinCtas({ costNs, prefillOrder, decodeOrder }: Pieces, ctas: Int32Array, numCtas: number): number[][] {
+  const listsOf = (order: Uint32Array): { lists: number[][]; totals: Float64Array } => {
+    const lists: number[][] = Array.from({ length: numCtas }, () => []);
+    const totals = new Float64Array(numCtas);
+    for (const i of order) {
+      lists[ctas[i]].push(i);
+      totals[ctas[i]] += costNs[i];
+    }
+    return { lists, totals };
+  };
+  const prefills = listsOf(prefillOrder);
+  const decodes = listsOf(decodeOrder);
+  return prefills.lists.map((prefill, cta) => {
+    const decode = decodes.lists[cta];
     const merged: number[] = [];
     let [p, d, prefillDone, decodeDone] = [0, 0, 0, 0];
     while (p < prefill.length || d < decode.length) {
-      const decodeNext = d < decode.length && decodeDone * prefillTotal <= prefillDone * decodeTotal;
-      const index = decodeNext || p === prefill.length ? decode[d++] : prefill[p++];
-      if (pieces[index].decode) decodeDone += pieces[index].costNs;
-      else prefillDone += pieces[index].costNs;
-      merged.push(index);
+      const decodeIsBehind = decodeDone * prefills.totals[cta] <= prefillDone * decodes.totals[cta];
+      if (d < decode.length && (decodeIsBehind || p === prefill.length)) {
+        decodeDone += costNs[decode[d]];
+        merged.push(decode[d++]);
+      } else {
+        prefillDone += costNs[prefill[p]];
+        merged.push(prefill[p++]);
+      }
     }
     return merged;
   });

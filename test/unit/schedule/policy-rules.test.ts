@@ -249,13 +249,15 @@ test('plans of 128 requests take about a millisecond', () => {
     // These make several schedules.
     .filter(([name]) => name !== 'auto' && name !== 'oracle')
     .map(([name, policy]) => {
-      const times = Array.from({ length: 31 }, () => {
+      const times = Array.from({ length: 121 }, () => {
         const started = performance.now();
         policy(problem, machines.h100);
         return performance.now() - started;
-      }).sort((a, b) => a - b);
-      return [name, times[15]] as const;
+      });
+      // Compiled by then.
+      const warm = times.slice(80).sort((a, b) => a - b);
+      return [name, warm[20]] as const;
     });
-  // Without other load each is below 1 ms (bench/plan-cost); here tests run beside one another.
+  // Without other load each is below 1 ms; here tests run beside one another.
   expect(medians.filter(([, ms]) => ms > 4)).toEqual([]);
 });

@@ -30,9 +30,12 @@ describe('validate names request, KV head and range', () => {
     const message = broken((s) => {
       s.tiles[tileWhere(s, 0, 1, 256) + TILE.kvEnd] = 500;
     });
-    expect(message).toBe(
+    expect(message?.split('\n')).toEqual([
       'Policy fixedSplitSize(256) returned an invalid schedule: request 0, KV head 1: KV range [500, 512) is not covered by any tile.',
-    );
+      '          0 ┃████████████████████████░███████████████████████┃ 1,000 keys   █ once  ░ never',
+      '     tile 5              ████████████                          [256, 500) on CTA 5',
+      '     tile 6                          █████████████             [512, 768) on CTA 6',
+    ]);
   });
 
   test('of a key that is covered twice', () => {
