@@ -4,57 +4,58 @@ import type { Leaderboard } from '../lab/leaderboard';
 import type { LeaderboardRow } from '../lab/rank';
 import type { MimeBundle, RenderOptions } from '../renderers';
 import { Chart } from './chart';
-import { cleanLabel } from './escape';
+import { cleanLabel, escapeHtml } from './escape';
 import { type Table, table } from './table';
 import { GUIDE } from './vega-theme';
 
 const UNITS: Readonly<Record<string, string>> = {
   mean: 'µs',
   behind: '%',
-  'worst behind': '%',
   predicted: 'µs',
-  measured: 'µs',
-  spread: '%',
-  'prediction off': '%',
+  off: '%',
   idle: '%',
   plan: 'µs',
   partials: 'KiB',
-  'cuts changed': '%',
-  'bits changed': '%',
+  cuts: '%',
+  bits: '%',
 };
-const ONE_DECIMAL = ['behind', 'worst behind', 'spread', 'prediction off', 'idle', 'cuts changed', 'bits changed'];
+const ONE_DECIMAL = ['mean', 'behind', 'off', 'idle', 'plan', 'partials', 'cuts', 'bits'];
 
-/** The ranked policies. */
+/** The ranked policies, and why some failed. Fewer columns than `board.table`: what fits a terminal. */
 export function leaderboardBundle(board: Leaderboard, options: RenderOptions): MimeBundle {
-  return leaderboardTable(board).bundle(options);
+  const shown = leaderboardTable(board);
+  const notes = failureNotes(board);
+  const html = notes.map((note) => `<div>${escapeHtml(note)}</div>`);
+  return {
+    'text/html': [shown.toHtml(), ...html].join('\n'),
+    'text/plain': [shown.toText(options.columns), ...notes].join('\n'),
+  };
+}
+
+function failureNotes({ rows }: Leaderboard): string[] {
+  return rows
+    .filter(({ failed }) => failed > 0)
+    .map(({ policy, failed, error = '' }) => {
+      const [first] = error.split('\n');
+      return cleanLabel(`${policy} failed on ${failed} ${failed === 1 ? 'batch' : 'batches'}: ${first}`, 240);
+    });
 }
 
 function leaderboardTable(board: Leaderboard): Table {
   const measured = board.device !== undefined;
   const shown = (row: LeaderboardRow): object => ({
-    rank: row.rank,
     policy: cleanLabel(row.policy, 40),
     mean: row.meanUs,
     behind: row.behindPct,
-    'worst behind': row.worstBehindPct,
     wins: row.wins,
-    ...(measured && { predicted: row.predictedUs, 'prediction off': row.predictionErrorPct, spread: row.spreadPct }),
+    ...(measured && { predicted: row.predictedUs, off: row.predictionErrorPct }),
     idle: row.idlePct,
     plan: row.planUs,
     partials: row.partialKiB,
-    'cuts changed': row.cutsChangedPct,
-    ...(measured && { 'bits changed': row.bitsChangedPct }),
-    ...(board.rows.some(({ failed }) => failed > 0) && {
-      failed: row.failed,
-      error: row.error === undefined ? '' : cleanLabel(row.error, 80),
-    }),
+    ...(measured ? { bits: row.bitsChangedPct } : { cuts: row.cutsChangedPct }),
   });
   const decimals = Object.fromEntries(ONE_DECIMAL.map((name) => [name, 1]));
-  return table(board.rows.map(shown), {
-    title: String(board),
-    units: UNITS,
-    decimals: { ...decimals, mean: 1, plan: 1, partials: 1 },
-  });
+  return table(board.rows.map(shown), { title: String(board), units: UNITS, decimals });
 }
 
 /**
