@@ -22,7 +22,7 @@ export interface GanttOptions {
    * A lane for each CTA (default), or for each SM (CPU device: thread). A schedule is dealt to CTAs and has no SMs.
    */
   readonly lanes?: 'cta' | 'sm';
-  /** Width of the whole chart in pixels; default 900. */
+  /** Width of the whole chart in pixels; default 820, which a cell of JupyterLab has room for beside its side bar. */
   readonly width?: number;
   /** Height of the plot in pixels; default by the number of lanes, 120 to 560. */
   readonly height?: number;

@@ -25,7 +25,7 @@ export function isAggregated(model: GanttModel): boolean {
 
 export function ganttSpec(model: GanttModel, options: GanttOptions): VegaLiteSpec {
   const height = options.height ?? Math.min(560, Math.max(120, model.numLanes * 20));
-  const width = options.width ?? 900;
+  const width = options.width ?? 820;
   const aggregated = isAggregated(model);
   const isMerging = Array.from(model.merge).some(Boolean);
   const note = aggregated ? ' · shown as busy share by bin' : isMerging ? ' · merges are outlined' : '';

@@ -8,7 +8,9 @@ import { ganttText } from './gantt-text';
 import { SERIES_COLORS, SHARE_SCALE } from './palette';
 import { chartConfig, subtitleLines, type VegaLiteSpec } from './vega-theme';
 
-export interface HeatmapOptions extends Omit<GanttOptions, 'colorBy' | 'requestLabels'> {
+export interface HeatmapOptions extends Omit<GanttOptions, 'colorBy' | 'requestLabels' | 'width'> {
+  /** Width of the plot in pixels; default 650. */
+  readonly width?: number;
   /** Time bins; default by the number of lanes, 60 to 150. */
   readonly bins?: number;
 }
@@ -36,7 +38,7 @@ export function idleHeatmap(source: Schedule | Timeline, options: HeatmapOptions
 }
 
 function heatmapSpec(model: GanttModel, bins: BusyBins, options: HeatmapOptions): VegaLiteSpec {
-  const width = options.width ?? 730;
+  const width = options.width ?? 650;
   const height = options.height ?? Math.min(460, Math.max(90, bins.numRows * 16));
   const what = model.kind === 'timeline' ? 'Idle time' : 'Idle share';
   const note = bins.lanesPerRow > 1 ? ` · ${bins.lanesPerRow} ${model.laneName}s a row` : '';

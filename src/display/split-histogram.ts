@@ -12,7 +12,7 @@ import { chartConfig, subtitleLines, type VegaLiteSpec } from './vega-theme';
 export interface SplitHistogramOptions {
   /** Default: says which policy split. */
   readonly title?: string;
-  /** Width of each of the two plots in pixels; default 350. */
+  /** Width of each of the two plots in pixels; default 300. */
   readonly width?: number;
   /** Height of the plots in pixels; default 200. */
   readonly height?: number;
@@ -54,7 +54,7 @@ export function splitHistogram(schedule: Schedule, options: SplitHistogramOption
   const lengths = lengthBars(splits);
   const title = cleanLabel(options.title ?? `Splits: ${schedule.policy}`);
   const subtitle = summaryOf(schedule, splits);
-  const { width = 350, height = 200 } = options;
+  const { width = 300, height = 200 } = options;
   const spec: VegaLiteSpec = {
     title: { text: title, subtitle: subtitleLines(subtitle, 2 * width) },
     ...chartConfig(),
@@ -94,6 +94,8 @@ export function splitHistogram(schedule: Schedule, options: SplitHistogramOption
               labelExpr: "datum.label === 'whole' ? 'its rows' : 'a partial state'",
             },
           },
+          // Versions of Vega-Lite differ in what lies on top unless it is said.
+          order: { field: 'kind', type: 'nominal' },
           tooltip: tooltip(lengths, 'KV tokens', 'work tiles'),
         },
       },

@@ -1,4 +1,5 @@
 /** What charts are tested on: measurements, schedules and timelines that are the same on every machine. */
+import type { MemoryReport } from '../../src/device/memory';
 import { Measurement, type MeasurementFacts } from '../../src/measure/measurement';
 import { machines } from '../../src/schedule/machine';
 import { fixedSplitSize } from '../../src/schedule/policies/fixed-split-size';
@@ -60,3 +61,18 @@ export function timelineOfSchedule(schedule: Schedule): Timeline {
     partial: Uint8Array.from(spans, ({ item }) => (schedule.tile(item).partialSlot >= 0 ? 1 : 0)),
   });
 }
+
+/** A device with a cache, some tensors and a workspace. */
+export const memoryReport: MemoryReport = {
+  limitBytes: 80e9,
+  usedBytes: 41.2e9,
+  peakBytes: 43e9,
+  liveBuffers: 14,
+  collectedBuffers: 0,
+  owners: [
+    { label: 'PagedKvCache.k', bytes: 18e9, buffers: 1 },
+    { label: 'PagedKvCache.v', bytes: 18e9, buffers: 1 },
+    { label: 'normal', bytes: 5.1e9, buffers: 8 },
+    { label: 'BatchDecode workspace', bytes: 96e6, buffers: 4 },
+  ],
+};

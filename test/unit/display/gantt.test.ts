@@ -5,6 +5,7 @@ import { fixedSplitSize } from '../../../src/schedule/policies/fixed-split-size'
 import { policies } from '../../../src/schedule/policies/known';
 import { makeProblem } from '../../../src/schedule/problem';
 import { Schedule } from '../../../src/schedule/schedule';
+import { Timeline } from '../../../src/timeline/timeline';
 import { timelineOf } from '../timeline/spans';
 
 interface Layer {
@@ -184,6 +185,50 @@ describe('the Gantt of a Timeline', () => {
       Array.from({ length: 21 }, (_, i) => ({ cta: 0, startNs: i, endNs: i + 1, request: i })),
     );
     expect(specOf(many).layer[1].encoding.color.legend).toBeNull();
+  });
+});
+
+describe('a click on a bar', () => {
+  /** What a browser draws after a click on a bar: the texts, and the opacity of each bar. */
+  async function clicked(values: readonly unknown[] | undefined): Promise<{ texts: string[]; opacities: number[] }> {
+    const withKeys = timelineOf(2, [
+      { cta: 0, endNs: 9_000, startNs: 0, request: 0, kvTokens: 1500 },
+      { cta: 1, endNs: 6_000, startNs: 0, request: 1, kvTokens: 1024, partial: true },
+    ]);
+    const chart = gantt(new Timeline('measured', 2, { ...withKeys, kvStart: Int32Array.of(0, 2048) }));
+    const [vega, vegaLite] = await Promise.all([import('vega'), import('vega-lite')]);
+    const view = new vega.View(vega.parse(vegaLite.compile(chart.toVegaLite() as never).spec), { renderer: 'none' });
+    await view.runAsync();
+    if (values) {
+      for (const [name, picked] of [
+        ['tile', values],
+        ['group', [values[2]]],
+      ] as const) {
+        const fields = view.signal(`${name}_tuple_fields`);
+        view.signal(`${name}_tuple`, { unit: 'layer_1', fields, values: picked.slice(0, fields.length) });
+      }
+      await view.runAsync();
+    }
+    const svg = await view.toSVG();
+    view.finalize();
+    const texts = [...svg.matchAll(/>([^<]+)<\/(?:text|tspan)>/g)].map((match) => match[1]);
+    const bars = [...svg.matchAll(/<path aria-label="[^"]*CTA: [^>]*>/g)].map((match) => match[0]);
+    return { texts, opacities: bars.map((bar) => Number(/opacity="([\d.]+)"/.exec(bar)?.[1] ?? 1)) };
+  }
+
+  test('before it, the longest tile is told and all bars are alike', async () => {
+    const { texts, opacities } = await clicked(undefined);
+    expect(texts).toContain('Tile 0 · request 0 · KV head 0 · KV tokens 0–1,499 (1,500)');
+    expect(texts).toContain('CTA 0 on SM 0 · 0 → 9 µs (9 µs) · the longest');
+    expect(opacities).toEqual([1, 1]);
+  });
+
+  test('tells the tile, and its request stands out', async () => {
+    const { texts, opacities } = await clicked([1, 'partial tile', '1']);
+    expect(texts).toContain('Tile 1 · request 1 · KV head 0 · KV tokens 2,048–3,071 (1,024)');
+    expect(texts).toContain('CTA 1 on SM 1 · 0 → 6 µs (6 µs) · writes a partial state');
+    expect(texts.join()).not.toContain('the longest');
+    expect(opacities).toEqual([0.2, 1]);
   });
 });
 

@@ -8,7 +8,7 @@ import { memoryChart } from '../../../src/display/memory-chart';
 import { roofline } from '../../../src/display/roofline';
 import { splitHistogram } from '../../../src/display/split-histogram';
 import { machines } from '../../../src/schedule/machine';
-import { largeSchedule, measuredAt, timelineOfSchedule } from '../../support/charts';
+import { largeSchedule, measuredAt, memoryReport, timelineOfSchedule } from '../../support/charts';
 import { expectGolden } from '../../support/golden';
 
 /** A spread wide enough to be seen on a logarithmic axis. */
@@ -39,20 +39,7 @@ const charts = {
       ],
       { roof: { readGbps: 3180, tflops: 630 }, machine: machines.h100, width: 420, height: 260 },
     ),
-  memory: () =>
-    memoryChart({
-      limitBytes: 80e9,
-      usedBytes: 41.2e9,
-      peakBytes: 43e9,
-      liveBuffers: 14,
-      collectedBuffers: 0,
-      owners: [
-        { label: 'PagedKvCache.k', bytes: 18e9, buffers: 1 },
-        { label: 'PagedKvCache.v', bytes: 18e9, buffers: 1 },
-        { label: 'normal', bytes: 5.1e9, buffers: 8 },
-        { label: 'BatchDecode workspace', bytes: 96e6, buffers: 4 },
-      ],
-    }),
+  memory: () => memoryChart(memoryReport),
 };
 
 describe.each(['light', 'dark'] as const)('the golden pictures, %s', (theme) => {

@@ -37,8 +37,8 @@ describe('liveChart', () => {
   test('updates one display, at most four times a second, and leaves the last state with its picture', async () => {
     const live = liveChart();
     const made: number[] = [];
-    const until = performance.now() + 600;
-    for (let n = 0; performance.now() < until; n++) {
+    const deadline = performance.now() + 10_000;
+    for (let n = 0; shown.length < 3 && performance.now() < deadline; n++) {
       live.update(() => {
         made.push(n);
         return chartOf(n);
@@ -47,9 +47,9 @@ describe('liveChart', () => {
     live.finish();
     live.finish();
     live.update(chartOf(-1));
-    expect(shown.length).toBeGreaterThanOrEqual(3);
-    expect(shown.length).toBeLessThanOrEqual(4);
-    expect(made).toHaveLength(shown.length);
+    expect(shown).toHaveLength(4);
+    expect(made).toHaveLength(4);
+    for (let i = 1; i < 3; i++) expect(shown[i].at - shown[i - 1].at).toBeGreaterThanOrEqual(249);
     expect(new Set(shown.map(({ id }) => id)).size).toBe(1);
     expect(shown.map(({ update }) => update)).toEqual([false, ...shown.slice(1).map(() => true)]);
     const bundles = await Promise.all(shown.map(({ bundle }) => bundle));
@@ -78,7 +78,9 @@ test('measure({ live: true }) draws its samples while they come', async () => {
   const options = { device, what: 'filling', live: true, maxSeconds: 0.8, precisionPct: 1e-6, maxSamples: 1e6 };
   const measured = await measure(() => buffer.fill(new Uint8Array(1)), { ...options, sampleUs: 500 });
   device.dispose();
-  expect(shown.length).toBeGreaterThanOrEqual(3);
+  // How many there are in 0.8 s is the machine's affair: one while it measures, and the last.
+  expect(shown.length).toBeGreaterThanOrEqual(2);
+  expect((await shown[0].bundle)?.['image/png']).toBeUndefined();
   for (let i = 1; i < shown.length - 1; i++) expect(shown[i].at - shown[i - 1].at).toBeGreaterThanOrEqual(249);
   const last = await shown[shown.length - 1].bundle;
   expect(last?.['image/png']).toBeTypeOf('string');
