@@ -58,7 +58,7 @@ export interface PlanOptions {
   policy?: Policy;
   /** Check the schedule before it is used; default: unless the policy is a built-in one. */
   validate?: boolean;
-  /** Milliseconds after which a policy of your own is stopped; default 5,000. */
+  /** Milliseconds after which a policy of your own is stopped; default 1,000. */
   timeLimitMs?: number;
   /** Default: the device's default stream; the launch must follow on the same one. */
   stream?: Stream;

@@ -33,6 +33,8 @@ export function forEachQueryTile(problem: AttentionProblem, queryRows: number, v
     kvEnd: 0,
     fullStart: 0,
     fullEnd: 0,
+    // Named, so that all query tiles are alike to the compiler.
+    tileClass: undefined,
   };
   for (let r = 0; r < problem.batchSize; r++) {
     const rowEnd = problem.qoIndptr[r + 1] * group;
@@ -98,4 +100,24 @@ export function collectQueryTiles(problem: AttentionProblem, queryRows: number):
     }
   }
   return table;
+}
+
+/** The query tiles of KV head 0 as objects, for policies that treat all heads alike; requests first, then rows. */
+export function queryTilesOfHead(problem: AttentionProblem, queryRows: number, tileClass?: number): QueryTile[] {
+  const table = collectQueryTiles(problem, queryRows);
+  const tiles: QueryTile[] = [];
+  for (let at = 0; at < table.length; at += QUERY_TILE_STRIDE) {
+    tiles.push({
+      request: table[at + QUERY_TILE.request],
+      kvHead: 0,
+      rowStart: table[at + QUERY_TILE.rowStart],
+      rowCount: table[at + QUERY_TILE.rowCount],
+      kvStart: table[at + QUERY_TILE.kvStart],
+      kvEnd: table[at + QUERY_TILE.kvEnd],
+      fullStart: table[at + QUERY_TILE.fullStart],
+      fullEnd: table[at + QUERY_TILE.fullEnd],
+      tileClass,
+    });
+  }
+  return tiles;
 }

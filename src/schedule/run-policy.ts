@@ -13,13 +13,13 @@ import { type Policy, Schedule } from './schedule';
 import { isTrusted } from './trusted';
 import { type ValidateOptions, validate } from './validate';
 
-/** What a policy of the user's own may take by default: a thousand times what a good one does. */
-export const POLICY_TIME_LIMIT_MS = 5000;
+/** What a policy of the user's own may take by default: a thousand times what a good one does, and not enough to fill memory. */
+export const POLICY_TIME_LIMIT_MS = 1000;
 
 export interface RunPolicyOptions extends ValidateOptions {
   /** Check the schedule; default: unless the policy is a built-in one. */
   validate?: boolean;
-  /** Milliseconds after which a policy of the user's own is stopped; default 5,000. Infinity for one in a debugger. */
+  /** Milliseconds after which a policy of the user's own is stopped; default 1,000. Infinity for one in a debugger. */
   timeLimitMs?: number;
 }
 

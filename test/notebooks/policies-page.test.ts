@@ -50,7 +50,7 @@ try {
 }
 console.log(caught);
 await new Promise((resolve) => setTimeout(resolve, 10));`;
-  const after = 'console.log(`still here: ${caught.length > 0}`);';
+  const after = "console.log('still here:', caught.length > 0);";
   const fails = 'runPolicy(loops, batch, machines.h100, { timeLimitMs: 200 })';
   const report = await runNotebook(writeFixture(folder, 'loops', [loop, after, fails]));
   const text = outputText(report.notebook);

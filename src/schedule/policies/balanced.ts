@@ -10,7 +10,7 @@ import { ScheduleBuilder } from '../builder';
 import { LeastLoaded } from '../least-loaded';
 import type { Machine } from '../machine';
 import type { AttentionProblem } from '../problem';
-import type { QueryTile } from '../query-tiles';
+import { type QueryTile, queryTilesOfHead } from '../query-tiles';
 import type { Schedule } from '../schedule';
 
 /** Requests with more query rows than this are prefill. */
@@ -26,12 +26,11 @@ export function balanced(problem: AttentionProblem, machine: Machine): Schedule 
   const prefill: QueryTile[] = [];
   const decode: QueryTile[] = [];
   let totalTokens = 0;
-  builder.forEachQueryTile((tile) => {
-    if (tile.kvHead > 0) return;
+  for (const tile of queryTilesOfHead(problem, queryRows)) {
     const rows = (qoIndptr[tile.request + 1] - qoIndptr[tile.request]) * groupSize;
-    (rows > DECODE_ROWS ? prefill : decode).push({ ...tile });
+    (rows > DECODE_ROWS ? prefill : decode).push(tile);
     totalTokens += tile.kvEnd - tile.kvStart;
-  });
+  }
   const share = ceilDiv(totalTokens * numKvHeads, builder.numCtas);
   const limit = share <= MIN_LIMIT ? MIN_LIMIT : roundUp(share, LIMIT_STEP);
   const prefillLimit = limit / Math.min(numKvHeads, 2);

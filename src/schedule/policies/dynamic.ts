@@ -7,7 +7,8 @@
 import { requireInteger, WarpbookError } from '../../errors';
 import { roundUp } from '../../units';
 import { ScheduleBuilder } from '../builder';
-import type { QueryTile } from '../query-tiles';
+import { countTokens } from '../helpers';
+import { queryTilesOfHead } from '../query-tiles';
 import type { Policy } from '../schedule';
 import { MIN_CHUNK_TOKENS } from './binary-search';
 import { type ConfigurablePolicy, configurable } from './configurable';
@@ -33,15 +34,9 @@ export const dynamic: ConfigurablePolicy<DynamicOptions> = configurable(
     return (problem, machine) => {
       const builder = new ScheduleBuilder('dynamic', problem, machine, { dispatch: 'queue' });
       const { numKvHeads } = problem;
-      const tiles: QueryTile[] = [];
-      let totalTokens = 0;
-      builder.forEachQueryTile((tile) => {
-        if (tile.kvHead > 0) return;
-        tiles.push({ ...tile });
-        totalTokens += tile.kvEnd - tile.kvStart;
-      });
-      const { kvStep } = machine.tileClasses[builder.tileClass];
-      const share = (totalTokens * numKvHeads) / (SHARES * builder.numCtas);
+      const { kvStep, queryRows } = machine.tileClasses[builder.tileClass];
+      const tiles = queryTilesOfHead(problem, queryRows);
+      const share = (countTokens(tiles) * numKvHeads) / (SHARES * builder.numCtas);
       const chunk = chunkTokens ?? Math.max(MIN_CHUNK_TOKENS, roundUp(Math.max(1, share), kvStep));
       for (const tile of tiles) {
         for (tile.kvHead = 0; tile.kvHead < numKvHeads; tile.kvHead++) builder.splitByChunk(tile, chunk);

@@ -6,7 +6,7 @@
  */
 import { WarpbookError } from '../../errors';
 import { ScheduleBuilder } from '../builder';
-import type { QueryTile } from '../query-tiles';
+import { type QueryTile, queryTilesOfHead } from '../query-tiles';
 import type { Policy } from '../schedule';
 import { type ConfigurablePolicy, configurable } from './configurable';
 
@@ -28,11 +28,10 @@ export const longestFirstByHeadGroups: ConfigurablePolicy<LongestFirstByHeadGrou
       const { batchSize, numKvHeads, kvLens } = problem;
       const tiles: QueryTile[][] = Array.from({ length: batchSize }, () => []);
       const work = new Float64Array(batchSize);
-      builder.forEachQueryTile((tile) => {
-        if (tile.kvHead > 0) return;
-        tiles[tile.request].push({ ...tile });
+      for (const tile of queryTilesOfHead(problem, machine.tileClasses[builder.tileClass].queryRows)) {
+        tiles[tile.request].push(tile);
         work[tile.request] += tile.kvEnd - tile.kvStart;
-      });
+      }
       const requests = Uint32Array.from({ length: batchSize }, (_, r) => r);
       requests.sort((a, b) => work[b] - work[a] || a - b);
 

@@ -6,17 +6,13 @@
 import { ScheduleBuilder } from '../builder';
 import type { Machine } from '../machine';
 import type { AttentionProblem } from '../problem';
-import type { QueryTile } from '../query-tiles';
-import { forEachQueryTile } from '../query-tiles';
+import { queryTilesOfHead } from '../query-tiles';
 import type { Schedule } from '../schedule';
 
 /** For prefill: many tiles of unlike lengths. The KV heads of a query tile stay together, and read the same pages. */
 export function longestFirst(problem: AttentionProblem, machine: Machine): Schedule {
   const builder = new ScheduleBuilder('longestFirst', problem, machine, { dispatch: 'queue' });
-  const tiles: QueryTile[] = [];
-  forEachQueryTile(problem, machine.tileClasses[builder.tileClass].queryRows, (tile) => {
-    if (tile.kvHead === 0) tiles.push({ ...tile });
-  });
+  const tiles = queryTilesOfHead(problem, machine.tileClasses[builder.tileClass].queryRows);
   tiles.sort((a, b) => b.kvEnd - b.kvStart - (a.kvEnd - a.kvStart));
   for (const tile of tiles) {
     for (tile.kvHead = 0; tile.kvHead < problem.numKvHeads; tile.kvHead++) builder.add(tile);

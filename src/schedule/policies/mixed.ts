@@ -13,7 +13,7 @@ import { ScheduleBuilder } from '../builder';
 import { countTokens, longestFirstOrder, packByLeastLoad, splitEvenly } from '../helpers';
 import type { Machine } from '../machine';
 import type { AttentionProblem } from '../problem';
-import { forEachQueryTile, type QueryTile } from '../query-tiles';
+import { type QueryTile, queryTilesOfHead } from '../query-tiles';
 import type { Policy } from '../schedule';
 import { MIN_CHUNK_TOKENS } from './binary-search';
 import { type ConfigurablePolicy, configurable } from './configurable';
@@ -58,13 +58,10 @@ export const mixed: ConfigurablePolicy<MixedOptions> = configurable(
       const { numKvHeads, qoIndptr } = problem;
       const isDecode = (r: number): boolean => qoIndptr[r + 1] - qoIndptr[r] <= decodeTokens;
       // All KV heads are cut alike.
-      const tilesOf = (tileClass: number, decode: boolean): QueryTile[] => {
-        const chosen: QueryTile[] = [];
-        forEachQueryTile(problem, machine.tileClasses[tileClass].queryRows, (tile) => {
-          if (tile.kvHead === 0 && isDecode(tile.request) === decode) chosen.push({ ...tile, tileClass });
-        });
-        return chosen;
-      };
+      const tilesOf = (tileClass: number, decode: boolean): QueryTile[] =>
+        queryTilesOfHead(problem, machine.tileClasses[tileClass].queryRows, tileClass).filter(
+          ({ request }) => isDecode(request) === decode,
+        );
       const prefill = tilesOf(classes.prefill, false);
       const decode = tilesOf(classes.decode, true);
       const tiles = [...prefill, ...decode];

@@ -116,6 +116,22 @@ describe('a policy that loops', () => {
     );
   }, 60_000);
 
+  test('while it fills an array is stopped before memory is gone, by the limit that holds without a word', () => {
+    const growing: Policy = (p, m) => {
+      const builder = new ScheduleBuilder('growing', p, m);
+      builder.forEachQueryTile((tile) => {
+        const step = Math.floor(tile.kvEnd / 64 / p.pageSize) * p.pageSize;
+        const cuts: number[] = [];
+        for (let cut = step; cut < tile.kvEnd; cut += step) cuts.push(cut);
+        builder.split(tile, cuts);
+      });
+      return builder.build();
+    };
+    expect(failureOf(growing).summary).toMatch(
+      /was stopped after 1 s \(at request 0, KV head 0, KV range \[0, 1000\), after 0 tiles\)/,
+    );
+  }, 20_000);
+
   test('among the candidates of auto is stopped', () => {
     const hang: Policy = () => {
       for (;;);
