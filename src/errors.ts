@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'DEVICE_LOST' // a sticky failure of the device; restart the kernel
   | 'NATIVE' // the addon is missing or failed
   | 'COMPILATION_FAILED' // a kernel source that does not compile
+  | 'CALIBRATION_MISMATCH' // a cost model of another machine, or of other kernels
   | 'UNSUPPORTED' // a combination that this device doesn't have
   | 'FILE_NOT_FOUND'
   | 'FILE_FORMAT' // a broken CSV, JSONL, .npy, safetensors or notebook file

@@ -60,17 +60,34 @@ export { type GanttOptions, gantt } from './display/gantt';
 export { type HeatmapOptions, idleHeatmap } from './display/heatmap';
 export { type LatencyBandsOptions, type LatencyPoint, latencyBands } from './display/latency-bands';
 export { latencyChart, sampleChart } from './display/latency-chart';
+export { leaderboardChart, predictionChart } from './display/leaderboard-display';
 export { type LiveChart, liveChart } from './display/live-chart';
 export { type MemoryChartOptions, memoryChart } from './display/memory-chart';
 export { type Progress, type ProgressOptions, progress } from './display/progress';
 export { type RooflineOptions, roofline } from './display/roofline';
 export { type SplitHistogramOptions, splitHistogram } from './display/split-histogram';
 export { type Table, type TableOptions, table } from './display/table';
+export { finishChart, idleChart, rateChart } from './display/timeline-charts';
+export { type OverlayOptions, overlay } from './display/timeline-overlay';
 export { type ErrorCode, WarpbookError } from './errors';
 export { capture } from './graph/capture';
 export type { Graph } from './graph/graph';
 export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
+export type { LabBatch, ModelShape, TraceWorkload, Workload } from './lab/batches';
+export type { BatchEvaluation } from './lab/evaluate';
+export { Leaderboard, type LeaderboardOptions, leaderboard } from './lab/leaderboard';
+// The lab
+export { type PerfettoOptions, savePerfetto, toPerfetto } from './lab/perfetto/perfetto';
+export { knownPolicies, type PolicyChoice, type PolicySet, policyByName } from './lab/policy-set';
+export { type LabProgress, onLabProgress } from './lab/progress';
+export type { LeaderboardRow } from './lab/rank';
+export { type Savable, saveTable } from './lab/save-table';
+export { type AttentionAxes, type AttentionSweepOptions, sweepAttention } from './lab/sweep/attention';
+export type { AttentionPoint } from './lab/sweep/attention-point';
+export type { Axes, Json } from './lab/sweep/points';
+export { Sweep, type SweepContext, type SweepModule, type SweepOptions, sweep } from './lab/sweep/sweep';
+export type { DataTable, TableExpression } from './lab/tables';
 // Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';
@@ -114,6 +131,7 @@ export type { QueryTile } from './schedule/query-tiles';
 export { type RunPolicyOptions, runPolicy } from './schedule/run-policy';
 export { type Policy, Schedule, type ScheduleTables, type TileView } from './schedule/schedule';
 export type { TableCounts, TableSource } from './schedule/table-source';
+export { type TileWork, tileWork } from './schedule/tile-work';
 export { findViolation, type ValidateOptions, validate } from './schedule/validate';
 export {
   KV_SEQUENCE,
@@ -128,6 +146,18 @@ export {
   TILE_FLAG,
   TILE_STRIDE,
 } from './schedule/work-tile';
+// Predictions
+export {
+  type BandwidthCurve,
+  type CostModel,
+  type KernelCost,
+  type KernelKind,
+  type ModelUse,
+  requireModelFor,
+  rooflineModel,
+} from './simulate/cost-model';
+export { costModels } from './simulate/cost-models';
+export { type Prediction, predict, type SimulateOptions, simulate } from './simulate/simulate';
 export * from './tensor/compare';
 export * from './tensor/create';
 // Tensors
@@ -136,8 +166,13 @@ export { loadNpy, saveNpy } from './tensor/npy';
 export * from './tensor/random';
 export { loadSafetensors, saveSafetensors } from './tensor/safetensors';
 export { Tensor } from './tensor/tensor';
+export type { Achieved, AchievedOptions, TimelineWork } from './timeline/achieved';
+export type { CriticalPath, PathCause, PathStep } from './timeline/critical-path';
+export type { ErrorSummary, TimelineDifference } from './timeline/difference';
+export type { IdleCause, IdleTime } from './timeline/idle';
 export type { TimelineStats } from './timeline/stats';
 export { type Span, Timeline } from './timeline/timeline';
+export type { SpanSelection } from './timeline/zoom';
 export { formatBytes, formatCount, formatDuration } from './units';
 export { readAzureTrace } from './workload/azure-trace';
 export { type LoadTraceOptions, loadTrace } from './workload/load-trace';

@@ -31,9 +31,17 @@ export interface TimelineColumns {
   readonly kvStart?: Int32Array;
   /** uint8 [numSpans]: 1 where the tile writes a partial state that is merged later. */
   readonly partial: Uint8Array;
+  /**
+   * int32 [numSpans]: of a partial tile, the first merge group that waits for it; −1 elsewhere. Where the column is absent,
+   * dependencies are taken from the labels (see dependencies.ts).
+   */
+  readonly mergeGroup?: Int32Array;
+  /** int32 [numSpans]: the merge groups [mergeGroup, mergeGroup + mergeGroupCount) wait for the tile; default 1. */
+  readonly mergeGroupCount?: Int32Array;
 }
 
-const COLUMN_NAMES = [
+/** All columns; the last ones may be absent. */
+export const COLUMN_NAMES: readonly (keyof TimelineColumns)[] = [
   'cta',
   'sm',
   'item',
@@ -45,7 +53,9 @@ const COLUMN_NAMES = [
   'kvTokens',
   'kvStart',
   'partial',
-] as const satisfies readonly (keyof TimelineColumns)[];
+  'mergeGroup',
+  'mergeGroupCount',
+];
 
 /** @throws WarpbookError INVALID_ARGUMENT; see the constructor of Timeline */
 export function checkColumns(numCtas: number, columns: TimelineColumns): void {

@@ -1,0 +1,16 @@
+/** The calibrations that come with warpbook, and which model a machine gets where none is named. */
+import { type Machine, machines } from '../schedule/machine';
+import { type CostModel, machineFamily, rooflineModel } from './cost-model';
+
+/** Cost models by machine. */
+export const costModels: { readonly h100: CostModel } = {
+  h100: rooflineModel(machines.h100),
+};
+
+/** The calibration of this machine where there is one, else a roofline estimate. */
+export function defaultModel(machine: Machine): CostModel {
+  const known = Object.values(costModels).find(
+    (model: CostModel) => machineFamily(model.gpu) === machineFamily(machine.name) && model.numSms === machine.numSms,
+  );
+  return known ?? rooflineModel(machine);
+}
