@@ -27,6 +27,7 @@ const Program* const kPrograms[] = {
     &append_kv_program,
     &attention_program,
     &chunk_tiles_program,
+    &hold_stream_program,
     &multiply_add_program,
     &stream_read_program,
     &merge_states_program,

@@ -10,8 +10,7 @@ enum : int {
 };
 
 enum : int {
-  STEP_WORD_NUM_REQUESTS = 0,
-  STEP_WORD_KV_CHUNK_SIZE = 1,
+  STEP_WORD_START_NS = 0,
   STEP_WORD_STEP = 2,
   STEP_WORD_STEP_LIMIT = 3,
   STEP_WORD_STOP = 4,
@@ -19,6 +18,7 @@ enum : int {
   STEP_WORD_CHOSEN = 6,
   STEP_WORD_LAUNCH_ERROR = 7,
   STEP_WORD_NUM_MERGE_GROUPS = 8,
+  STEP_WORD_NUM_REQUESTS = 15,
 };
 
 struct alignas(16) AdvanceStepParams {
@@ -105,5 +105,10 @@ struct alignas(16) UpdateNodesParams {
   int tiles_offset;  // words
 };
 static_assert(sizeof(UpdateNodesParams) == 32, "UpdateNodesParams");
+
+struct alignas(16) HoldStreamParams {
+  long long hold_ns;  // how long the stream is held up
+};
+static_assert(sizeof(HoldStreamParams) == 16, "HoldStreamParams");
 
 }  // namespace warpbook

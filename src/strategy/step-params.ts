@@ -6,10 +6,8 @@ import { defineParams, type ParamLayout } from '../device/params';
 
 /** Words (int32) of a step's state in device memory. */
 export const STEP_WORD = {
-  /** Requests that run in the step. */
-  numRequests: 0,
-  /** Tokens of a KV chunk, for launches that read it through a pointer. */
-  kvChunkSize: 1,
+  /** When the step's first kernel began, ns, in two words, the low one first: the GPU's %globaltimer, or the host's steady clock. */
+  startNs: 0,
   /** Steps that have run. */
   step: 2,
   /** Steps after which a loop on the device ends. */
@@ -24,6 +22,8 @@ export const STEP_WORD = {
   launchError: 7,
   /** Merge groups of the step, where merging is a node of its own. */
   numMergeGroups: 8,
+  /** Requests that run in the step; the last word, ahead of the lengths. */
+  numRequests: 15,
 } as const;
 
 /** Constants that native code shares, as `STEP_…` in step_params.h. */
@@ -114,6 +114,11 @@ const updateSpec = {
   tiles_offset: ['i32', 'words'],
 } as const;
 
+const holdSpec = {
+  hold_ns: ['i64', 'how long the stream is held up'],
+} as const;
+
+export const holdStreamParams: ParamLayout<typeof holdSpec> = defineParams('HoldStreamParams', holdSpec);
 export const advanceStepParams: ParamLayout<typeof advanceSpec> = defineParams('AdvanceStepParams', advanceSpec);
 export const projectHeadsParams: ParamLayout<typeof projectSpec> = defineParams('ProjectHeadsParams', projectSpec);
 export const chunkTilesParams: ParamLayout<typeof chunkSpec> = defineParams('ChunkTilesParams', chunkSpec);
@@ -131,4 +136,5 @@ export const stepParamLayouts: readonly ParamLayout[] = [
   chooseParams,
   loopConditionParams,
   updateNodesParams,
+  holdStreamParams,
 ] as readonly unknown[] as readonly ParamLayout[];

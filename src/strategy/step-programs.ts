@@ -15,20 +15,23 @@ const stepProgram = (name: string, options: Partial<ProgramSource> = {}): Progra
 export const stepPrograms: readonly ProgramSource[] = [
   stepProgram('advance_step'),
   stepProgram('chunk_tiles'),
+  stepProgram('hold_stream', { threads: 1 }),
   stepProgram('project_heads', { threads: 128, options: { pdl: true } }),
 ];
 
 /** What calls the device runtime is linked with it. */
 const linked = { linksDeviceRuntime: true };
 
+type Mechanism = 'chooseGraph' | 'chooseBody' | 'loopCondition' | 'updateNodes' | 'mergePartials';
+
 /** Kernels that choose among graphs and bodies, change nodes and go round loops. */
-export const mechanismPrograms = {
+export const mechanismPrograms: Readonly<Record<Mechanism, ProgramSource>> = {
   chooseGraph: stepProgram('choose_graph', { threads: 1, options: linked }),
   chooseBody: stepProgram('choose_body', { threads: 1, options: linked }),
   loopCondition: stepProgram('loop_condition', { threads: 1, options: linked }),
   updateNodes: stepProgram('update_nodes', { options: linked }),
   mergePartials: stepProgram('merge_partials', { threads: 128 }),
-} as const;
+};
 
 /** A launcher of attention: `attention` is the program of the wrapper, whose kernel becomes the launcher's child. */
 export function launcherProgram(attention: ProgramSource): ProgramSource {

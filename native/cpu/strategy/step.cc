@@ -1,6 +1,7 @@
 #include "cpu/strategy/step.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <vector>
 
@@ -14,6 +15,8 @@ namespace {
 void run_advance_step(const Launch&, const void* raw) {
   const auto& params = *static_cast<const AdvanceStepParams*>(raw);
   auto* state = static_cast<int32_t*>(params.state);
+  const int64_t now = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+  std::memcpy(state + STEP_WORD_START_NS, &now, sizeof now);
   const int num_requests = std::clamp(state[STEP_WORD_NUM_REQUESTS], 0, params.max_requests);
   for (int r = 0; r < params.max_requests; ++r) {
     const bool running = r < num_requests;
@@ -64,6 +67,9 @@ void run_project_heads(const Launch& launch, const void* raw) {
   });
 }
 
+// For the GPU's clock alone: here the host and the device share the processors.
+void run_hold_stream(const Launch&, const void*) {}
+
 void run_chunk_tiles(const Launch&, const void* raw) {
   const auto& params = *static_cast<const ChunkTilesParams*>(raw);
   const int heads = params.num_kv_heads;
@@ -109,6 +115,7 @@ void run_chunk_tiles(const Launch&, const void* raw) {
 
 const Program advance_step_program{"advance_step", sizeof(AdvanceStepParams), run_advance_step};
 const Program chunk_tiles_program{"chunk_tiles", sizeof(ChunkTilesParams), run_chunk_tiles};
+const Program hold_stream_program{"hold_stream", sizeof(HoldStreamParams), run_hold_stream};
 const Program project_heads_program{"project_heads", sizeof(ProjectHeadsParams), run_project_heads};
 
 }  // namespace warpbook::cpu

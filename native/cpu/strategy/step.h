@@ -7,6 +7,7 @@ namespace warpbook::cpu {
 
 extern const Program advance_step_program;
 extern const Program chunk_tiles_program;
+extern const Program hold_stream_program;
 extern const Program project_heads_program;
 
 }  // namespace warpbook::cpu

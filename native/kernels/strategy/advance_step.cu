@@ -9,6 +9,11 @@ extern "C" __global__ void __launch_bounds__(256) advance_step(const __grid_cons
   using namespace warpbook;
   wait_for_predecessor();
   int* state = static_cast<int*>(params.state);
+  if (threadIdx.x == 0) {
+    unsigned long long now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    *reinterpret_cast<unsigned long long*>(state + STEP_WORD_START_NS) = now;
+  }
   const int asked = state[STEP_WORD_NUM_REQUESTS];
   const int num_requests = min(max(asked, 0), params.max_requests);
   bool finished = false;
