@@ -32,6 +32,8 @@ export { type ReferenceInput, type ReferenceResult, reference, referenceAttentio
 export type { AttentionVariant, AttentionVariantOptions, KvDType, QueryDType } from './attention/variant';
 export type {
   BackendDescription,
+  ChildKernel,
+  ConditionKind,
   CtaOverrides,
   GraphNodeDescription,
   ParameterPlace,
@@ -59,12 +61,24 @@ export { Chart } from './display/chart';
 export { type GanttOptions, gantt } from './display/gantt';
 export { latencyChart } from './display/measure-display';
 export { type Progress, progress } from './display/progress';
+export { graphMemoryChart, paddingChart, stepTimeChart } from './display/strategy-display';
 export { type Table, type TableOptions, table } from './display/table';
 export { type ErrorCode, WarpbookError } from './errors';
 export { capture } from './graph/capture';
-export type { Graph } from './graph/graph';
+export type { Graph, InstantiateOptions } from './graph/graph';
 export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
+// Experiments
+export { type CompareStrategiesOptions, compareStrategies, type StrategyChoice } from './lab/compare-strategies';
+export { DecodeLoop, type DecodeLoopOptions } from './lab/decode-loop';
+export {
+  type Agreement,
+  type ComparisonRow,
+  type SkippedStrategy,
+  StrategyComparison,
+  type StrategyResult,
+} from './lab/strategy-comparison';
+export type { StepRecord } from './lab/strategy-run';
 // Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';
@@ -102,6 +116,22 @@ export {
   TILE_FLAG,
   TILE_STRIDE,
 } from './schedule/work-tile';
+// Ways to live with CUDA graphs
+export type { PrefillChunk, StepBatch, StepCapacity } from './strategy/batch';
+export type { GraphPoolOptions, PooledGraph } from './strategy/graph-pool';
+export type { HostUpdateOptions } from './strategy/host-update';
+export type { LauncherOptions } from './strategy/launcher';
+export { DecodeModel, type DecodeModelOptions } from './strategy/model';
+export { type StrategyName, strategies } from './strategy/strategies';
+export type {
+  CaptureReport,
+  StepReport,
+  Strategy,
+  StrategyExplanation,
+  StrategyMemory,
+  StrategyOptions,
+} from './strategy/strategy';
+export type { WhileLoopOptions } from './strategy/while-loop';
 export * from './tensor/compare';
 export * from './tensor/create';
 // Tensors

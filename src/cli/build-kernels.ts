@@ -46,7 +46,12 @@ export function buildKernelsCommand(): Command {
 
 /** Every program that warpbook brings. */
 export function ownPrograms(architecture: string): readonly ProgramSource[] {
-  const own = [...builtInPrograms(), ...roofPrograms(), ...tensorPrograms(architecture), ...kernelPrograms(architecture)];
+  const own = [
+    ...builtInPrograms(),
+    ...roofPrograms(),
+    ...tensorPrograms(architecture),
+    ...kernelPrograms(architecture),
+  ];
   return [...own, ...strategyPrograms(architecture)];
 }
 

@@ -1,8 +1,8 @@
 /** A captured graph: nodes and edges, to look at and to instantiate. Knows no attention. */
 import type { GraphNodeDescription, Handle } from '../device/backend';
+import type { Buffer } from '../device/buffer';
 import type { CapturedGraph, CapturedNode, CaptureGuard } from '../device/capture-session';
 import type { Device } from '../device/device';
-import type { Buffer } from '../device/buffer';
 import type { Stream } from '../device/stream';
 import { requireInteger, WarpbookError } from '../errors';
 import { GraphExec, requireHandlePlace } from './graph-exec';

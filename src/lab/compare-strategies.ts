@@ -67,7 +67,15 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
     await substitute?.capture({ maxBatch: model.maxBatch, maxKvLen: model.maxKvLen });
     if (substitute) made.push(substitute);
     const loop: DecodeLoopOptions = options;
-    const settings: RunSettings = { model, trace, steps, loop, lane, substitute, clockOffsetNs: await clockOffset(model) };
+    const settings: RunSettings = {
+      model,
+      trace,
+      steps,
+      loop,
+      lane,
+      substitute,
+      clockOffsetNs: await clockOffset(model),
+    };
     const referenceSteps = options.referenceSteps ?? [...new Set([0, Math.floor(steps / 2), steps - 1])];
     const known: KnownOutputs = new Map();
     const results: StrategyResult[] = [];
@@ -75,7 +83,13 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
     const chosen = options.strategies ?? namesFor();
     for (const [index, choice] of chosen.entries()) {
       const strategy = typeof choice === 'string' ? byName(choice, model) : choice(model);
-      announce({ what: strategy.name, share: index / chosen.length, medianNs: Number.NaN, precisionPct: Number.POSITIVE_INFINITY, done: false });
+      announce({
+        what: strategy.name,
+        share: index / chosen.length,
+        medianNs: Number.NaN,
+        precisionPct: Number.POSITIVE_INFINITY,
+        done: false,
+      });
       try {
         const captured = await captureOrSkip(strategy, capacity);
         if (typeof captured === 'string') {
@@ -98,12 +112,25 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
         strategy.dispose();
       }
     }
-    announce({ what: 'strategies', share: 1, medianNs: Number.NaN, precisionPct: Number.POSITIVE_INFINITY, done: true });
+    announce({
+      what: 'strategies',
+      share: 1,
+      medianNs: Number.NaN,
+      precisionPct: Number.POSITIVE_INFINITY,
+      done: true,
+    });
     if (results.length === 0) {
       const reasons = skipped.map(({ reason }) => reason).join(' ');
       throw new WarpbookError('UNSUPPORTED', `None of the strategies runs on ${device.name}. ${reasons}`, { skipped });
     }
-    return new StrategyComparison(device.description.name, String(model), trace.name, results, skipped, countSkipped(settings));
+    return new StrategyComparison(
+      device.description.name,
+      String(model),
+      trace.name,
+      results,
+      skipped,
+      countSkipped(settings),
+    );
   } finally {
     for (const thing of made.reverse()) thing.dispose();
   }

@@ -85,7 +85,13 @@ export class DecodeLoop {
     const chunk = this.nextChunk();
     const table = this.changed ? this.tableOf(running, kvLens) : undefined;
     this.changed = false;
-    return { kvLens, remaining, stepsAhead: chunk ? 1 : this.stepsAhead(), ...(table && { table }), ...(chunk && { chunk }) };
+    return {
+      kvLens,
+      remaining,
+      stepsAhead: chunk ? 1 : this.stepsAhead(),
+      ...(table && { table }),
+      ...(chunk && { chunk }),
+    };
   }
 
   /** The steps have been enqueued: everybody has as many tokens more, and who has all leaves. */
@@ -123,7 +129,10 @@ export class DecodeLoop {
       }
       const { inputLength, steps } = fitted;
       // All its pages at once, so that nothing runs out of them in the middle.
-      if (Math.ceil((inputLength + steps) / model.pageSize) > this.pages.numFreePages) return this.requireAnybody(request);
+      if (Math.ceil((inputLength + steps) / model.pageSize) > this.pages.numFreePages) {
+        this.requireAnybody(request);
+        return;
+      }
       queue.shift();
       const id = this.pages.allocate(inputLength + steps);
       if (options.chunkTokens !== undefined && inputLength > 0) {

@@ -45,8 +45,7 @@ export class OutputCheck {
   result(): Agreement {
     const { stepsCompared, sameBits, maxRelativeError, maxReferenceError, referenceSamples } = this;
     const tolerance = TOLERANCE[this.model.dtype];
-    const agrees =
-      maxRelativeError <= tolerance && !(maxReferenceError > REFERENCE_TOLERANCE[this.model.dtype]);
+    const agrees = maxRelativeError <= tolerance && !(maxReferenceError > REFERENCE_TOLERANCE[this.model.dtype]);
     return { stepsCompared, sameBits, maxRelativeError, maxReferenceError, referenceSamples, tolerance, agrees };
   }
 
@@ -85,7 +84,10 @@ export class OutputCheck {
       const { output } = await reference(model.q.slice(0, r, r + 1), cache, table(r), variant);
       const got = (await model.outputs[model.layers - 1].slice(0, r, r + 1).data()) as Float32Array;
       const error = relativeError(got, output);
-      this.maxReferenceError = Math.max(Number.isNaN(this.maxReferenceError) ? 0 : this.maxReferenceError, Number.isNaN(error) ? Number.POSITIVE_INFINITY : error);
+      this.maxReferenceError = Math.max(
+        Number.isNaN(this.maxReferenceError) ? 0 : this.maxReferenceError,
+        Number.isNaN(error) ? Number.POSITIVE_INFINITY : error,
+      );
       this.referenceSamples++;
     }
     void step;

@@ -3,6 +3,7 @@
  * same steps: one in which the host waits for each step, as an engine that has to sample does, and one in which the device is held up
  * ahead of each step, so that its time is without the host.
  */
+import type { PageTable } from '../attention/page-table';
 import type { Device } from '../device/device';
 import type { Event } from '../device/event';
 import { WarpbookError } from '../errors';
@@ -55,10 +56,11 @@ export async function runWaiting(strategy: Strategy, settings: RunSettings, insp
   const { model, clockOffsetNs } = settings;
   const { stream } = model.device;
   const records: StepRecord[] = [];
+  const takers = new Takers(strategy, settings);
   await forEachStep(strategy, settings, async (loop, batch) => {
     await stream.synchronize();
     const started = process.hrtime.bigint();
-    const report = await take(strategy, settings, batch);
+    const report = await takers.take(batch);
     const hostNs = Number(process.hrtime.bigint() - started);
     await stream.synchronize();
     const totalNs = Number(process.hrtime.bigint() - started);
@@ -89,6 +91,7 @@ export async function runHeld(strategy: Strategy, settings: RunSettings, records
   const { device } = settings.model;
   const { stream } = device;
   const marks: [Event, Event] = [device.createEvent(), device.createEvent()];
+  const takers = new Takers(strategy, settings);
   let index = 0;
   try {
     await forEachStep(strategy, settings, async (_loop, batch) => {
@@ -96,7 +99,7 @@ export async function runHeld(strategy: Strategy, settings: RunSettings, records
       // Twice what the host took for this step, and what an update of the page table may take.
       hold(device, 2 * record.hostNs + 30_000);
       stream.record(marks[0]);
-      const report = await take(strategy, settings, batch);
+      const report = await takers.take(batch);
       stream.record(marks[1]);
       record.deviceNs = await marks[1].elapsedSinceNs(marks[0]);
       return report.steps;
@@ -124,14 +127,35 @@ async function forEachStep(
   await strategy.check();
 }
 
-async function take(strategy: Strategy, { lane, substitute }: RunSettings, batch: StepBatch): Promise<StepReport> {
-  if (batch.chunk) lane?.run(batch.chunk);
-  try {
-    return await strategy.step(batch);
-  } catch (error) {
-    const refused = error instanceof WarpbookError && error.code === 'CAPACITY_EXCEEDED';
-    if (!refused || !substitute) throw error;
-    return { ...(await substitute.step(batch)), fallback: error.message };
+/** Steps to whom they belong: to the strategy, or to its substitute where it refuses one. */
+class Takers {
+  private last: Strategy | undefined;
+  private table: PageTable | undefined;
+
+  constructor(
+    private readonly strategy: Strategy,
+    private readonly settings: RunSettings,
+  ) {}
+
+  async take(batch: StepBatch): Promise<StepReport> {
+    const { lane, substitute } = this.settings;
+    this.table = batch.table ?? this.table;
+    if (batch.chunk) lane?.run(batch.chunk);
+    try {
+      return await this.step(this.strategy, batch);
+    } catch (error) {
+      const refused = error instanceof WarpbookError && error.code === 'CAPACITY_EXCEEDED';
+      if (!refused || !substitute) throw error;
+      return { ...(await this.step(substitute, batch)), fallback: error.message };
+    }
+  }
+
+  /** Each has pages of its own to keep up: who didn't take the step before is told the table again. */
+  private async step(taker: Strategy, batch: StepBatch): Promise<StepReport> {
+    const table = taker === this.last ? batch.table : this.table?.withLengths(batch.kvLens);
+    const report = await taker.step({ ...batch, table });
+    this.last = taker;
+    return report;
   }
 }
 

@@ -18,7 +18,10 @@ export class DeviceGraphStrategy extends DevicePlannedStrategy {
       follows: ['batch size, by choosing a graph', 'lengths', 'pages'],
       freezes: ['rows, in each graph', 'capacity', 'policy'],
       cannot: [
-        { what: 'launch a graph with conditional nodes or kernels that launch kernels', why: 'CUDA instantiates none for the device' },
+        {
+          what: 'launch a graph with conditional nodes or kernels that launch kernels',
+          why: 'CUDA instantiates none for the device',
+        },
         { what: 'launch a graph twice at a time', why: 'an instance runs once at a time; a second launch is an error' },
         { what: 'be changed while it runs', why: 'an instance that was updated has to be uploaded anew by the host' },
       ],

@@ -17,7 +17,10 @@ export abstract class DevicePlannedStrategy extends StepStrategy {
     const attention = options.attention ?? ((layer) => model.device.stream.launch({ ...this.launches[layer], pdl }));
     const { kvLens, numRequests } = model.memory;
     model.advance();
-    this.attention.planOnDevice(kvLens.slice(0, 0, rows), { policy: options.policy ?? 'headGroups', batchSize: numRequests });
+    this.attention.planOnDevice(kvLens.slice(0, 0, rows), {
+      policy: options.policy ?? 'headGroups',
+      batchSize: numRequests,
+    });
     options.planned?.();
     for (let layer = 0; layer < model.layers; layer++) {
       model.projectAndAppend(layer, rows, pdl);
@@ -63,8 +66,14 @@ export class DevicePlanStrategy extends DevicePlannedStrategy {
       follows: ['batch size', 'lengths', 'pages', 'tiles and their order'],
       freezes: ['grid of the machine', 'capacity', 'policy'],
       cannot: [
-        { what: 'use a policy of your own', why: 'the planner on the device knows headGroups, binarySearch and noSplit' },
-        { what: 'take new pages', why: 'pages are reserved ahead; the host sends the page table when requests join or leave' },
+        {
+          what: 'use a policy of your own',
+          why: 'the planner on the device knows headGroups, binarySearch and noSplit',
+        },
+        {
+          what: 'take new pages',
+          why: 'pages are reserved ahead; the host sends the page table when requests join or leave',
+        },
       ],
       needs: 'any device',
     };

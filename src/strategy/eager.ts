@@ -12,7 +12,9 @@ export class EagerStrategy extends ChunkedStrategy {
       does: 'Plans on the host and launches every kernel at each step, with the grid of the batch and kv_chunk_size by value.',
       follows: ['batch size', 'lengths', 'pages'],
       freezes: [],
-      cannot: [{ what: 'run ahead of the host', why: 'each launch is a driver call, two to four microseconds of the host' }],
+      cannot: [
+        { what: 'run ahead of the host', why: 'each launch is a driver call, two to four microseconds of the host' },
+      ],
       needs: 'any device',
     };
   }

@@ -24,7 +24,10 @@ export class FixedGridStrategy extends ChunkedStrategy {
           what: 'split a long request in a batch that was captured as large',
           why: 'split and unsplit are different kernels, and lengths are not known at capture: one long request is one CTA a head',
         },
-        { what: 'balance chunks over CTAs', why: 'a CTA takes one chunk; the longest one decides when the launch ends' },
+        {
+          what: 'balance chunks over CTAs',
+          why: 'a CTA takes one chunk; the longest one decides when the launch ends',
+        },
       ],
       needs: 'any device',
     };

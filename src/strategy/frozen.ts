@@ -4,8 +4,8 @@
  */
 import { capture } from '../graph/capture';
 import type { StepBatch, StepCapacity } from './batch';
-import { ChunkedStrategy } from './chunked';
 import { type ChunkPlan, planChunks } from './chunk-plan';
+import { ChunkedStrategy } from './chunked';
 import type { StepReport, StrategyExplanation } from './strategy';
 
 /** Tokens of the requests that engines capture with, as they have to capture with something. */
@@ -41,7 +41,12 @@ export class FrozenStrategy extends ChunkedStrategy {
     const plan = planChunks(new Int32Array(capacity.maxBatch).fill(tokens), this.limits());
     this.frozen = plan;
     const rows = capacity.maxBatch;
-    const values = { numRequests: rows, kvChunkSize: plan.kvChunkSize, numItems: this.itemsOf(plan), split: plan.split };
+    const values = {
+      numRequests: rows,
+      kvChunkSize: plan.kvChunkSize,
+      numItems: this.itemsOf(plan),
+      split: plan.split,
+    };
     // Buffers that are made when they are first needed can't be in a capture.
     this.arrays.send(plan, false);
     this.keep(capture(this.model.device, () => this.enqueueStep(rows, values)));

@@ -274,8 +274,12 @@ export class GraphPoolStrategy extends ChunkedStrategy {
 }
 
 function ascending(what: string, values: readonly number[]): readonly number[] {
-  if (values.length > 0 && values.every((value, i) => Number.isInteger(value) && value > (values[i - 1] ?? 0))) return values;
-  throw new WarpbookError('INVALID_ARGUMENT', `graphPool: ${what} is [${values}]; wanted positive integers, ascending.`);
+  if (values.length > 0 && values.every((value, i) => Number.isInteger(value) && value > (values[i - 1] ?? 0)))
+    return values;
+  throw new WarpbookError(
+    'INVALID_ARGUMENT',
+    `graphPool: ${what} is [${values}]; wanted positive integers, ascending.`,
+  );
 }
 
 function exhausted(name: string, key: PoolKey, held: number, cause: unknown): unknown {

@@ -33,7 +33,10 @@ export class HostUpdateStrategy extends ChunkedStrategy {
 
   explain(): StrategyExplanation {
     const limits = [
-      { what: 'run ahead of the host', why: 'a replay has what the nodes were given before it; each update is a driver call' },
+      {
+        what: 'run ahead of the host',
+        why: 'a replay has what the nodes were given before it; each update is a driver call',
+      },
       { what: 'change the program of a launch, or add one', why: 'an instance keeps its nodes and edges' },
     ];
     return {

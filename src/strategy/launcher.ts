@@ -70,7 +70,9 @@ export class LauncherStrategy extends DevicePlannedStrategy {
     const { stream } = this.model.device;
     this.keep(
       capture(this.model.device, () =>
-        this.enqueueStep(capacity.maxBatch, { attention: (layer) => stream.launch(withoutPdl(this.launcherOf(layer))) }),
+        this.enqueueStep(capacity.maxBatch, {
+          attention: (layer) => stream.launch(withoutPdl(this.launcherOf(layer))),
+        }),
       ),
     );
   }
@@ -84,7 +86,12 @@ export class LauncherStrategy extends DevicePlannedStrategy {
       shared_bytes: this.cta.sharedBytes,
       tail: this.tail ? 1 : 0,
     });
-    return { program: this.program, grid: [1, 1, 1], params: concatParams(params, own), buffers: [...buffers, state.buffer] };
+    return {
+      program: this.program,
+      grid: [1, 1, 1],
+      params: concatParams(params, own),
+      buffers: [...buffers, state.buffer],
+    };
   }
 
   protected run(batch: StepBatch): StepReport {

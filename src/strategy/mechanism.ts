@@ -44,7 +44,8 @@ export async function loadMechanisms(device: Device, sources: readonly ProgramSo
 export function attentionSource(model: DecodeModel): ProgramSource {
   const { numQoHeads, numKvHeads, headDim, dtype, pageSize, maxBatch } = model;
   const options = { numQoHeads, numKvHeads, headDim, dtype, pageSize, capacity: { maxBatch } };
-  return chooseProgram(options, { causal: false, paged: true }, model.device.description.architecture as string).program;
+  return chooseProgram(options, { causal: false, paged: true }, model.device.description.architecture as string)
+    .program;
 }
 
 /** Sizes of the graphs or bodies that a kernel chooses among: a quarter, half and all of the capacity. */
@@ -62,7 +63,11 @@ export class Choices {
     private readonly model: DecodeModel,
     private readonly numChoices: readonly number[],
   ) {
-    this.sizes = fromHost(Int32Array.from(numChoices), { dtype: 'int32', device: model.device, label: 'sizes to choose from' });
+    this.sizes = fromHost(Int32Array.from(numChoices), {
+      dtype: 'int32',
+      device: model.device,
+      label: 'sizes to choose from',
+    });
     this.handles = model.device.allocate(8 * numChoices.length, { label: 'handles for kernels' });
   }
 

@@ -96,7 +96,9 @@ export class DecodeModel {
     this.seed = seed;
     const each = <T>(make: (layer: number) => T): T[] => Array.from({ length: layers }, (_, layer) => make(layer));
     const on = { device, dtype };
-    this.caches = each((i) => new PagedKvCache({ ...on, numPages, pageSize, numKvHeads, headDim, label: `KV of layer ${i}` }));
+    this.caches = each(
+      (i) => new PagedKvCache({ ...on, numPages, pageSize, numKvHeads, headDim, label: `KV of layer ${i}` }),
+    );
     this.memory = new StepMemory(device, { maxBatch, maxPages: numPages, pageSize });
     this.q = empty([maxBatch, numQoHeads, headDim], { ...on, label: 'q' });
     this.k = empty([maxBatch, numKvHeads, headDim], { ...on, label: 'k' });

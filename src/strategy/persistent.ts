@@ -15,7 +15,10 @@ export class PersistentStrategy extends StepStrategy {
       freezes: ['grid of the machine', 'capacity'],
       cannot: [
         { what: 'run without the host', why: 'each step waits for a plan and its copy; devicePlanned does without' },
-        { what: 'compute fewer rows in the matrix products', why: 'their grid is of the capacity; a pool of graphs has several' },
+        {
+          what: 'compute fewer rows in the matrix products',
+          why: 'their grid is of the capacity; a pool of graphs has several',
+        },
       ],
       needs: 'any device',
     };
@@ -37,7 +40,9 @@ export class PersistentStrategy extends StepStrategy {
   protected run(batch: StepBatch): StepReport {
     const started = process.hrtime.bigint();
     const seated = this.model.seat(batch);
-    const plan = this.attention.plan(batch.table ?? batch.kvLens, { policy: this.options.policy ?? policies.headGroups });
+    const plan = this.attention.plan(batch.table ?? batch.kvLens, {
+      policy: this.options.policy ?? policies.headGroups,
+    });
     const planNs = Number(process.hrtime.bigint() - started);
     this.execs[0].replay();
     const paddedRows = this.capacity.maxBatch - batch.kvLens.length;

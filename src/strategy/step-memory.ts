@@ -11,8 +11,8 @@ import { StagingRing } from '../device/staging';
 import { zeros } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
 import type { StepBatch } from './batch';
-import { stepPrograms } from './step-programs';
 import { STEP_RULES, STEP_WORD } from './step-params';
+import { stepPrograms } from './step-programs';
 
 const STAGING_SLOTS = 8;
 /** What a number holds exactly; a GPU counts nanoseconds since 1970. */
@@ -125,7 +125,10 @@ export class StepMemory {
     const words = new Int32Array(bytes.buffer, bytes.byteOffset, STEP_RULES.stateWords);
     const names = Object.entries(STEP_WORD) as [keyof typeof STEP_WORD, number][];
     const view = new DataView(bytes.buffer, bytes.byteOffset);
-    const values = Object.fromEntries(names.map(([name, word]) => [name, words[word]])) as Record<keyof typeof STEP_WORD, number>;
+    const values = Object.fromEntries(names.map(([name, word]) => [name, words[word]])) as Record<
+      keyof typeof STEP_WORD,
+      number
+    >;
     return { ...values, startNs: Number(BigInt.asUintN(EXACT_BITS, view.getBigUint64(STEP_WORD.startNs * 4, true))) };
   }
 

@@ -66,7 +66,10 @@ const chunkSpec = {
   kv_lens: ['address', 'int32 [max_requests]'],
   page_ranges: ['address', 'int32 [max_requests, 2]: {first page, pages} of each request, in the page list'],
   o_indptr: ['address', 'int32 [max_requests + 1]: first chunk of each request; 0: chunks_per_request of each'],
-  block_valid_mask: ['address', 'int32 [num_items]: 0 for what has nothing to do; 0: all up to the last request are valid'],
+  block_valid_mask: [
+    'address',
+    'int32 [num_items]: 0 for what has nothing to do; 0: all up to the last request are valid',
+  ],
   num_requests_ptr: ['address', 'int32 [1]; 0: num_requests'],
   kv_chunk_size_ptr: ['address', 'int32 [1], tokens; 0: kv_chunk_size'],
   workspace: ['address', 'packed Schedule, see schedule_layout.h'],

@@ -177,9 +177,13 @@ export abstract class StepStrategy implements Strategy {
       launchError === STEP_RULES.nothingFits
         ? 'found no graph that is made for so many requests'
         : `could not launch what it was to: the device runtime answered ${launchError}${explainLaunchError(launchError)}`;
-    throw new WarpbookError('DEVICE_LAUNCH', `${this.name}: a kernel ${what}. The steps since the last check are wrong.`, {
-      cudaError: launchError,
-    });
+    throw new WarpbookError(
+      'DEVICE_LAUNCH',
+      `${this.name}: a kernel ${what}. The steps since the last check are wrong.`,
+      {
+        cudaError: launchError,
+      },
+    );
   }
 
   async memory(): Promise<StrategyMemory> {
@@ -277,7 +281,8 @@ function notCaptured(name: string): WarpbookError {
 
 /** The errors of the device runtime that a launcher meets. */
 function explainLaunchError(error: number): string {
-  if (error === 69) return ' (cudaErrorLaunchPendingCountExceeded: more launches wait than the device keeps, 2,048 by default)';
+  if (error === 69)
+    return ' (cudaErrorLaunchPendingCountExceeded: more launches wait than the device keeps, 2,048 by default)';
   if (error === 9) return ' (cudaErrorInvalidConfiguration: the child may not have that much shared memory)';
   return '';
 }

@@ -26,8 +26,14 @@ export class UpdatableNodesStrategy extends DevicePlannedStrategy {
       follows: ['batch size', 'lengths', 'pages', 'grid of attention', 'whether there is something to merge'],
       freezes: ['capacity', 'policy', 'programs and their shared memory'],
       cannot: [
-        { what: 'be instantiated twice, or updated as a whole by the host', why: 'CUDA keeps one instance of a graph with such nodes' },
-        { what: 'change the program or the shared memory of a node', why: 'kernels may change grid, parameters and the switch alone' },
+        {
+          what: 'be instantiated twice, or updated as a whole by the host',
+          why: 'CUDA keeps one instance of a graph with such nodes',
+        },
+        {
+          what: 'change the program or the shared memory of a node',
+          why: 'kernels may change grid, parameters and the switch alone',
+        },
       ],
       needs: 'CUDA 12.4',
     };

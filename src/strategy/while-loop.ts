@@ -38,7 +38,10 @@ export class WhileLoopStrategy extends DevicePlannedStrategy {
       follows: ['lengths', 'the end of a request', 'batch size and pages, between loops'],
       freezes: ['rows', 'capacity', 'policy'],
       cannot: [
-        { what: 'take in a request, or give tokens out, in the middle', why: 'the host sees nothing until the loop ends' },
+        {
+          what: 'take in a request, or give tokens out, in the middle',
+          why: 'the host sees nothing until the loop ends',
+        },
         { what: 'hold a launcher kernel', why: 'dynamic parallelism may not stand in a conditional body' },
         { what: 'run for ever', why: 'steps are counted on the device, and the loop ends at its limit' },
       ],
@@ -78,7 +81,9 @@ export class WhileLoopStrategy extends DevicePlannedStrategy {
     const uploadedBytes = this.seat(batch);
     const steps = Math.min(this.maxSteps, batch.stepsAhead);
     // Steps so far, their limit, and that nothing asks to stop: neighbours in the state.
-    this.model.memory.state.buffer.write(new Uint8Array(Int32Array.of(0, steps, 0).buffer), { byteOffset: STEP_WORD.step * 4 });
+    this.model.memory.state.buffer.write(new Uint8Array(Int32Array.of(0, steps, 0).buffer), {
+      byteOffset: STEP_WORD.step * 4,
+    });
     const planNs = Number(process.hrtime.bigint() - started);
     this.execs[0].replay();
     const paddedRows = this.paddedRows(batch) * steps;

@@ -174,7 +174,9 @@ describe('what kernels decide, over a fake driver', () => {
     const looped = capture(device, () => device.stream.launchConditional('while', [body], 0));
     expect(code(() => looped.writeHandle(0, handle, 4))).toBe('INVALID_ARGUMENT');
     // What CUDA doesn't instantiate for the device.
-    expect(() => looped.instantiate({ deviceLaunch: true })).toThrow(/cuGraphInstantiateWithFlags.*launches by the device/);
+    expect(() => looped.instantiate({ deviceLaunch: true })).toThrow(
+      /cuGraphInstantiateWithFlags.*launches by the device/,
+    );
     const exec = looped.instantiate();
     expect(() => exec.setEnabled(0, false)).toThrow('conditional node');
     expect(() => exec.updateNode(0, noop())).toThrow('conditional node');

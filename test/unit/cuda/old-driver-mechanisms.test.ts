@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Device } from '../../../src/device/device';
 import { capture } from '../../../src/graph/capture';
-import { DecodeModel } from '../../../src/strategy/model';
+import type { DecodeModel } from '../../../src/strategy/model';
 import { strategies } from '../../../src/strategy/strategies';
 import { arange, noop, words } from '../../support/device-programs';
 import { buildOldFakeDriver, openFakeCuda } from '../../support/fake-cuda/build';
