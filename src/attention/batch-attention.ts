@@ -6,7 +6,7 @@
 import type { CaptureSession } from '../device/capture-session';
 import type { Device } from '../device/device';
 import { offScope, onScope } from '../device/scope';
-import type { Stream } from '../device/stream';
+import type { Launch, Stream } from '../device/stream';
 import { requireInteger, WarpbookError } from '../errors';
 import { onCapture } from '../graph/capture';
 import { HEADER, HEADER_WORDS } from '../schedule/layout';
@@ -323,6 +323,24 @@ export class BatchAttention {
         { asked: value, available: capacity[key], option: `capacity.${key}` },
       );
     }
+  }
+
+  /** @internal What launches point to, for whoever writes the work list or launches attention otherwise than `run`. */
+  get memory(): Workspace {
+    return this.workspace;
+  }
+
+  /**
+   * The launch that `run` would enqueue, as an object: for graphs whose launches are updated, and launchers on the device. Checks
+   * operands as `run` does, but enqueues nothing, follows no plan and guards no capture.
+   */
+  protected bindLaunch(q: Tensor, kv: KvOperand, outputs: AttentionResult): Launch {
+    this.requireUsable('bindRun');
+    const owner = { name: this.name, device: this.device, variant: this.variant };
+    checkOperands(owner, q, kv, 0, this.plannedMaxPage);
+    const { sinks, alibiSlopes } = checkHeadVectors(owner, {});
+    const operands = { q, kv, ...outputs, sinks, alibiSlopes };
+    return attentionLaunch(this.program, numCtaSlots(this.machine), operands, this.workspace, this.variant);
   }
 
   /** Launches attention over `kv`; see {@link RunOptions} for outputs. */
