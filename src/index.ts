@@ -148,15 +148,15 @@ export {
 } from './schedule/work-tile';
 // Predictions
 export {
-  type BandwidthCurve,
   type CostModel,
   type KernelCost,
   type KernelKind,
   type ModelUse,
   requireModelFor,
-  rooflineModel,
+  type SaturationCurve,
 } from './simulate/cost-model';
 export { costModels } from './simulate/cost-models';
+export { rooflineModel } from './simulate/roofline';
 export { type Prediction, predict, type SimulateOptions, simulate } from './simulate/simulate';
 export * from './tensor/compare';
 export * from './tensor/create';
