@@ -162,15 +162,15 @@ export {
 } from './schedule/work-tile';
 // Predictions
 export {
-  type BandwidthCurve,
   type CostModel,
   type KernelCost,
   type KernelKind,
   type ModelUse,
   requireModelFor,
-  rooflineModel,
+  type SaturationCurve,
 } from './simulate/cost-model';
 export { costModels } from './simulate/cost-models';
+export { rooflineModel } from './simulate/roofline';
 export { type Prediction, predict, type SimulateOptions, simulate } from './simulate/simulate';
 // Ways to live with CUDA graphs
 export type { PrefillChunk, StepBatch, StepCapacity } from './strategy/batch';

@@ -109,6 +109,20 @@ export class PagedKvCache {
         : { page: pageSize * numKvHeads * headDim, token: headDim, head: pageSize * headDim };
   }
 
+  /**
+   * Some of the pages as a cache of its own, with page ids from 0: a view that owns no memory, so that many operand sets can
+   * lie in one pool. It has its own requests; whoever uses both keeps them apart.
+   * @throws WarpbookError INVALID_ARGUMENT for a range that the pool doesn't have
+   */
+  window(firstPage: number, numPages: number): PagedKvCache {
+    this.requireUsable('window');
+    requireInteger('firstPage', firstPage, 0, this.numPages - 1);
+    requireInteger('numPages', numPages, 1, this.numPages - firstPage);
+    const pages = (pool: Tensor): Tensor => pool.slice(0, firstPage, firstPage + numPages);
+    const own = { numPages, k: pages(this.k), v: pages(this.v), allocator: new PageAllocator(numPages, this.pageSize) };
+    return Object.assign(Object.create(PagedKvCache.prototype) as PagedKvCache, this, own);
+  }
+
   get numFreePages(): number {
     return this.allocator.numFreePages;
   }

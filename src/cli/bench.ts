@@ -8,6 +8,7 @@ import { type BenchCase, type CaseLists, policyByName, QUICK_ROWS, shapeCases, t
 import { type BenchContext, type CommonFlags, openBench } from './bench/context';
 import { benchDecode } from './bench/decode';
 import { benchPlan } from './bench/plan';
+import { benchPrediction } from './bench/prediction';
 import { benchPrefill } from './bench/prefill';
 import { resultTable } from './bench/report';
 import { describeRun, type ResultRow, writeResultFile } from './bench/result-file';
@@ -73,7 +74,64 @@ export function benchCommand(): Command {
       runBench(flags, command, 'trace', traceRows),
     ),
   );
+  bench.addCommand(predictionCommand());
   return bench;
+}
+
+/** What a prediction bench is told. */
+interface PredictionFlags extends CommonFlags {
+  readonly device: 'auto' | 'cpu' | 'cuda';
+  readonly traces?: string;
+  readonly calibration?: string;
+  readonly batches: number;
+  readonly prefill: number;
+  readonly out: string | false;
+}
+
+function predictionCommand(): Command {
+  return new Command('prediction')
+    .summary('predicted beside measured times of batches from request traces')
+    .description('Calibrate, then predict and measure batches from request traces under several policies.')
+    .addOption(new Option('-d, --device <kind>', 'device').choices(['auto', 'cpu', 'cuda']).default('auto'))
+    .option('--traces <folder>', 'Azure and Mooncake traces (default: WARPBOOK_TRACES)')
+    .option('--calibration <file>', 'judge this one (default: calibrate now)')
+    .option('--batches <number>', 'decode batches of each trace, concurrency and number of heads', number, 7)
+    .option('--prefill <number>', 'prefill and mixed batches', number, 44)
+    .option('--seconds <number>', 'stop after so long, with what there is', number, 300)
+    .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json', 'bench/results')
+    .option('--no-out', 'write no file')
+    .action(runPrediction);
+}
+
+async function runPrediction(flags: PredictionFlags, command: Command): Promise<void> {
+  const device = await openDevice(deviceKind(flags.device));
+  try {
+    const before = await device.telemetry();
+    const say = (line: string): void => void process.stderr.write(`${line}\n`);
+    const { traces, calibration, batches, prefill, seconds } = flags;
+    const maxSeconds = seconds ?? 300;
+    const result = await benchPrediction(device, say, {
+      traces,
+      calibration,
+      batches,
+      prefillBatches: prefill,
+      maxSeconds,
+    });
+    const { rows, model, summary, summaries } = result;
+    process.stdout.write(`${JSON.stringify({ all: summary, ...summaries }, undefined, 1)}\n`);
+    if (flags.out === false) return;
+    const run = describeRun(device, commandLine(command), before, await device.telemetry());
+    const path = writeResultFile(flags.out, device, 'prediction', {
+      ...run,
+      summary,
+      summaries,
+      model,
+      rows: [...rows],
+    });
+    process.stderr.write(`wrote ${path}\n`);
+  } finally {
+    device.dispose();
+  }
 }
 
 /** @param policy the one that the figures of docs/kernels.md are of */

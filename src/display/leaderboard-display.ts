@@ -11,7 +11,6 @@ import { GUIDE } from './vega-theme';
 const UNITS: Readonly<Record<string, string>> = {
   mean: 'µs',
   behind: '%',
-  predicted: 'µs',
   off: '%',
   idle: '%',
   plan: 'µs',
@@ -48,7 +47,7 @@ function leaderboardTable(board: Leaderboard): Table {
     mean: row.meanUs,
     behind: row.behindPct,
     wins: row.wins,
-    ...(measured && { predicted: row.predictedUs, off: row.predictionErrorPct }),
+    ...(measured && { off: row.predictionErrorPct }),
     idle: row.idlePct,
     plan: row.planUs,
     partials: row.partialKiB,

@@ -1,39 +1,54 @@
 /**
- * What a machine takes for work: the numbers that the simulator multiplies with. Plain JSON, so that a calibration is a file.
- * Knows no schedule and no device; `warpbook calibrate` fits one, `rooflineModel` makes one up from a data sheet.
+ * What a machine takes for work: the numbers that the simulator computes with. Plain JSON, so that a calibration is a file.
+ * Knows no schedule and no device; `calibrate` fits one to measurements, `rooflineModel` makes one up from a data sheet.
  */
 import { WarpbookError } from '../errors';
-import type { Machine, TileClass } from '../schedule/machine';
+import type { TileClass } from '../schedule/machine';
 
 /** Which of the kernels drains a tile class: they differ in what a tile costs. */
 export type KernelKind = 'decode' | 'prefill';
 
-/** Costs of one kernel, nanoseconds unless it says otherwise. */
+/** Costs of one kernel, nanoseconds. */
 export interface KernelCost {
-  /** From the release of a launch to a CTA's first keys on their way, where nothing hides it. */
-  readonly startNs: number;
-  /** From the last CTA's end to the release of the next launch in a graph. */
+  /** What a launch takes in a chain of them, beyond its CTAs' work and what the next ones hide. */
   readonly launchNs: number;
-  /** What a tile takes beyond its keys: the warps' states are put together, the result is written. */
+  /**
+   * What a CTA does before its first keys can come (it reads its part of the list, page ids, queries). CTAs of the next launch
+   * do it as soon as an SM is free, so it is hidden but for the CTAs whose SM is free late.
+   */
+  readonly prologueNs: number;
+  /** From the last CTA's end to the release of the next launch: that much of a prologue is hidden for every CTA. */
+  readonly hiddenNs: number;
+  /** What a tile takes beyond its keys where another one follows; `lastTileNs` where none does. */
   readonly tileNs: number;
-  /** The same of a tile that writes a partial state and counts its arrival. */
-  readonly partialTileNs: number;
-  /** One merge, and what each row's state adds to it. */
+  readonly lastTileNs: number;
+  /** How much longer the end of a tile takes when the memory is busy: this share at full bandwidth. */
+  readonly busyShare: number;
+  /** More for a tile that writes a partial state. */
+  readonly partialNs: number;
+  /** More for a tile that is drawn from a queue: its keys can't be asked for ahead. */
+  readonly drawNs: number;
+  /** A merge: a fixed part, parts for each row and each row's state, and one for each row of a warp where states are many. */
   readonly mergeNs: number;
+  readonly mergeRowNs: number;
   readonly mergeStateNs: number;
-  /** A step of the main loop (`kvStep` tokens, all rows of a pass) where keys are at hand and the CTA has its SM to itself. */
+  readonly mergeBatchNs: number;
+  /** A step of the main loop (`kvStep` tokens, one pass) where keys are at hand and the CTA has its SM to itself. */
   readonly stepNs: number;
-  /** The same where as many CTAs share the SM as fit. */
-  readonly sharedStepNs: number;
+  /** What of a step's time a step takes beyond its share where keys don't fill it: 1, as long as a full one; 0, in proportion. */
+  readonly raggedShare: number;
+  /** More of a step for each query row: always, and while another CTA is busy on the same SM. */
+  readonly stepRowNs: number;
+  readonly sharedRowNs: number;
 }
 
 /**
- * Bandwidth by the number of CTAs that stream at the moment: measured, increasing, linear between its points.
- * What `streams[i]` CTAs draw from memory together is `gbs[i]` (bytes per ns).
+ * How memory saturates: of what all CTAs together could take at the moment (GB/s, bytes per ns), how much they get. Measured;
+ * linear between its points, and below the first one everybody gets all.
  */
-export interface BandwidthCurve {
-  readonly streams: readonly number[];
-  readonly gbs: readonly number[];
+export interface SaturationCurve {
+  readonly demandGbs: readonly number[];
+  readonly drawnGbs: readonly number[];
 }
 
 /** A calibrated or estimated machine. */
@@ -44,6 +59,8 @@ export interface CostModel {
   /** GPU as its driver names it, or the machine's name. */
   readonly gpu: string;
   readonly numSms: number;
+  /** CTAs that run at a time, where that is less than the SMs hold: the threads of the CPU device. */
+  readonly numThreads?: number;
   /** Driver version; empty for an estimate. */
   readonly driver: string;
   /** Version of the kernels that were measured (`kernelHash`); empty for an estimate, which fits any. */
@@ -51,21 +68,27 @@ export interface CostModel {
   /** ISO date of the calibration; empty for an estimate. */
   readonly date: string;
   readonly kernels: Readonly<Record<KernelKind, KernelCost>>;
-  readonly dram: BandwidthCurve;
-  /** How much cheaper a byte is that the L2 holds already: bandwidth over that of memory. */
+  readonly dram: SaturationCurve;
+  /** Bandwidth of what the L2 holds already over that of memory. */
   readonly l2Speedup: number;
+  /** How well the model meets the measurements that it was fitted to: mean and largest error, percent. */
+  readonly fit?: { readonly measurements: number; readonly meanPct: number; readonly worstPct: number };
 }
+
+/** States up to which a merge reads all at once, and how many it reads at a time beyond (attention/merge_groups.cuh). */
+export const FEW_STATES = 8;
+export const MANY_STATES = 16;
 
 /** Query rows up to which tiles go to the decode kernel (attention/kernel-variants.ts). */
 const DECODE_ROWS = 32;
 
 /** The kernel that drains tiles of this class. */
 export function kernelKindOf(tileClass: TileClass): KernelKind {
-  return tileClass.queryRows > DECODE_ROWS ? 'prefill' : 'decode';
+  return tileClass.queryRows > DECODE_ROWS && tileClass.threads > 1 ? 'prefill' : 'decode';
 }
 
-/** Families whose members are alike enough to share a calibration; `NVIDIA H100 80GB HBM3` and `H100 SXM` are one. */
-const FAMILIES = /\b(H100|H200|A100|L40S|B200|CPU)\b/i;
+/** Families whose members share a calibration; `NVIDIA H100 80GB HBM3` and `H100 SXM` are one. */
+const FAMILIES = /\b(H100|H200|A100|L40S|B200)\b/i;
 
 /** What two names of the same machine have in common. */
 export function machineFamily(name: string): string {
@@ -81,7 +104,7 @@ export interface ModelUse {
 }
 
 /**
- * Refuses a calibration of another machine, or of other kernels. An estimate is of its own machine alone.
+ * Refuses a calibration of another machine, or of other kernels.
  * @throws WarpbookError CALIBRATION_MISMATCH, which names both
  */
 export function requireModelFor(model: CostModel, use: ModelUse, options: { allowMismatch?: boolean } = {}): void {
@@ -107,58 +130,13 @@ export function requireModelFor(model: CostModel, use: ModelUse, options: { allo
   }
 }
 
-/** Bytes per ns that `active` CTAs draw together. */
-export function bandwidthAt({ streams, gbs }: BandwidthCurve, active: number): number {
-  if (active <= streams[0]) return (gbs[0] * active) / streams[0];
-  for (let i = 1; i < streams.length; i++) {
-    if (active > streams[i]) continue;
-    const share = (active - streams[i - 1]) / (streams[i] - streams[i - 1]);
-    return gbs[i - 1] + share * (gbs[i] - gbs[i - 1]);
+/** Bytes per ns that memory gives where CTAs could take `demand`. */
+export function drawnGbs({ demandGbs, drawnGbs: drawn }: SaturationCurve, demand: number): number {
+  if (demand <= demandGbs[0]) return Math.min(demand, drawn[0]);
+  for (let i = 1; i < demandGbs.length; i++) {
+    if (demand > demandGbs[i]) continue;
+    const share = (demand - demandGbs[i - 1]) / (demandGbs[i] - demandGbs[i - 1]);
+    return drawn[i - 1] + share * (drawn[i] - drawn[i - 1]);
   }
-  return gbs[gbs.length - 1];
-}
-
-/** Share of the data sheet's bandwidth that a good kernel reaches, for want of a measurement. */
-const ROOFLINE_SHARE = 0.92;
-/** Share of the bandwidth that one SM can draw: about a 60th on the GPUs that were measured. */
-const SMS_TO_SATURATE = 60;
-
-/**
- * An estimate for a machine that nobody calibrated: bytes over bandwidth, flops over the matrix rate, and latencies as GPUs
- * of this kind have them. Good for comparing schedules roughly, not for times; its name says so.
- */
-export function rooflineModel(machine: Machine): CostModel {
-  const bandwidth = machine.memoryBandwidthGBs * ROOFLINE_SHARE;
-  const sms = machine.numSms;
-  const knee = Math.min(sms, SMS_TO_SATURATE);
-  const stepFlops = (tile: TileClass): number => 2 * tile.queryRows * tile.kvStep * (tile.headDimQk + tile.headDimV);
-  const stepNs = (kind: KernelKind): number => {
-    const tile = machine.tileClasses.find((candidate) => kernelKindOf(candidate) === kind) ?? machine.tileClasses[0];
-    return stepFlops(tile) / ((machine.bf16Tflops * 1e3) / sms);
-  };
-  const decodeStep = stepNs('decode');
-  const prefillStep = stepNs('prefill');
-  const latencies = {
-    startNs: 1500,
-    launchNs: 1000,
-    tileNs: 1000,
-    partialTileNs: 1200,
-    mergeNs: 1000,
-    mergeStateNs: 5,
-  };
-  return {
-    name: `roofline estimate for ${machine.name} (not calibrated)`,
-    kind: 'roofline',
-    gpu: machine.name,
-    numSms: sms,
-    driver: '',
-    kernelHash: '',
-    date: '',
-    kernels: {
-      decode: { ...latencies, stepNs: decodeStep, sharedStepNs: decodeStep },
-      prefill: { ...latencies, stepNs: prefillStep, sharedStepNs: 2 * prefillStep },
-    },
-    dram: knee < sms ? { streams: [knee, sms], gbs: [bandwidth, bandwidth] } : { streams: [sms], gbs: [bandwidth] },
-    l2Speedup: 3,
-  };
+  return drawn[drawn.length - 1];
 }

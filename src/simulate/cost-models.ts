@@ -1,6 +1,7 @@
 /** The calibrations that come with warpbook, and which model a machine gets where none is named. */
 import { type Machine, machines } from '../schedule/machine';
-import { type CostModel, machineFamily, rooflineModel } from './cost-model';
+import { type CostModel, machineFamily } from './cost-model';
+import { rooflineModel } from './roofline';
 
 /** Cost models by machine. */
 export const costModels: { readonly h100: CostModel } = {

@@ -1,18 +1,22 @@
 /**
- * The event simulation: CTAs on SMs drain a schedule's work list and share the memory's bandwidth.
+ * The event simulation: CTAs on SMs drain a schedule's work list and share memory's bandwidth.
  *
- * A fluid model. At any moment n CTAs stream keys; together they draw what the measured curve says of n, each the same share.
- * All streams advance alike, so one clock counts the bytes that a stream has been given since the start, and a stream ends when
- * that clock passes the mark that was set at its beginning: an event costs a few steps of a heap, however many streams there
- * are. Between its streams a CTA is in latencies (start, the end of a tile, merges), which are events of time.
+ * A fluid model. Each tile is a stream, which takes a known time where memory gives all that is asked for, and a latency at its
+ * end. At any moment all streams advance at the same pace: drawn over demanded bandwidth, from the measured saturation curve.
+ * So one clock, which runs at that pace, tells how far every stream is: a stream ends when the clock passes a mark that was set
+ * at its beginning, and an event costs a few steps of a heap, however many streams there are.
  *
- * A tile whose arithmetic takes longer than its bytes at the present share is timed by its steps instead, and draws no bytes.
+ * A CTA's demand is the mean over its tile: while it is at a tile's end, its next keys are on their way. So CTAs that are all
+ * at the same point, as those of equal tiles are, don't leave memory idle together, which they don't in truth either.
+ *
+ * Launches are chained, as in a graph. While one drains, CTAs of the next one start where an SM is free, and have what they
+ * need before the release (programmatic dependent launch); those whose SM is free late start late.
  */
 import type { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
-import { bandwidthAt, type CostModel, type KernelCost, kernelKindOf } from './cost-model';
+import { type CostModel, drawnGbs, type KernelCost } from './cost-model';
 import { EventHeap } from './event-heap';
-import { type WorkList, workListOf } from './work-list';
+import { type TileCosts, tileCostsOf } from './tile-costs';
 
 /** Told of every span as it ends. */
 export type SpanSink = (
@@ -30,110 +34,183 @@ export interface Drained {
   readonly makespanNs: number;
   /** Launch to launch in a graph. */
   readonly periodNs: number;
+  /** Keys and values from memory. */
   readonly bytes: number;
-  /** End of each CTA's last span; float64 [numCtas], 0 where it had none. */
+  /** End of each CTA's last span after the release; float64 [numCtas], 0 where it had none. */
   readonly finishNs: Float64Array;
 }
 
-const STATE = { streaming: 0, ending: 1, merging: 2 } as const;
+/** Groups that a CTA announces before it counts arrivals (attention/merge_groups.cuh); the CPU device counts at once. */
+const PENDING_GROUPS = 4;
 
 /** Runs a schedule through a model. */
 export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
-  return new Engine(schedule, model, sink).run();
+  const costs = tileCostsOf(schedule, model);
+  const { launchNs, prologueNs, hiddenNs } = costs.classes[0];
+  let starts: Float64Array = new Float64Array(schedule.numCtas);
+  if (prologueNs > 0) {
+    const undelayed = new Run(schedule, model, costs, starts, undefined);
+    starts = lateStarts(undelayed.finishNs, prologueNs, hiddenNs);
+  }
+  const { finishNs } = new Run(schedule, model, costs, starts, sink);
+  const makespanNs = largest(finishNs);
+  let bytes = 0;
+  for (let t = 0; t < costs.work.numTiles; t++) bytes += costs.work.bytes[t] * costs.work.cold[t];
+  return { makespanNs, periodNs: makespanNs + launchNs, bytes, finishNs };
 }
 
-class Engine {
-  private readonly work: WorkList;
+/**
+ * When CTAs start, after the release: CTA c of the next launch takes the c-th place that becomes free, and needs a prologue
+ * from then on.
+ */
+function lateStarts(finishNs: Float64Array, prologueNs: number, hiddenNs: number): Float64Array {
+  const release = largest(finishNs) + hiddenNs;
+  const starts = finishNs.slice().sort();
+  for (let c = 0; c < starts.length; c++) {
+    starts[c] = Math.min(prologueNs, Math.max(0, starts[c] + prologueNs - release));
+  }
+  return starts;
+}
+
+function largest(values: Float64Array): number {
+  let most = 0;
+  for (const value of values) if (value > most) most = value;
+  return most;
+}
+
+const STATE = { waiting: 0, streaming: 1, ending: 2, merging: 3 } as const;
+
+/** One launch. */
+class Run {
+  readonly finishNs: Float64Array;
+  private readonly tiles: Int32Array;
   private readonly numCtas: number;
   private readonly numSms: number;
-  private readonly shares: Float64Array;
+  private readonly ctasPerSm: number;
+  private readonly pendingGroups: number;
+  /** Ends of latencies, and of streams by the clock that runs at the pace. */
   private readonly timers: EventHeap;
   private readonly streams: EventHeap;
   private readonly state: Uint8Array;
   private readonly tile: Int32Array;
-  private readonly tileStart: Float64Array;
+  private readonly startNs: Float64Array;
+  private readonly sm: Int32Array;
   private readonly next: Int32Array;
-  private readonly costs: KernelCost[];
+  /** Of a queue: the tile that follows the CTA's present one. */
+  private readonly following: Int32Array;
+  private readonly demand: Float64Array;
+  private readonly latency: Float64Array;
   private readonly arrived: Int32Array;
-  private readonly pending: number[][];
-  private readonly merges: number[][];
-  private readonly finish: Float64Array;
-  private readonly residents: Int32Array;
+  private readonly pending: number[][] = [];
+  private readonly merges: number[][] = [];
+  /** CTAs with a tile, by SM. */
+  private readonly busy: Int32Array;
+  private readonly mostDrawn: number;
   private queueHead: number;
+  private nextCta: number;
   private now = 0;
-  private served = 0;
+  private clock = 0;
+  private pace = 1;
+  private totalDemand = 0;
 
   constructor(
     private readonly schedule: Schedule,
     private readonly model: CostModel,
+    private readonly costs: TileCosts,
+    starts: Float64Array,
     private readonly sink: SpanSink | undefined,
   ) {
     const { numCtas, machine } = schedule;
-    this.work = workListOf(schedule);
+    this.tiles = schedule.tiles;
     this.numCtas = numCtas;
     this.numSms = machine.numSms;
-    this.shares = new Float64Array(numCtas + 1);
-    for (let n = 1; n <= numCtas; n++) this.shares[n] = bandwidthAt(model.dram, n) / n;
+    this.ctasPerSm = model.numThreads === undefined ? machine.tileClasses[0].ctasPerSm : 1;
+    this.pendingGroups = model.numThreads === undefined ? PENDING_GROUPS : 1;
+    this.finishNs = new Float64Array(numCtas);
     this.timers = new EventHeap(numCtas);
     this.streams = new EventHeap(numCtas);
     this.state = new Uint8Array(numCtas);
     this.tile = new Int32Array(numCtas).fill(-1);
-    this.tileStart = new Float64Array(numCtas);
+    this.startNs = new Float64Array(numCtas);
+    this.sm = new Int32Array(numCtas);
     this.next = schedule.ctaIndptr.slice(0, numCtas);
-    this.costs = machine.tileClasses.map((tileClass) => model.kernels[kernelKindOf(tileClass)]);
-    this.arrived = new Int32Array(this.work.groupArrivals.length);
-    this.pending = Array.from({ length: numCtas }, () => []);
-    this.merges = Array.from({ length: numCtas }, () => []);
-    this.finish = new Float64Array(numCtas);
-    this.residents = new Int32Array(this.numSms);
+    this.following = new Int32Array(numCtas);
+    this.demand = new Float64Array(numCtas);
+    this.latency = new Float64Array(numCtas);
+    this.arrived = new Int32Array(costs.work.groupArrivals.length);
+    this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
+    this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
     this.queueHead = numCtas;
+    this.nextCta = 0;
+    const places = Math.min(numCtas, model.numThreads ?? numCtas);
+    for (let place = 0; place < places; place++) this.launchNext(place % this.numSms, starts);
+    this.starts = starts;
+    this.drainAll();
+  }
+  private readonly starts: Float64Array;
+
+  /** The next CTA with work on a place that is free. */
+  private launchNext(place: number, starts: Float64Array): void {
+    while (this.nextCta < this.numCtas) {
+      const cta = this.nextCta++;
+      const sm = this.model.numThreads === undefined ? Math.floor(cta / this.ctasPerSm) : place;
+      this.sm[cta] = sm;
+      const first = this.take(cta, true);
+      if (first < 0) {
+        if (this.model.numThreads === undefined) return;
+        continue;
+      }
+      this.tile[cta] = first;
+      this.state[cta] = STATE.waiting;
+      this.timers.set(cta, this.now + starts[cta]);
+      return;
+    }
   }
 
-  run(): Drained {
-    const { timers, streams, numCtas } = this;
-    let launch: KernelCost = this.costs[0];
-    for (let cta = 0; cta < numCtas; cta++) {
-      const first = this.take(cta, true);
-      if (first < 0) continue;
-      this.residents[cta % this.numSms]++;
-      launch = this.costOf(first);
-      this.tile[cta] = first;
-      this.state[cta] = STATE.merging;
-      timers.push(launch.startNs, cta);
-    }
+  private drainAll(): void {
+    const { timers, streams } = this;
     while (timers.size > 0 || streams.size > 0) {
-      const share = this.shares[streams.size];
-      const streamEnd = streams.size > 0 ? this.now + (streams.next - this.served) / share : Number.POSITIVE_INFINITY;
+      const streamEnd =
+        streams.size > 0 ? this.now + (streams.next - this.clock) / this.pace : Number.POSITIVE_INFINITY;
       if (streamEnd <= timers.next) {
         this.now = Math.max(this.now, streamEnd);
-        this.served = streams.next;
-        this.endKeys(streams.pop());
+        this.clock = streams.next;
+        const cta = streams.pop();
+        this.state[cta] = STATE.ending;
+        timers.set(cta, this.now + this.latency[cta]);
       } else {
-        if (streams.size > 0) this.served += (timers.next - this.now) * share;
+        this.clock += (timers.next - this.now) * this.pace;
         this.now = timers.next;
         this.step(timers.pop());
       }
     }
-    let makespan = 0;
-    for (const end of this.finish) if (end > makespan) makespan = end;
-    let bytes = 0;
-    for (let t = 0; t < this.work.numTiles; t++) bytes += this.work.bytes[t] * this.work.cold[t];
-    return { makespanNs: makespan, periodNs: makespan + launch.launchNs, bytes, finishNs: this.finish };
   }
 
-  private costOf(tile: number): KernelCost {
-    return this.costs[this.schedule.tiles[tile * TILE_STRIDE + TILE.tileClass]];
+  /** A latency of the CTA has passed. */
+  private step(cta: number): void {
+    switch (this.state[cta]) {
+      case STATE.waiting:
+        this.enter(cta, 1);
+        this.startTile(cta);
+        break;
+      case STATE.ending:
+        this.endTile(cta);
+        break;
+      default:
+        this.endMerge(cta);
+    }
   }
 
   /** The next tile of a CTA, −1 at its end. */
   private take(cta: number, first: boolean): number {
-    const { schedule, work } = this;
+    const { schedule, costs } = this;
     if (schedule.dispatch === 'queue') {
-      const tile = first ? cta : this.queueHead++;
-      return tile < work.numTiles ? tile : -1;
+      const tile = first ? cta : this.following[cta];
+      return tile < costs.work.numTiles ? tile : -1;
     }
     if (schedule.dispatch === 'smQueue') {
-      for (let owner = cta % this.numSms; owner < this.numCtas; owner += this.numSms) {
+      const begin = this.sm[cta] * this.ctasPerSm;
+      for (let owner = begin; owner < Math.min(begin + this.ctasPerSm, this.numCtas); owner++) {
         if (this.next[owner] < schedule.ctaIndptr[owner + 1]) return this.next[owner]++;
       }
       return -1;
@@ -141,70 +218,110 @@ class Engine {
     return this.next[cta] < schedule.ctaIndptr[cta + 1] ? this.next[cta]++ : -1;
   }
 
-  /** A latency of the CTA has passed. */
-  private step(cta: number): void {
-    const state = this.state[cta];
-    if (state === STATE.streaming) this.endKeys(cta);
-    else if (state === STATE.ending) this.endTile(cta);
-    else if (this.tile[cta] >= 0) this.startTile(cta);
-    else this.endMerge(cta);
+  private isLast(cta: number): boolean {
+    const { schedule } = this;
+    if (schedule.dispatch === 'queue') return this.following[cta] >= this.costs.work.numTiles;
+    return this.next[cta] >= schedule.ctaIndptr[cta + 1];
+  }
+
+  private costOf(tile: number): KernelCost {
+    return this.costs.classes[this.tiles[tile * TILE_STRIDE + TILE.tileClass]];
   }
 
   private startTile(cta: number): void {
-    const { work, model } = this;
+    const { costs } = this;
     const tile = this.tile[cta];
     const cost = this.costOf(tile);
-    this.tileStart[cta] = this.now;
+    this.startNs[cta] = this.now;
     this.state[cta] = STATE.streaming;
-    const alone = this.residents[cta % this.numSms] <= 1;
-    const arithmetic = work.steps[tile] * (alone ? cost.stepNs : cost.sharedStepNs);
-    const bytes = work.bytes[tile] * (work.cold[tile] + (1 - work.cold[tile]) / model.l2Speedup);
-    if (arithmetic >= bytes / this.shares[this.streams.size + 1]) this.timers.push(this.now + arithmetic, cta);
-    else this.streams.push(this.served + bytes, cta);
+    // Kernels draw from the queue when a tile begins, so that the next one is known at its end.
+    if (this.schedule.dispatch === 'queue') this.following[cta] = this.queueHead++;
+    const busyShare = cost.busyShare === 0 ? 0 : cost.busyShare * Math.min(1, this.drawn() / this.mostDrawn);
+    let latency = costs.restNs[tile] + (this.isLast(cta) ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
+    if (this.tiles[tile * TILE_STRIDE + TILE.partialSlot] >= 0) latency += cost.partialNs;
+    if (this.schedule.dispatch !== 'static') latency += cost.drawNs;
+    this.latency[cta] = latency;
+    const stream = costs.streamNs[tile] * (this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1);
+    const whole = stream / this.pace + latency;
+    this.demand[cta] = whole > 0 ? costs.memoryBytes[tile] / (stream + latency * this.pace) : 0;
+    this.ask(this.demand[cta]);
+    this.streams.set(cta, this.clock + stream);
   }
 
-  private endKeys(cta: number): void {
-    const cost = this.costOf(this.tile[cta]);
-    const partial = this.schedule.tiles[this.tile[cta] * TILE_STRIDE + TILE.partialSlot] >= 0;
-    this.state[cta] = STATE.ending;
-    this.timers.push(this.now + (partial ? cost.partialTileNs : cost.tileNs), cta);
+  /** A CTA joins or leaves its SM: the others there slow down, or speed up. */
+  private enter(cta: number, change: 1 | -1): void {
+    if (this.ctasPerSm === 1) return;
+    const sm = this.sm[cta];
+    const before = this.busy[sm];
+    this.busy[sm] += change;
+    if (before > 1 === this.busy[sm] > 1) return;
+    for (let other = sm * this.ctasPerSm; other < Math.min((sm + 1) * this.ctasPerSm, this.numCtas); other++) {
+      const mark = other === cta ? undefined : this.streams.keyOf(other);
+      if (mark === undefined) continue;
+      const ratio = this.costs.sharedRatio[this.tile[other]];
+      this.streams.set(other, this.clock + (mark - this.clock) * (change > 0 ? ratio : 1 / ratio));
+    }
+  }
+
+  private drawn(): number {
+    return this.totalDemand * this.pace;
+  }
+
+  private ask(change: number): void {
+    this.totalDemand = Math.max(0, this.totalDemand + change);
+    const demand = this.totalDemand;
+    this.pace = demand > this.model.dram.demandGbs[0] ? Math.min(1, drawnGbs(this.model.dram, demand) / demand) : 1;
   }
 
   private endTile(cta: number): void {
-    const { schedule } = this;
     const tile = this.tile[cta];
     const at = tile * TILE_STRIDE;
-    this.sink?.('tile', cta, cta % this.numSms, tile, this.tileStart[cta], this.now);
-    if (schedule.tiles[at + TILE.partialSlot] >= 0) {
-      const first = schedule.tiles[at + TILE.mergeGroup];
-      for (let g = 0; g < schedule.tiles[at + TILE.mergeGroupCount]; g++) this.pending[cta].push(first + g);
+    this.ask(-this.demand[cta]);
+    this.demand[cta] = 0;
+    this.sink?.('tile', cta, this.sm[cta], tile, this.startNs[cta], this.now);
+    this.finishNs[cta] = this.now;
+    if (this.tiles[at + TILE.partialSlot] >= 0) {
+      this.pending[cta] ??= [];
+      const first = this.tiles[at + TILE.mergeGroup];
+      for (let g = 0; g < this.tiles[at + TILE.mergeGroupCount]; g++) this.pending[cta].push(first + g);
     }
     const next = this.take(cta, false);
-    if (next >= 0) {
-      this.tile[cta] = next;
-      this.startTile(cta);
-      return;
-    }
-    for (const group of this.pending[cta]) {
-      if (++this.arrived[group] === this.work.groupArrivals[group]) this.merges[cta].push(group);
-    }
-    this.state[cta] = STATE.merging;
-    this.residents[cta % this.numSms]--;
-    this.startMerge(cta, this.costOf(tile));
+    this.tile[cta] = next;
+    const due = next < 0 || (this.pending[cta]?.length ?? 0) >= this.pendingGroups;
+    if (due) this.countArrivals(cta);
+    if (next < 0) this.enter(cta, -1);
+    if (this.merges[cta]?.length > 0) this.startMerge(cta);
+    else this.goOn(cta);
   }
 
-  private startMerge(cta: number, cost: KernelCost): void {
-    const group = this.merges[cta][0];
-    this.finish[cta] = this.now;
-    if (group === undefined) return;
-    this.tile[cta] = -1 - Math.max(0, this.costs.indexOf(cost));
-    this.tileStart[cta] = this.now;
-    this.timers.push(this.now + cost.mergeNs + cost.mergeStateNs * this.work.groupStates[group], cta);
+  /** Whoever completes a group merges it. */
+  private countArrivals(cta: number): void {
+    const pending = this.pending[cta];
+    if (!pending) return;
+    for (const group of pending) {
+      if (++this.arrived[group] !== this.costs.work.groupArrivals[group]) continue;
+      this.merges[cta] ??= [];
+      this.merges[cta].push(group);
+    }
+    pending.length = 0;
+  }
+
+  private startMerge(cta: number): void {
+    this.startNs[cta] = this.now;
+    this.state[cta] = STATE.merging;
+    this.timers.set(cta, this.now + this.costs.mergeNs[this.merges[cta][0]]);
   }
 
   private endMerge(cta: number): void {
     const group = this.merges[cta].shift() as number;
-    this.sink?.('merge', cta, cta % this.numSms, group, this.tileStart[cta], this.now);
-    this.startMerge(cta, this.costs[-1 - this.tile[cta]]);
+    this.sink?.('merge', cta, this.sm[cta], group, this.startNs[cta], this.now);
+    this.finishNs[cta] = this.now;
+    if (this.merges[cta].length > 0) this.startMerge(cta);
+    else this.goOn(cta);
+  }
+
+  private goOn(cta: number): void {
+    if (this.tile[cta] >= 0) this.startTile(cta);
+    else if (this.model.numThreads !== undefined) this.launchNext(this.sm[cta], this.starts);
   }
 }

@@ -3,6 +3,7 @@
  * the process ends, what it had written whole stays; a last line that was cut short is dropped when the file is opened again.
  */
 import { type FileHandle, open } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { WarpbookError } from '../../errors';
 import { type FileLock, lockFile } from './lock';
 import type { Json } from './points';
@@ -17,14 +18,32 @@ export interface SweepRecord {
   readonly ms: number;
 }
 
+/** Journals that this process has open, by path: who interrupts a cell and runs it again may come before the old sweep is through. */
+const openJournals = new Map<string, { readonly journal: Journal; readonly signal: AbortSignal | undefined }>();
+/** What an interrupted sweep may take to leave its file: its threads are ended, its last lines written. */
+const LEAVE_MS = 3000;
+
+/** Waits until an interrupted sweep has left the file; one that hangs is put off it. */
+async function takeOver(path: string): Promise<void> {
+  const before = openJournals.get(path);
+  if (!before?.signal?.aborted) return;
+  for (const started = performance.now(); performance.now() - started < LEAVE_MS; ) {
+    if (openJournals.get(path) !== before) return;
+    await new Promise((resume) => setTimeout(resume, 10));
+  }
+  await before.journal.close();
+}
+
 const HEADER = `${JSON.stringify({ format: 'warpbook-sweep', version: 1 })}\n`;
 
 export class Journal {
   private pending: string[] = [];
   private writing: Promise<void> | undefined;
   private failure: unknown;
+  private closed: Promise<void> | undefined;
 
   private constructor(
+    private readonly path: string,
     private readonly handle: FileHandle,
     private readonly lock: FileLock,
     /** By key; of a key that stands there twice, the last. */
@@ -36,9 +55,12 @@ export class Journal {
   /**
    * Opens or makes the file, and locks it.
    * @throws WarpbookError FILE_FORMAT for a file of something else, or one that is damaged before its last line; FILE_NOT_FOUND
-   * where its folder doesn't exist; INVALID_ARGUMENT while another process sweeps into it
+   * where its folder doesn't exist; INVALID_ARGUMENT while another sweep writes to it
+   * @param signal of the sweep that opens it: one that was aborted gives way to the next
    */
-  static async open(path: string): Promise<Journal> {
+  static async open(file: string, signal?: AbortSignal): Promise<Journal> {
+    const path = resolve(file);
+    await takeOver(path);
     let handle: FileHandle | undefined;
     let lock: FileLock | undefined;
     try {
@@ -50,7 +72,9 @@ export class Journal {
         await handle.appendFile(HEADER);
         await handle.datasync();
       }
-      return new Journal(handle, lock, records, size - keep);
+      const journal = new Journal(path, handle, lock, records, size - keep);
+      openJournals.set(path, { journal, signal });
+      return journal;
     } catch (error) {
       await handle?.close();
       lock?.release();
@@ -66,6 +90,7 @@ export class Journal {
 
   /** Appends a record; records that come while the disk is busy go in one write. Failures show at {@link flush}. */
   append(record: SweepRecord): void {
+    if (this.closed) return;
     this.pending.push(`${JSON.stringify(record)}\n`);
     this.writing ??= this.writeAll();
   }
@@ -91,13 +116,19 @@ export class Journal {
     if (this.failure) throw this.failure;
   }
 
-  /** Flushes and unlocks. */
-  async close(): Promise<void> {
+  /** Flushes and unlocks; idempotent. */
+  close(): Promise<void> {
+    this.closed ??= this.closeOnce();
+    return this.closed;
+  }
+
+  private async closeOnce(): Promise<void> {
     try {
       await this.flush();
     } finally {
       await this.handle.close();
       this.lock.release();
+      if (openJournals.get(this.path)?.journal === this) openJournals.delete(this.path);
     }
   }
 }

@@ -46,7 +46,18 @@ function compiles(source: string): boolean {
 /** Public names of warpbook, and `require`, as the scope of what is revived. */
 function makeScope(): object {
   const warpbook = require(join(__dirname, '..', '..', 'index.js')) as Record<string, unknown>;
-  const named: Record<string, unknown> = { warpbook, require: createRequire(join(process.cwd(), 'sweep.js')) };
+  // The compiler of cells makes `machines` of one cell `exports.machines` in the next.
+  const exports = new Proxy(warpbook, {
+    get: (_, name) => {
+      if (typeof name === 'string' && !(name in warpbook)) throw new ReferenceError(`${name} is not defined`);
+      return Reflect.get(warpbook, name);
+    },
+  });
+  const named: Record<string, unknown> = {
+    warpbook,
+    exports,
+    require: createRequire(join(process.cwd(), 'sweep.js')),
+  };
   return new Proxy(named, {
     has: (_, name) => typeof name === 'string' && (name in named || (name in warpbook && !(name in globalThis))),
     get: (_, name) => (typeof name === 'string' ? (named[name] ?? warpbook[name]) : undefined),

@@ -100,7 +100,8 @@ export async function sweep<P extends object, D = undefined>(options: SweepOptio
   const task = taskOf(options.run, workers);
   const version = options.version ?? versionOf(options.run);
   const keys = points.map((point) => keyOf(typeof version === 'function' ? version(point) : version, point));
-  const journal = file === undefined ? undefined : await Journal.open(file);
+  const signal = AbortSignal.any([options.signal, interruptSignal()].filter((s) => s !== undefined));
+  const journal = file === undefined ? undefined : await Journal.open(file, signal);
   const records = new Map<string, SweepRecord>();
   for (const key of keys) {
     const known = journal?.records.get(key);
@@ -117,7 +118,6 @@ export async function sweep<P extends object, D = undefined>(options: SweepOptio
     work.step();
   };
   try {
-    const signal = AbortSignal.any([options.signal, interruptSignal()].filter((s) => s !== undefined));
     const todo = left.map((i) => points[i]);
     if (task) {
       const timeoutS = pointTimeoutS ?? Number.POSITIVE_INFINITY;
