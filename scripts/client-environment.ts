@@ -23,6 +23,9 @@ const IMPORTS = 'import jupyterlab, nbclient, nbconvert, jupyter_console, pexpec
 export function clientPython(): { python: string } | { missing: string } {
   const { WARPBOOK_PYTHON: named } = process.env;
   if (named && spawnSync(named, ['-c', IMPORTS]).status === 0) return { python: named };
+  if (named && spawnSync(named, ['--version']).status !== 0) {
+    return { missing: `WARPBOOK_PYTHON names no Python: ${named}` };
+  }
   const base = named ?? 'python3';
   const python = join(folder, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
   const wanted = createHash('sha256')

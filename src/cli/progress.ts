@@ -7,8 +7,8 @@ import { formatDuration } from '../units';
 /** What is told of notebooks that run one after the other or side by side. */
 export interface RunProgress {
   show(notebook: string, event: RunEvent): void;
-  /** Writes what isn't progress; the stream is clean for it. */
-  pause(write: () => void): void;
+  /** The notebook has ended. Writes what there is to say of it; the stream is clean for that. */
+  conclude(notebook: string, write: () => void): void;
   stop(): void;
 }
 
@@ -27,7 +27,7 @@ function bar(notebooks: readonly string[], stream: NodeJS.WriteStream): RunProgr
   const payload = (): object => ({
     seconds: Math.round((performance.now() - started) / 1000),
     what:
-      running.size === 0
+      total === 0
         ? `starting ${notebooks.length === 1 ? 'the kernel' : 'kernels'}`
         : [...running].map(([name, where]) => `${name} ${where}`).join(', '),
   });
@@ -45,7 +45,8 @@ function bar(notebooks: readonly string[], stream: NodeJS.WriteStream): RunProgr
       single.setTotal(total);
       single.update(ended, payload());
     },
-    pause: (write) => {
+    conclude: (notebook, write) => {
+      running.delete(notebook);
       single.stop();
       write();
       single.start(total, ended, payload());
@@ -64,7 +65,7 @@ function lines(stream: NodeJS.WriteStream): RunProgress {
         stream.write(`${notebook}: cell ${event.cell}/${event.numCells} ${event.status} (${note})\n`);
       }
     },
-    pause: (write) => write(),
+    conclude: (_, write) => write(),
     stop: () => undefined,
   };
 }

@@ -161,7 +161,7 @@ async function conclude(
 ): Promise<boolean> {
   if ('error' in outcome) {
     const { message } = outcome.error;
-    progress.pause(() => process.stderr.write(`FAILED ${message}\n`));
+    progress.conclude(path, () => process.stderr.write(`FAILED ${message}\n`));
     junit?.addError(path, message);
     return false;
   }
@@ -171,7 +171,7 @@ async function conclude(
   // A failed notebook is written as well: its outputs say more than the message.
   if (flags.out !== undefined) written.push(...(await writeOutputs(report, flags.out, flags.html === true)));
   if (flags.writeBack) written.push(...(await writeOutputs(report, dirname(path), flags.html === true)));
-  progress.pause(() => {
+  progress.conclude(path, () => {
     if (flags.print) process.stdout.write(outputText(report.notebook));
     for (const file of written) process.stderr.write(`wrote ${file}\n`);
     const seconds = (report.durationMs / 1000).toFixed(1);

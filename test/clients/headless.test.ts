@@ -28,7 +28,7 @@ describe.skipIf(available.skip)(`nbclient and nbconvert${available.note}`, () =>
     expect(status, `${stdout}\n${stderr}`).toBe(0);
   };
 
-  it.each(names)('%s', (name) => {
+  it.each(names)('%s', { timeout: 180_000 }, (name) => {
     const executed = join(out, name);
     run([join(packageRoot, 'test/clients/run_notebooks.py'), out, folder, join(folder, name)]);
     const code = read(executed).cells.filter((cell) => cell.cell_type === 'code') as ICodeCell[];

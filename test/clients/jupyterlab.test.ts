@@ -131,7 +131,7 @@ describe.skipIf(available.skip)(`JupyterLab${available.note}`, () => {
       await notebook.page.keyboard.press('Shift+Tab');
       const tooltip = notebook.page.locator('.jp-Tooltip');
       await tooltip.waitFor();
-      expect(await tooltip.innerText()).toContain('binarySearch');
+      await expect.poll(() => tooltip.innerText()).toContain('binarySearch');
       await notebook.page.keyboard.press('Escape');
     });
 
