@@ -25,7 +25,9 @@ describe('the dispatcher of a graph pool', () => {
   });
 
   it('takes none beyond its sizes and buckets, and says why', () => {
-    expect(dispatch(batchOf(Array(9).fill(5)), shape)).toEqual({ none: "9 requests are more than the largest graph's 8" });
+    expect(dispatch(batchOf(Array(9).fill(5)), shape)).toEqual({
+      none: "9 requests are more than the largest graph's 8",
+    });
     expect(dispatch(batchOf([1025]), shape)).toEqual({ none: "1025 tokens are more than the longest bucket's 1024" });
     expect(dispatch(batchOf([1]), { ...shape, mode: 'none' })).toEqual({ none: 'the pool was made without graphs' });
   });

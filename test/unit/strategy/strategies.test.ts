@@ -52,22 +52,26 @@ describe('strategies on the CPU device', () => {
   it.each([
     ['split', 2],
     ['not split', 4],
-  ])('agree with each other on all steps, and with the reference on sampled ones: requests are %s', async (_, maxBatch) => {
-    const comparison = await all(maxBatch);
-    for (const { name, agreement } of comparison.results) {
-      expect({ name, ...agreement }).toMatchObject({ name, agrees: true, stepsCompared: 30 });
-      expect(agreement.referenceSamples).toBeGreaterThanOrEqual(4);
-      expect(agreement.maxReferenceError).toBeLessThan(1e-6);
-    }
-    const sameBits = (name: string): number => comparison.result(name).agreement.sameBits;
-    // The same chunks, whoever launches them.
-    for (const name of ['hostUpdate', 'hostUpdateGraph', 'graphPoolPiecewise', 'fixedGrid']) expect(sameBits(name)).toBe(30);
-    const memory = (name: string) => comparison.result(name).memory;
-    expect(memory('persistent').graphs).toBe(1);
-    expect(memory('devicePlanned').graphs).toBe(1);
-    expect(memory('graphPoolBuckets').graphs).toBeGreaterThan(memory('graphPool').graphs);
-    expect(comparison.result('hostUpdateGraph').records.every(({ report }) => report.recaptured === 1)).toBe(true);
-  });
+  ])(
+    'agree with each other on all steps, and with the reference on sampled ones: requests are %s',
+    async (_, maxBatch) => {
+      const comparison = await all(maxBatch);
+      for (const { name, agreement } of comparison.results) {
+        expect({ name, ...agreement }).toMatchObject({ name, agrees: true, stepsCompared: 30 });
+        expect(agreement.referenceSamples).toBeGreaterThanOrEqual(4);
+        expect(agreement.maxReferenceError).toBeLessThan(1e-6);
+      }
+      const sameBits = (name: string): number => comparison.result(name).agreement.sameBits;
+      // The same chunks, whoever launches them.
+      for (const name of ['hostUpdate', 'hostUpdateGraph', 'graphPoolPiecewise', 'fixedGrid'])
+        expect(sameBits(name)).toBe(30);
+      const memory = (name: string) => comparison.result(name).memory;
+      expect(memory('persistent').graphs).toBe(1);
+      expect(memory('devicePlanned').graphs).toBe(1);
+      expect(memory('graphPoolBuckets').graphs).toBeGreaterThan(memory('graphPool').graphs);
+      expect(comparison.result('hostUpdateGraph').records.every(({ report }) => report.recaptured === 1)).toBe(true);
+    },
+  );
 
   it('the host and the device plan the same bits', async () => {
     const comparison = await compareStrategies({
@@ -122,7 +126,10 @@ describe('strategies on the CPU device', () => {
       await strategy.step(small);
       const step = async (): Promise<number> => (await model.memory.read()).step;
       expect(await step()).toBe(1);
-      const over = { code: 'CAPACITY_EXCEEDED', message: expect.stringMatching(/maxBatch = 3.*captured for 2; the step was refused/) };
+      const over = {
+        code: 'CAPACITY_EXCEEDED',
+        message: expect.stringMatching(/maxBatch = 3.*captured for 2; the step was refused/),
+      };
       await expect((async () => strategy.step(batchOf(model, [5, 6, 7])))()).rejects.toMatchObject(over);
       await expect((async () => strategy.step(batchOf(model, [5, 257])))()).rejects.toMatchObject({
         code: 'CAPACITY_EXCEEDED',
@@ -160,7 +167,10 @@ describe('strategies on the CPU device', () => {
     const model = await DecodeModel.create({ device, maxBatch: 1, maxKvLen: 64 });
     for (const name of ['launcher', 'deviceGraph', 'conditional', 'whileLoop', 'updatableNodes'] as const) {
       const strategy = strategies[name](model);
-      const refused = { code: 'UNSUPPORTED', message: expect.stringMatching(new RegExp(`^${name} needs CUDA: it uses `)) };
+      const refused = {
+        code: 'UNSUPPORTED',
+        message: expect.stringMatching(new RegExp(`^${name} needs CUDA: it uses `)),
+      };
       await expect(strategy.capture({ maxBatch: 1, maxKvLen: 64 })).rejects.toMatchObject(refused);
       expect(strategy.explain().needs).toMatch(/^CUDA 12/);
       strategy.dispose();
@@ -181,7 +191,9 @@ describe('strategies on the CPU device', () => {
       expect(needs).not.toBe('');
     }
     const conditional = strategies.conditional(model).explain();
-    expect(conditional.cannot.map(({ why }) => why)).toContain('dynamic parallelism may not stand in a conditional body');
+    expect(conditional.cannot.map(({ why }) => why)).toContain(
+      'dynamic parallelism may not stand in a conditional body',
+    );
     model.dispose();
   });
 
@@ -189,7 +201,9 @@ describe('strategies on the CPU device', () => {
     const model = await DecodeModel.create({ device, maxBatch: 2, maxKvLen: 64 });
     const strategy = strategies.persistent(model);
     expect(() => strategy.step(batchOf(model, [5]))).toThrow('step() before capture()');
-    await expect(strategy.capture({ maxBatch: 3, maxKvLen: 64 })).rejects.toThrow(/maxBatch = 3; wanted an integer from 1 to 2/);
+    await expect(strategy.capture({ maxBatch: 3, maxKvLen: 64 })).rejects.toThrow(
+      /maxBatch = 3; wanted an integer from 1 to 2/,
+    );
     strategy.dispose();
     model.dispose();
   });
@@ -221,9 +235,15 @@ describe('a graph pool', () => {
       await pool.step(batchOf(model, [20]));
       const full = async () => pool.step(batchOf(model, [20, 30]));
       if (whenFull === 'eager') {
-        expect(await full()).toMatchObject({ path: 'eager', fallback: expect.stringMatching(/no room for graph full 4/) });
+        expect(await full()).toMatchObject({
+          path: 'eager',
+          fallback: expect.stringMatching(/no room for graph full 4/),
+        });
       } else {
-        await expect(full()).rejects.toMatchObject({ code: 'CAPACITY_EXCEEDED', message: expect.stringContaining('maxGraphs = 1') });
+        await expect(full()).rejects.toMatchObject({
+          code: 'CAPACITY_EXCEEDED',
+          message: expect.stringContaining('maxGraphs = 1'),
+        });
       }
       expect(await pool.step(batchOf(model, [20]))).toMatchObject({ path: 'graph', recaptured: 0 });
       pool.dispose();
@@ -238,7 +258,9 @@ describe('a graph pool', () => {
     expect(pool.pooled.every(({ captureNs, nodes }) => captureNs > 0 && nodes === 8)).toBe(true);
     expect(() => strategies.graphPool(model, { sizes: [4, 2] }).explain()).not.toThrow();
     const wrong = strategies.graphPool(model, { sizes: [4, 2] });
-    await expect(wrong.capture({ maxBatch: 4, maxKvLen: 256 })).rejects.toThrow(/sizes is \[4,2\]; wanted positive integers, ascending/);
+    await expect(wrong.capture({ maxBatch: 4, maxKvLen: 256 })).rejects.toThrow(
+      /sizes is \[4,2\]; wanted positive integers, ascending/,
+    );
     pool.dispose();
     wrong.dispose();
     model.dispose();
