@@ -11,13 +11,13 @@ import { GraphPoolStrategy } from '../strategy/graph-pool';
 import { DecodeModel, type DecodeModelOptions } from '../strategy/model';
 import { PrefillLane } from '../strategy/prefill-lane';
 import { type StrategyName, strategies } from '../strategy/strategies';
-import type { Strategy } from '../strategy/strategy';
+import type { CaptureReport, Strategy } from '../strategy/strategy';
 import type { RequestTrace } from '../workload/request-trace';
 import type { DecodeLoopOptions } from './decode-loop';
 import { DecodeLoop } from './decode-loop';
 import { type KnownOutputs, OutputCheck } from './output-check';
-import { type SkippedStrategy, StrategyComparison, type StrategyResult } from './strategy-comparison';
-import { clockOffset, type RunSettings, runHeld, runWaiting } from './strategy-run';
+import { type ModelFacts, type SkippedStrategy, StrategyComparison, type StrategyResult } from './strategy-comparison';
+import { type HeldStep, type RunSettings, runHeld, runWaiting, type StepRecord, withHeld } from './strategy-run';
 
 /** A strategy by its name, or made by you for the model. */
 export type StrategyChoice = StrategyName | ((model: DecodeModel) => Strategy);
@@ -40,7 +40,7 @@ export interface CompareStrategiesOptions extends DecodeLoopOptions {
   readonly checkEvery?: number;
   /** Steps that the float64 reference checks; default three, spread over the run. */
   readonly referenceSteps?: readonly number[];
-  /** Measure device time in a second pass; default true. */
+  /** Measure device time, in two passes more; default true. */
   readonly deviceTime?: boolean;
 }
 
@@ -74,51 +74,51 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
       loop,
       lane,
       substitute,
-      clockOffsetNs: await clockOffset(model),
     };
     const referenceSteps = options.referenceSteps ?? [...new Set([0, Math.floor(steps / 2), steps - 1])];
     const known: KnownOutputs = new Map();
-    const results: StrategyResult[] = [];
+    const entries: Entry[] = [];
     const skipped: SkippedStrategy[] = [];
     const chosen = options.strategies ?? namesFor();
+    const deviceTime = options.deviceTime ?? true;
+    const passes = deviceTime ? 3 : 1;
+    const tell = (what: string, done: number): void =>
+      announce({ what, share: done / (passes * chosen.length), medianNs: Number.NaN, precisionPct: 100, done: false });
     for (const [index, choice] of chosen.entries()) {
       const strategy = typeof choice === 'string' ? byName(choice, model) : choice(model);
-      announce({
-        what: strategy.name,
-        share: index / chosen.length,
-        medianNs: Number.NaN,
-        precisionPct: Number.POSITIVE_INFINITY,
-        done: false,
-      });
-      try {
-        const captured = await captureOrSkip(strategy, capacity);
-        if (typeof captured === 'string') {
-          skipped.push({ name: strategy.name, reason: captured });
-          continue;
-        }
-        const check = new OutputCheck(model, { every: checkEvery, referenceSteps }, known, results.length === 0);
-        const records = await runWaiting(strategy, settings, (step, batch) => check.inspect(step, batch));
-        if (options.deviceTime ?? true) await runHeld(strategy, settings, records);
-        results.push({
-          name: strategy.name,
-          explanation: strategy.explain(),
-          capture: captured,
-          memory: await strategy.memory(),
-          records,
-          agreement: check.result(),
-          ...(strategy instanceof GraphPoolStrategy && { pooled: strategy.pooled, evicted: strategy.evicted }),
-        });
-      } finally {
-        strategy.dispose();
+      made.push(strategy);
+      tell(strategy.name, (passes - 1) * index);
+      const captured = await captureOrSkip(strategy, capacity);
+      if (typeof captured === 'string') {
+        skipped.push({ name: strategy.name, reason: captured });
+        continue;
       }
+      // First with the device held up: what is compiled late is compiled then.
+      const held = deviceTime ? [await runHeld(strategy, settings)] : [];
+      const check = new OutputCheck(model, { every: checkEvery, referenceSteps }, known, entries.length === 0);
+      const records = await runWaiting(strategy, settings, (step, batch) => check.inspect(step, batch));
+      entries.push({ strategy, captured, check, records, held });
     }
-    announce({
-      what: 'strategies',
-      share: 1,
-      medianNs: Number.NaN,
-      precisionPct: Number.POSITIVE_INFINITY,
-      done: true,
-    });
+    // Once more from the last to the first, so that a device that gets warm, or its memory slow, is nobody's fault.
+    for (const [index, entry] of [...entries].reverse().entries()) {
+      if (!deviceTime) break;
+      tell(entry.strategy.name, 2 * chosen.length + index);
+      entry.held.push(await runHeld(entry.strategy, settings));
+    }
+    announce({ what: 'strategies', share: 1, medianNs: Number.NaN, precisionPct: 0, done: true });
+    const results: StrategyResult[] = [];
+    for (const { strategy, captured, check, records, held } of entries) {
+      results.push({
+        name: strategy.name,
+        explanation: strategy.explain(),
+        capture: captured,
+        model: factsOf(model),
+        memory: await strategy.memory(),
+        records: withHeld(records, held),
+        agreement: check.result(),
+        ...(strategy instanceof GraphPoolStrategy && { pooled: strategy.pooled, evicted: strategy.evicted }),
+      });
+    }
     if (results.length === 0) {
       const reasons = skipped.map(({ reason }) => reason).join(' ');
       throw new WarpbookError('UNSUPPORTED', `None of the strategies runs on ${device.name}. ${reasons}`, { skipped });
@@ -134,6 +134,28 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
   } finally {
     for (const thing of made.reverse()) thing.dispose();
   }
+}
+
+/** A strategy that has run, and what was seen. */
+interface Entry {
+  readonly strategy: Strategy;
+  readonly captured: CaptureReport;
+  readonly check: OutputCheck;
+  readonly records: readonly StepRecord[];
+  readonly held: HeldStep[][];
+}
+
+function factsOf({
+  layers,
+  numQoHeads,
+  numKvHeads,
+  headDim,
+  dtype,
+  pageSize,
+  maxBatch,
+  maxKvLen,
+}: DecodeModel): ModelFacts {
+  return { layers, numQoHeads, numKvHeads, headDim, dtype, pageSize, maxBatch, maxKvLen };
 }
 
 function namesFor(): StrategyName[] {

@@ -1,6 +1,7 @@
 /** What a comparison of strategies found: every step of each, and what a table says of them. Values; knows no device. */
 import { ascending, quantile } from '../measure/statistics';
 import type { PooledGraph } from '../strategy/graph-pool';
+import type { DecodeModel } from '../strategy/model';
 import type { CaptureReport, StrategyExplanation, StrategyMemory } from '../strategy/strategy';
 import type { StepRecord } from './strategy-run';
 
@@ -24,12 +25,19 @@ export interface Agreement {
   readonly agrees: boolean;
 }
 
+/** A model in numbers. */
+export type ModelFacts = Readonly<
+  Pick<DecodeModel, 'layers' | 'numQoHeads' | 'numKvHeads' | 'headDim' | 'dtype' | 'pageSize' | 'maxBatch' | 'maxKvLen'>
+>;
+
 /** One strategy's run. */
 export interface StrategyResult {
   readonly name: string;
   readonly explanation: StrategyExplanation;
   readonly capture: CaptureReport;
   readonly memory: StrategyMemory;
+  /** What it decoded with. */
+  readonly model: ModelFacts;
   readonly records: readonly StepRecord[];
   readonly agreement: Agreement;
   /** Graphs of a pool. */

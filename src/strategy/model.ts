@@ -106,8 +106,7 @@ export class DecodeModel {
     this.outputs = each((i) => zeros([maxBatch, numQoHeads, headDim], { ...on, label: `attention of layer ${i}` }));
     this.lses = each((i) => zeros([maxBatch, numQoHeads], { device, dtype: 'float32', label: `LSE of layer ${i}` }));
     this.embeddings = normal([NUM_EMBEDDINGS, numQoHeads, headDim], { ...on, seed });
-    // Queries and keys that keep the softmax from being flat.
-    const std = 1.5 / Math.sqrt(headDim);
+    const std = 1 / Math.sqrt(headDim);
     const numHeads = numQoHeads + 2 * numKvHeads;
     this.weights = each((i) => normal([numHeads, headDim, headDim], { ...on, seed: seed + 1 + i, std }));
     this.reset();
