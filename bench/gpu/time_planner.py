@@ -25,6 +25,11 @@ STEPS = 64
 SHAPE = ("numQoHeads", "numKvHeads", "headDim", "pageSize", "dtype", "kvDtype")
 
 
+# Edges of planner and decode, whether a step ahead, and cycles that the branch sleeps: longer than two decodes.
+HAMMERED = [(True, True, False, 0), (True, False, False, 0), (False, True, False, 0), (False, True, True, 0), (False, False, True, 0),
+            (False, True, True, 2_000_000)]
+
+
 class PlannedCase(DecodeCase):
     """A decode case, and the planner that rewrites its image."""
 
@@ -56,9 +61,9 @@ def chain(step):
     return graph
 
 
-def chain_ahead(case, attend, steps, lens_of=lambda i: None):
+def chain_ahead(case, attend, steps, lens_of=lambda i: None, sleep_cycles=0):
     """A graph of steps: attend(i) reads image i % 2, while the branch plans step i + 1 into the other one, which is free since step i - 1
-    ended. The list of step 0 is there already."""
+    ended. The list of step 0 is there already. `sleep_cycles`: the branch idles first, so that a missing wait would show."""
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     ended, planned = {}, {}
@@ -69,6 +74,8 @@ def chain_ahead(case, attend, steps, lens_of=lambda i: None):
         for i in range(steps):
             case.branch.wait_event(ended.get(i - 1, start))
             with torch.cuda.stream(case.branch):
+                if sleep_cycles:
+                    torch.cuda._sleep(sleep_cycles)
                 case.plan(pdl=False, image=case.images[(i + 1) % 2], kv_lens=lens_of(i + 1))
                 planned[i + 1] = torch.cuda.Event()
                 planned[i + 1].record(case.branch)
@@ -138,7 +145,7 @@ def time_case(case):
     return rows
 
 
-def hammer(case, plan_pdl, decode_pdl, ahead=False, steps=96, replays=40):
+def hammer(case, plan_pdl, decode_pdl, ahead=False, sleep_cycles=0, steps=96, replays=40):
     """Steps with other lengths each, two decodes behind each plan; number of outputs with other bits than step by step."""
     batch = len(case.case["kvLens"])
     generator = torch.Generator().manual_seed(3)
@@ -167,7 +174,7 @@ def hammer(case, plan_pdl, decode_pdl, ahead=False, steps=96, replays=40):
                 case.launch((2 * i + layer) % len(case.page_lists), pdl=decode_pdl)
 
         # Step 0 is planned by the end of the replay before.
-        graph = chain_ahead(case, attend, steps, lens_of=lambda i: lens[i % steps])
+        graph = chain_ahead(case, attend, steps, lens_of=lambda i: lens[i % steps], sleep_cycles=sleep_cycles)
         case.plan(pdl=False, image=case.images[0], kv_lens=lens[0])
     else:
         graph = torch.cuda.CUDAGraph()
@@ -201,9 +208,10 @@ def main():
         made = make_case(folder, cubins, case, meta["params"], pools, planner)
         rows += time_case(made)
         if "ragged" in case["name"]:
-            for plan_pdl, decode_pdl, ahead in [(True, True, False), (True, False, False), (False, True, False), (False, True, True), (False, False, True)]:
-                wrong, total = hammer(made, plan_pdl, decode_pdl, ahead)
-                checks.append(dict(what=case["name"], policy=case["policy"], planPdl=plan_pdl, decodePdl=decode_pdl, ahead=ahead, outputs=total, wrong=wrong))
+            for plan_pdl, decode_pdl, ahead, sleep in HAMMERED:
+                wrong, total = hammer(made, plan_pdl, decode_pdl, ahead, sleep, replays=8 if sleep else 40)
+                checks.append(dict(what=case["name"], policy=case["policy"], planPdl=plan_pdl, decodePdl=decode_pdl, ahead=ahead, sleepCycles=sleep,
+                                   outputs=total, wrong=wrong))
                 print(f"  hammer {checks[-1]}", flush=True)
         del made
     result = dict(gpu=torch.cuda.get_device_name(0), driver=before.split(", ")[1], cuda=torch.version.cuda, date=time.strftime("%Y-%m-%d"),

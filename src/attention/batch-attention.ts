@@ -176,7 +176,7 @@ export class BatchAttention {
   ): Plan {
     this.requireUsable('plan');
     const { capacity } = this;
-    const started = process.hrtime.bigint();
+    const started = performance.now();
     const problem = this.problemOf(kvLens, qoLens, () =>
       sharedPrefixes(pages.indptr, pages.indices, kvLens, this.pageSize),
     );
@@ -186,15 +186,15 @@ export class BatchAttention {
       timeLimitMs: options.timeLimitMs,
       sharesPages: (a, b, first, count) => samePages(pages.indptr, pages.indices, a, b, first, count),
     });
-    const scheduled = process.hrtime.bigint();
+    const scheduled = performance.now();
     const id = this.nextPlanId++;
     const stream = options.stream ?? this.device.stream;
     this.order.enter(stream);
     const uploadedBytes = this.workspace.upload(schedule, pages, id, stream);
     this.order.leave(stream);
     const cost = {
-      policyNs: Number(scheduled - started),
-      packNs: Number(process.hrtime.bigint() - scheduled),
+      policyNs: Math.round((scheduled - started) * 1e6),
+      packNs: Math.round((performance.now() - scheduled) * 1e6),
       uploadedBytes,
     };
     this.plannedMaxPage = maxPage;

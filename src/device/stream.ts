@@ -247,9 +247,14 @@ export class Stream {
 
   /** @internal Whether operation `number`, and so everything before it, has finished. */
   hasCompleted(number: number): boolean {
-    if (number <= this.numKnownCompleted) return true;
+    if (this.isKnownCompleted(number)) return true;
     if (this.isDisposed) return this.isDrained;
     this.numKnownCompleted = this.state.backend.completed(this.handle);
+    return this.isKnownCompleted(number);
+  }
+
+  /** @internal Whether that is known without asking the driver. */
+  isKnownCompleted(number: number): boolean {
     return number <= this.numKnownCompleted;
   }
 

@@ -5,7 +5,6 @@
 import type { Device } from '../device/device';
 import { defaultDevice } from '../device/device';
 import { requireInteger, WarpbookError } from '../errors';
-import { announce } from '../measure/progress';
 import type { StepCapacity } from '../strategy/batch';
 import { GraphPoolStrategy } from '../strategy/graph-pool';
 import { DecodeModel, type DecodeModelOptions } from '../strategy/model';
@@ -16,6 +15,7 @@ import type { RequestTrace } from '../workload/request-trace';
 import type { DecodeLoopOptions } from './decode-loop';
 import { DecodeLoop } from './decode-loop';
 import { type KnownOutputs, OutputCheck } from './output-check';
+import { LabWork } from './progress';
 import { type ModelFacts, type SkippedStrategy, StrategyComparison, type StrategyResult } from './strategy-comparison';
 import { type HeldStep, type RunSettings, runHeld, runWaiting, type StepRecord, withHeld } from './strategy-run';
 
@@ -59,6 +59,7 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
   requireInteger('checkEvery', checkEvery, 0);
   const model = await DecodeModel.create({ device, ...options.model });
   const made: { dispose(): void }[] = [model];
+  let work: LabWork | undefined;
   try {
     const capacity = options.capacity ?? { maxBatch: model.maxBatch, maxKvLen: model.maxKvLen };
     const lane = options.chunkTokens === undefined ? undefined : await PrefillLane.create(model, options.chunkTokens);
@@ -81,13 +82,11 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
     const skipped: SkippedStrategy[] = [];
     const chosen = options.strategies ?? namesFor();
     const deviceTime = options.deviceTime ?? true;
-    const passes = deviceTime ? 3 : 1;
-    const tell = (what: string, done: number): void =>
-      announce({ what, share: done / (passes * chosen.length), medianNs: Number.NaN, precisionPct: 100, done: false });
-    for (const [index, choice] of chosen.entries()) {
+    work = new LabWork('strategies', deviceTime ? 2 * chosen.length : chosen.length);
+    for (const choice of chosen) {
       const strategy = typeof choice === 'string' ? byName(choice, model) : choice(model);
       made.push(strategy);
-      tell(strategy.name, (passes - 1) * index);
+      work?.step(strategy.name);
       const captured = await captureOrSkip(strategy, capacity);
       if (typeof captured === 'string') {
         skipped.push({ name: strategy.name, reason: captured });
@@ -100,12 +99,11 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
       entries.push({ strategy, captured, check, records, held });
     }
     // Once more from the last to the first, so that a device that gets warm, or its memory slow, is nobody's fault.
-    for (const [index, entry] of [...entries].reverse().entries()) {
+    for (const entry of [...entries].reverse()) {
       if (!deviceTime) break;
-      tell(entry.strategy.name, 2 * chosen.length + index);
+      work?.step(entry.strategy.name);
       entry.held.push(await runHeld(entry.strategy, settings));
     }
-    announce({ what: 'strategies', share: 1, medianNs: Number.NaN, precisionPct: 0, done: true });
     const results: StrategyResult[] = [];
     for (const { strategy, captured, check, records, held } of entries) {
       results.push({
@@ -132,6 +130,7 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
       countSkipped(settings),
     );
   } finally {
+    work?.finish();
     for (const thing of made.reverse()) thing.dispose();
   }
 }

@@ -201,6 +201,18 @@ const PLANS: readonly SanitizeCase[] = [
     }),
   ),
   {
+    name: 'a plan made a step ahead on a branch',
+    async run(device) {
+      const heads = { numQoHeads: 8, numKvHeads: 2, headDim: 128 };
+      const options = { ...heads, dtype: 'bfloat16', kvLens: LENGTHS, policy: 'headGroups', ahead: true } as const;
+      const loop = await deviceLoop(device, { ...options, steps: 5 });
+      for (let replay = 0; replay < 2; replay++) loop.exec.replay();
+      const { looped, eager } = await loop.compare(4);
+      assert.deepEqual(looped, eager);
+      loop.dispose();
+    },
+  },
+  {
     name: 'a page table whose ends change',
     async run(device) {
       const heads = { numQoHeads: 1, numKvHeads: 1, headDim: 64 };
