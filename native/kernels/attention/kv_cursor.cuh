@@ -58,7 +58,10 @@ class KvCursor {
   // After the first prepare(): brings this team's first blocks to the L2. Before the kernel before has ended keys and
   // values may not be read, for it may be writing some of them, but nothing forbids to fetch them from memory.
   __device__ __forceinline__ void warm_l2() const {
-    if (!aligned_) return warm_scattered();
+    if (!aligned_) {
+      if constexpr (kGeneral) warm_scattered();
+      return;
+    }
 #pragma unroll 1
     for (int step = team_.member; step < min(num_steps_, kWarmBlocks); step += kTeamWarps) {
       const KeyBlock block = block_of(view_, keys_, team_.index + step * kTeams);
