@@ -75,6 +75,8 @@ export type { Graph } from './graph/graph';
 export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
 export type { LabBatch, ModelShape, TraceWorkload, Workload } from './lab/batches';
+export { type CalibrateOptions, calibrate } from './lab/calibrate-run';
+export { costModelFor } from './lab/calibration-store';
 export type { BatchEvaluation } from './lab/evaluate';
 export { Leaderboard, type LeaderboardOptions, leaderboard } from './lab/leaderboard';
 // The lab
