@@ -4,7 +4,7 @@ import { runPolicy } from '../schedule/run-policy';
 import type { Policy } from '../schedule/schedule';
 import { isTrusted } from '../schedule/trusted';
 import type { CostModel } from '../simulate/cost-model';
-import { predict, simulate } from '../simulate/simulate';
+import { predictTimeline } from '../simulate/simulate';
 import { type LabBatch, type ModelShape, problemOf, problemOfOne } from './batches';
 import { cutsOf, sampleRequests } from './cuts';
 import type { MeasuredFigures } from './leaderboard';
@@ -67,7 +67,8 @@ export function evaluateSchedule(policy: Policy, batch: LabBatch, options: Evalu
       if (took > REPEAT_BELOW_NS) break;
     }
   }
-  const idle = simulate(schedule, costs).idle();
+  const { prediction, timeline } = predictTimeline(schedule, costs);
+  const idle = timeline.idle();
   const asked = sampleRequests(problem.batchSize, bitRequests);
   const within = cutsOf(schedule, asked);
   const changed = asked.filter((r) => {
@@ -76,7 +77,7 @@ export function evaluateSchedule(policy: Policy, batch: LabBatch, options: Evalu
   });
   return {
     tokens: batch.kvLens.reduce((sum, length) => sum + length, 0),
-    predictedUs: predict(schedule, costs).durationNs / 1e3,
+    predictedUs: prediction.durationNs / 1e3,
     idlePct: idle.areaNs > 0 ? (idle.idleNs / idle.areaNs) * 100 : 0,
     imbalancePct: idle.shares.imbalance * 100,
     planUs: planNs / 1e3,
