@@ -78,6 +78,8 @@ export type { Graph, InstantiateOptions } from './graph/graph';
 export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
 export type { LabBatch, ModelShape, TraceWorkload, Workload } from './lab/batches';
+export { type CalibrateOptions, calibrate } from './lab/calibrate-run';
+export { costModelFor } from './lab/calibration-store';
 // Experiments
 export { type CompareStrategiesOptions, compareStrategies, type StrategyChoice } from './lab/compare-strategies';
 export { DecodeLoop, type DecodeLoopOptions } from './lab/decode-loop';

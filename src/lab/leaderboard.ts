@@ -6,9 +6,10 @@ import { machineOf } from '../attention/machine-of';
 import type { Device } from '../device/device';
 import { requireInteger, WarpbookError } from '../errors';
 import { type Machine, machines } from '../schedule/machine';
-import { type CostModel, requireModelFor } from '../simulate/cost-model';
+import { type CostModel, machineFamily, requireModelFor } from '../simulate/cost-model';
 import { defaultModel } from '../simulate/cost-models';
 import { batchesOf, completeShape, type LabBatch, type ModelShape, type Workload } from './batches';
+import { costModelFor } from './calibration-store';
 import { DecodeBench } from './decode-bench';
 import { type BatchEvaluation, evaluateSchedule, type PredictedFigures } from './evaluate';
 import { choosePolicies, identityOf, type PolicyChoice, packageVersion } from './policy-set';
@@ -27,7 +28,8 @@ export interface LeaderboardOptions {
   readonly model?: ModelShape;
   /** Machine to schedule for, or its key in `machines`; default: the device's own, else the H100. */
   readonly machine?: Machine | keyof typeof machines;
-  /** Cost model of the machine; default: its calibration where there is one, else a roofline estimate. */
+  /** Cost model of the machine; default: the calibration of the device or the machine where there is one, else a
+   * roofline estimate. */
   readonly costs?: CostModel;
   /** Measure on this device too; default: predictions alone. */
   readonly device?: Device;
@@ -90,7 +92,7 @@ export async function leaderboard(options: LeaderboardOptions): Promise<Leaderbo
   const { device, bitRequests = 4, timeLimitMs = 2000 } = options;
   requireInteger('bitRequests', bitRequests, 0);
   const machine = machineFor(options);
-  const costs = options.costs ?? defaultModel(machine);
+  const costs = options.costs ?? (await costsFor(machine, device));
   requireModelFor(costs, { gpu: machine.name, numSms: machine.numSms });
   const policies = choosePolicies(options.policies, costs);
   const batches = batchesOf(options.workload);
@@ -165,6 +167,14 @@ class Patience {
       throw error;
     }
   }
+}
+
+/** The device's own calibration, where it is the machine that is scheduled for. */
+async function costsFor(machine: Machine, device: Device | undefined): Promise<CostModel> {
+  if (!device) return defaultModel(machine);
+  const own = await costModelFor(device);
+  const fits = machineFamily(own.gpu) === machineFamily(machine.name) && own.numSms === machine.numSms;
+  return fits ? own : defaultModel(machine);
 }
 
 function machineFor({ machine, device }: LeaderboardOptions): Machine {

@@ -35,8 +35,7 @@ export interface Prediction {
  */
 export function predict(schedule: Schedule, model?: CostModel, options: SimulateOptions = {}): Prediction {
   const used = modelFor(schedule, model, options);
-  const { makespanNs, periodNs, bytes, finishNs } = drain(schedule, used);
-  return { durationNs: periodNs, makespanNs, bytes, gbps: bytes / periodNs, finishNs, model: used.name };
+  return predictionOf(drain(schedule, used), used);
 }
 
 /**
@@ -45,9 +44,26 @@ export function predict(schedule: Schedule, model?: CostModel, options: Simulate
  * @throws WarpbookError CALIBRATION_MISMATCH for a model of another machine
  */
 export function simulate(schedule: Schedule, model?: CostModel, options: SimulateOptions = {}): Timeline {
+  return predictTimeline(schedule, model, options).timeline;
+}
+
+/** Both from one simulation: {@link predict} and {@link simulate}. */
+export function predictTimeline(
+  schedule: Schedule,
+  model?: CostModel,
+  options: SimulateOptions = {},
+): { readonly prediction: Prediction; readonly timeline: Timeline } {
+  const used = modelFor(schedule, model, options);
   const spans = new SpanColumns(schedule);
-  drain(schedule, modelFor(schedule, model, options), spans.add);
-  return spans.timeline();
+  const prediction = predictionOf(drain(schedule, used, spans.add), used);
+  return { prediction, timeline: spans.timeline() };
+}
+
+function predictionOf(
+  { makespanNs, periodNs, bytes, finishNs }: ReturnType<typeof drain>,
+  model: CostModel,
+): Prediction {
+  return { durationNs: periodNs, makespanNs, bytes, gbps: bytes / periodNs, finishNs, model: model.name };
 }
 
 function modelFor(schedule: Schedule, model: CostModel | undefined, options: SimulateOptions): CostModel {
