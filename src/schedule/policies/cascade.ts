@@ -23,18 +23,21 @@ import { type ConfigurablePolicy, configurable } from './configurable';
 export interface CascadeOptions {
   /** Prefixes that are shorter beyond the one around them are left to each request; default 128 tokens. */
   minPrefixTokens?: number;
+  /** Ranges are cut at multiples of this; default: an equal share of all keys, in whole KV steps, at least 128. */
+  chunkTokens?: number;
 }
 
 /** Needs room for gathered rows: make the wrapper with `sharedPrefixes: true`. Without shared prefixes, equal shares. */
 export const cascade: ConfigurablePolicy<CascadeOptions> = configurable(
   'cascade',
-  ({ minPrefixTokens = MIN_CHUNK_TOKENS }: CascadeOptions): Policy => {
+  ({ minPrefixTokens = MIN_CHUNK_TOKENS, chunkTokens }: CascadeOptions): Policy => {
     requireInteger('cascade: minPrefixTokens', minPrefixTokens, 1);
+    if (chunkTokens !== undefined) requireInteger('cascade: chunkTokens', chunkTokens, 1);
     return (problem, machine) => {
       const tileClass = machine.tileClasses[0];
       const work = gatherPrefixes(problem, tileClass.queryRows, minPrefixTokens);
       const numCtas = numCtaSlots(machine);
-      const chunk = shareTokens(work, problem, tileClass, numCtas);
+      const chunk = chunkTokens ?? shareTokens(work, problem, tileClass, numCtas);
       const tables = new CascadeTables(problem, work, chunk);
       for (let kvHead = 0; kvHead < problem.numKvHeads; kvHead++) tables.addHead(kvHead);
 
