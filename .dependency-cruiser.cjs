@@ -19,7 +19,7 @@ const MAY_IMPORT = {
   timeline: [],
   simulate: ['schedule', 'timeline'],
   attention: ['tensor', 'device', 'schedule', 'graph', 'timeline'],
-  strategy: ['attention', 'graph'],
+  strategy: ['attention', 'tensor', 'device', 'schedule', 'graph'],
 };
 const lab = Object.keys(MAY_IMPORT).filter((folder) => folder !== 'native');
 MAY_IMPORT.lab = lab;
@@ -31,7 +31,8 @@ MAY_IMPORT.cli = ['display', 'notebook', ...lab, 'lab'];
 const PURE = ['schedule', 'timeline', 'simulate'];
 
 /** Files that something outside imports or starts. */
-const ENTRY_POINTS = '^src/(index|cli/main|notebook/kernel/(main|wire-thread)|notebook/vitest/(plugin|suite))[.]m?ts$';
+const ENTRY_POINTS =
+  '^src/(index|cli/main|notebook/kernel/(main|wire-thread)|lab/sweep/worker|notebook/vitest/(plugin|suite))[.]m?ts$';
 
 const inFolders = (...folders) => `^src/(${folders.join('|')})/`;
 const leaves = `^src/(${LEAVES.join('|')})[.]ts$`;
@@ -99,6 +100,13 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/', pathNot: inFolders('display', 'lab') },
       to: { path: '(^|node_modules/)(arquero|vega|vega-lite|vega-embed)(/|$)' },
+    },
+    {
+      name: 'file-formats',
+      comment: 'Formats of other programs, Perfetto traces and Parquet files, are written by lab.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: inFolders('lab') },
+      to: { path: '(^|node_modules/)(@bufbuild/protobuf|hyparquet|hyparquet-writer)(/|$)' },
     },
     {
       name: 'tslab-and-zeromq',

@@ -32,6 +32,8 @@ export { type ReferenceInput, type ReferenceResult, reference, referenceAttentio
 export type { AttentionVariant, AttentionVariantOptions, KvDType, QueryDType } from './attention/variant';
 export type {
   BackendDescription,
+  ChildKernel,
+  ConditionKind,
   CtaOverrides,
   GraphNodeDescription,
   ParameterPlace,
@@ -55,16 +57,51 @@ export { scope } from './device/scope';
 export type { Stream } from './device/stream';
 export type { Telemetry } from './device/telemetry';
 // Displays
-export { Chart } from './display/chart';
+export { Chart, type PictureOptions } from './display/chart';
 export { type GanttOptions, gantt } from './display/gantt';
-export { latencyChart } from './display/measure-display';
-export { type Progress, progress } from './display/progress';
+export { type HeatmapOptions, idleHeatmap } from './display/heatmap';
+export { type LatencyBandsOptions, type LatencyPoint, latencyBands } from './display/latency-bands';
+export { latencyChart, sampleChart } from './display/latency-chart';
+export { leaderboardChart, predictionChart } from './display/leaderboard-display';
+export { type LiveChart, liveChart } from './display/live-chart';
+export { type MemoryChartOptions, memoryChart } from './display/memory-chart';
+export { type Progress, type ProgressOptions, progress } from './display/progress';
+export { type RooflineOptions, roofline } from './display/roofline';
+export { type SplitHistogramOptions, splitHistogram } from './display/split-histogram';
+export { graphMemoryChart, paddingChart, stepTimeChart } from './display/strategy-display';
 export { type Table, type TableOptions, table } from './display/table';
+export { finishChart, idleChart, rateChart } from './display/timeline-charts';
+export { type OverlayOptions, overlay } from './display/timeline-overlay';
 export { type ErrorCode, WarpbookError } from './errors';
 export { capture } from './graph/capture';
-export type { Graph } from './graph/graph';
+export type { Graph, InstantiateOptions } from './graph/graph';
 export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
+export type { LabBatch, ModelShape, TraceWorkload, Workload } from './lab/batches';
+// Experiments
+export { type CompareStrategiesOptions, compareStrategies, type StrategyChoice } from './lab/compare-strategies';
+export { DecodeLoop, type DecodeLoopOptions } from './lab/decode-loop';
+export type { BatchEvaluation } from './lab/evaluate';
+export { Leaderboard, type LeaderboardOptions, leaderboard } from './lab/leaderboard';
+// The lab
+export { type PerfettoOptions, savePerfetto, toPerfetto } from './lab/perfetto/perfetto';
+export { knownPolicies, type PolicyChoice, type PolicySet, policyByName } from './lab/policy-set';
+export { type LabProgress, onLabProgress } from './lab/progress';
+export type { LeaderboardRow } from './lab/rank';
+export { type Savable, saveTable } from './lab/save-table';
+export {
+  type Agreement,
+  type ComparisonRow,
+  type SkippedStrategy,
+  StrategyComparison,
+  type StrategyResult,
+} from './lab/strategy-comparison';
+export type { StepRecord } from './lab/strategy-run';
+export { type AttentionAxes, type AttentionSweepOptions, sweepAttention } from './lab/sweep/attention';
+export type { AttentionPoint } from './lab/sweep/attention-point';
+export type { Axes, Json } from './lab/sweep/points';
+export { Sweep, type SweepContext, type SweepModule, type SweepOptions, sweep } from './lab/sweep/sweep';
+export type { DataTable, TableExpression } from './lab/tables';
 // Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';
@@ -108,6 +145,7 @@ export type { QueryTile } from './schedule/query-tiles';
 export { type RunPolicyOptions, runPolicy } from './schedule/run-policy';
 export { type Policy, Schedule, type ScheduleTables, type TileView } from './schedule/schedule';
 export type { TableCounts, TableSource } from './schedule/table-source';
+export { type TileWork, tileWork } from './schedule/tile-work';
 export { findViolation, type ValidateOptions, validate } from './schedule/validate';
 export {
   KV_SEQUENCE,
@@ -122,6 +160,34 @@ export {
   TILE_FLAG,
   TILE_STRIDE,
 } from './schedule/work-tile';
+// Predictions
+export {
+  type CostModel,
+  type KernelCost,
+  type KernelKind,
+  type ModelUse,
+  requireModelFor,
+  type SaturationCurve,
+} from './simulate/cost-model';
+export { costModels } from './simulate/cost-models';
+export { rooflineModel } from './simulate/roofline';
+export { type Prediction, predict, type SimulateOptions, simulate } from './simulate/simulate';
+// Ways to live with CUDA graphs
+export type { PrefillChunk, StepBatch, StepCapacity } from './strategy/batch';
+export type { GraphPoolOptions, PooledGraph } from './strategy/graph-pool';
+export type { HostUpdateOptions } from './strategy/host-update';
+export type { LauncherOptions } from './strategy/launcher';
+export { DecodeModel, type DecodeModelOptions } from './strategy/model';
+export { type StrategyName, strategies } from './strategy/strategies';
+export type {
+  CaptureReport,
+  StepReport,
+  Strategy,
+  StrategyExplanation,
+  StrategyMemory,
+  StrategyOptions,
+} from './strategy/strategy';
+export type { WhileLoopOptions } from './strategy/while-loop';
 export * from './tensor/compare';
 export * from './tensor/create';
 // Tensors
@@ -130,8 +196,13 @@ export { loadNpy, saveNpy } from './tensor/npy';
 export * from './tensor/random';
 export { loadSafetensors, saveSafetensors } from './tensor/safetensors';
 export { Tensor } from './tensor/tensor';
+export type { Achieved, AchievedOptions, TimelineWork } from './timeline/achieved';
+export type { CriticalPath, PathCause, PathStep } from './timeline/critical-path';
+export type { ErrorSummary, TimelineDifference } from './timeline/difference';
+export type { IdleCause, IdleTime } from './timeline/idle';
 export type { TimelineStats } from './timeline/stats';
 export { type Span, Timeline } from './timeline/timeline';
+export type { SpanSelection } from './timeline/zoom';
 export { formatBytes, formatCount, formatDuration } from './units';
 export { readAzureTrace } from './workload/azure-trace';
 export { type LoadTraceOptions, loadTrace } from './workload/load-trace';

@@ -33,7 +33,7 @@ export function registerRenderer<T extends object>(cls: RenderedClass<T>, render
   installDisplaySymbol(cls);
 }
 
-/** Shows values of foreign classes, recognised by what they can do; asked after the registered classes. */
+/** Shows values of foreign classes, recognised by what they can do; asked after the registered classes and after the value's own method. */
 export function registerRecognizer<T extends object>(
   recognizes: (value: object) => value is T,
   render: Renderer<T>,
@@ -61,11 +61,11 @@ export function installDisplaySymbol<T extends object>(cls: RenderedClass<T>): v
 export async function renderBundle(value: unknown, options: RenderOptions = {}): Promise<MimeBundle | undefined> {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return undefined;
   try {
-    const render = findRenderer(value);
+    const render = rendererOfClass(value);
     if (render) return await render(value as never, options);
     const own = (value as { [jupyterDisplay]?: unknown })[jupyterDisplay];
-    if (typeof own !== 'function') return undefined;
-    const bundle: unknown = await own.call(value);
+    if (typeof own !== 'function') return await recognizerOf(value)?.(value as never, options);
+    const bundle: unknown = await own.call(value, options);
     return isBundle(bundle) ? bundle : undefined;
   } catch (error) {
     const bundle = { 'text/plain': `The display of ${nameOf(value)} failed: ${messageOf(error)}` };
@@ -75,14 +75,18 @@ export async function renderBundle(value: unknown, options: RenderOptions = {}):
 
 /** Whether a value's class has a renderer. */
 export function hasRenderer(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && findRenderer(value) !== undefined;
+  return typeof value === 'object' && value !== null && (rendererOfClass(value) ?? recognizerOf(value)) !== undefined;
 }
 
-function findRenderer(value: object): Renderer<never> | undefined {
+function rendererOfClass(value: object): Renderer<never> | undefined {
   for (let p: object | null = Object.getPrototypeOf(value); p; p = Object.getPrototypeOf(p)) {
     const render = byPrototype.get(p);
     if (render) return render;
   }
+  return undefined;
+}
+
+function recognizerOf(value: object): Renderer<never> | undefined {
   return byRecognition.find((entry) => entry.recognizes(value))?.render;
 }
 

@@ -11,7 +11,7 @@ import { requireInteger, WarpbookError } from '../errors';
 import { empty } from '../tensor/create';
 import { itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
-import { type AppendPlaces, checkNewTokens, launchAppend, launchAppendAt } from './append-kv';
+import { type AppendOptions, type AppendPlaces, checkNewTokens, launchAppend, launchAppendAt } from './append-kv';
 import { requireScale } from './kv-operand';
 import { PageAllocator } from './page-allocator';
 import { PageTable } from './page-table';
@@ -107,6 +107,20 @@ export class PagedKvCache {
       layout === 'NHD'
         ? { page: pageSize * numKvHeads * headDim, token: numKvHeads * headDim, head: headDim }
         : { page: pageSize * numKvHeads * headDim, token: headDim, head: pageSize * headDim };
+  }
+
+  /**
+   * Some of the pages as a cache of its own, with page ids from 0: a view that owns no memory, so that many operand sets can
+   * lie in one pool. It has its own requests; whoever uses both keeps them apart.
+   * @throws WarpbookError INVALID_ARGUMENT for a range that the pool doesn't have
+   */
+  window(firstPage: number, numPages: number): PagedKvCache {
+    this.requireUsable('window');
+    requireInteger('firstPage', firstPage, 0, this.numPages - 1);
+    requireInteger('numPages', numPages, 1, this.numPages - firstPage);
+    const pages = (pool: Tensor): Tensor => pool.slice(0, firstPage, firstPage + numPages);
+    const own = { numPages, k: pages(this.k), v: pages(this.v), allocator: new PageAllocator(numPages, this.pageSize) };
+    return Object.assign(Object.create(PagedKvCache.prototype) as PagedKvCache, this, own);
   }
 
   get numFreePages(): number {
@@ -263,10 +277,10 @@ export class PagedKvCache {
    * @param v as k
    * @throws WarpbookError SHAPE_MISMATCH, DTYPE_MISMATCH, DEVICE_MISMATCH, DISPOSED
    */
-  appendAt(places: AppendPlaces, k: Tensor, v: Tensor, options: { stream?: Stream } = {}): void {
+  appendAt(places: AppendPlaces, k: Tensor, v: Tensor, options: AppendOptions = {}): void {
     this.requireUsable('appendAt');
     checkNewTokens(this, k, v);
-    launchAppendAt(this, places, k, v, options.stream);
+    launchAppendAt(this, places, k, v, options);
   }
 
   private requireUsable(call: string): void {

@@ -45,7 +45,10 @@ export async function readTimeline(
       request,
       kvHead: column(schedule.tiles, TILE_STRIDE, TILE.kvHead),
       kvTokens: column(schedule.tiles, TILE_STRIDE, TILE.kvEnd).map((end, i) => end - kvStart[i]),
+      kvStart,
       partial: partialSlot.map((slot) => (slot >= 0 ? 1 : 0)),
+      mergeGroup: column(schedule.tiles, TILE_STRIDE, TILE.mergeGroup),
+      mergeGroupCount: column(schedule.tiles, TILE_STRIDE, TILE.mergeGroupCount),
     },
     merges: {
       request: groupRow.map((row) => requestOfRow(schedule, row)),

@@ -10,6 +10,7 @@ import type { ProgramSource } from '../device/programs/program-source';
 import { programJob } from '../device/programs/program-text';
 import { WarpbookError } from '../errors';
 import { roofPrograms } from '../measure/programs';
+import { strategyPrograms } from '../strategy/all-programs';
 import { tensorPrograms } from '../tensor/kernel-programs';
 
 interface Flags {
@@ -45,7 +46,13 @@ export function buildKernelsCommand(): Command {
 
 /** Every program that warpbook brings. */
 export function ownPrograms(architecture: string): readonly ProgramSource[] {
-  return [...builtInPrograms(), ...roofPrograms(), ...tensorPrograms(architecture), ...kernelPrograms(architecture)];
+  const own = [
+    ...builtInPrograms(),
+    ...roofPrograms(),
+    ...tensorPrograms(architecture),
+    ...kernelPrograms(architecture),
+  ];
+  return [...own, ...strategyPrograms(architecture)];
 }
 
 function parseArchitectures(text: string): string[] {

@@ -1,17 +1,25 @@
 /**
- * A chart: one Vega-Lite specification and its text, shown as one mime bundle. Hides how it is drawn (rasterize.ts);
- * knows nothing of what it shows.
+ * A chart: one Vega-Lite specification and its text, shown as one mime bundle. Hides how it is drawn (rasterize.ts) and
+ * on what (vega-theme.ts); knows nothing of what it shows.
  */
 import { writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { WarpbookError } from '../errors';
 import type { MimeBundle, RenderOptions } from '../renderers';
 import { svgToPng, vegaLiteToSvg } from './rasterize';
-import { chartConfig, type VegaLiteSpec } from './vega-theme';
+import { type ChartTheme, chartConfig, type VegaLiteSpec } from './vega-theme';
 
 export const VEGA_LITE_MIME = 'application/vnd.vegalite.v5+json';
 const VEGA_LITE_SCHEMA = 'https://vega.github.io/schema/vega-lite/v5.json';
 const DEFAULT_COLUMNS = 100;
+
+/** How a picture is drawn. */
+export interface PictureOptions {
+  /** Ink and background where the specification names none; default 'light'. */
+  readonly theme?: ChartTheme;
+  /** Pixels of a PNG per CSS pixel; default 2. */
+  readonly scale?: number;
+}
 
 export class Chart {
   private readonly spec: VegaLiteSpec;
@@ -31,13 +39,12 @@ export class Chart {
     return this.spec;
   }
 
-  toSvg(): Promise<string> {
-    return vegaLiteToSvg(this.spec);
+  toSvg(options: PictureOptions = {}): Promise<string> {
+    return vegaLiteToSvg(this.spec, options.theme);
   }
 
-  /** @param options.scale pixels per CSS pixel; default 2 */
-  async toPng(options: { scale?: number } = {}): Promise<Uint8Array> {
-    return svgToPng(await this.toSvg(), options.scale);
+  async toPng(options: PictureOptions = {}): Promise<Uint8Array> {
+    return svgToPng(await this.toSvg(options), options.scale);
   }
 
   /** @param columns width of the terminal in characters; default 100 */
@@ -49,16 +56,16 @@ export class Chart {
    * Writes a file: `.png`, `.svg`, `.json` (Vega-Lite) or `.txt`, by the extension.
    * @throws WarpbookError INVALID_ARGUMENT for another extension
    */
-  async save(path: string): Promise<void> {
-    await writeFile(path, await this.encode(extname(path).toLowerCase(), path));
+  async save(path: string, options: PictureOptions = {}): Promise<void> {
+    await writeFile(path, await this.encode(extname(path).toLowerCase(), path, options));
   }
 
-  private async encode(extension: string, path: string): Promise<string | Uint8Array> {
+  private async encode(extension: string, path: string, options: PictureOptions): Promise<string | Uint8Array> {
     switch (extension) {
       case '.png':
-        return this.toPng();
+        return this.toPng(options);
       case '.svg':
-        return this.toSvg();
+        return this.toSvg(options);
       case '.json':
         return `${JSON.stringify(this.spec, null, 1)}\n`;
       case '.txt':
@@ -71,7 +78,10 @@ export class Chart {
     }
   }
 
-  /** Vega-Lite for JupyterLab and VS Code, PNG for others, text for terminals. HTML would outrank Vega-Lite. */
+  /**
+   * Vega-Lite for JupyterLab and VS Code, PNG (on a light background) for others, text for terminals. HTML would outrank
+   * Vega-Lite.
+   */
   async bundle(options: RenderOptions = {}): Promise<MimeBundle> {
     const png = await this.toPng();
     return {
@@ -79,6 +89,11 @@ export class Chart {
       'image/png': Buffer.from(png.buffer, png.byteOffset, png.byteLength).toString('base64'),
       'text/plain': this.toText(options.columns),
     };
+  }
+
+  /** @internal The bundle without its PNG, which takes longest: for what is seen for a moment, or may not be drawn here. */
+  bundleWithoutPng(options: RenderOptions = {}): MimeBundle {
+    return { [VEGA_LITE_MIME]: this.spec, 'text/plain': this.toText(options.columns) };
   }
 }
 

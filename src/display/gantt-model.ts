@@ -10,6 +10,7 @@ import { TRACE_PHASE } from '../timeline/trace-record';
 import { formatDuration } from '../units';
 import { cleanLabel } from './escape';
 import { countOf } from './text-lines';
+import { timeUnit } from './time-unit';
 
 /** What bars are coloured by. */
 export type GanttColor = 'request' | 'kvHead' | 'phase';
@@ -21,7 +22,7 @@ export interface GanttOptions {
    * A lane for each CTA (default), or for each SM (CPU device: thread). A schedule is dealt to CTAs and has no SMs.
    */
   readonly lanes?: 'cta' | 'sm';
-  /** Width of the whole chart in pixels; default 900. */
+  /** Width of the whole chart in pixels; default 820, which a cell of JupyterLab has room for beside its side bar. */
   readonly width?: number;
   /** Height of the plot in pixels; default by the number of lanes, 120 to 560. */
   readonly height?: number;
@@ -59,26 +60,31 @@ export interface GanttModel {
   readonly request: ArrayLike<number>;
   readonly kvHead: ArrayLike<number>;
   readonly kvTokens: ArrayLike<number>;
+  /** First key; −1: none, or not known. Absent where none is known. */
+  readonly kvStart?: ArrayLike<number>;
   readonly partial: ArrayLike<number>;
   /** Name of a request, one clean line. */
   readonly requestName: (request: number) => string;
 }
 
-/** @throws WarpbookError INVALID_ARGUMENT for anything but a Schedule or a Timeline */
-export function ganttModel(source: Schedule | Timeline, options: GanttOptions): GanttModel {
-  if (source instanceof Schedule) return scheduleModel(source, options);
+/**
+ * @param caller named in errors
+ * @throws WarpbookError INVALID_ARGUMENT for anything but a Schedule or a Timeline
+ */
+export function ganttModel(source: Schedule | Timeline, options: GanttOptions, caller: string = 'gantt'): GanttModel {
+  if (source instanceof Schedule) return scheduleModel(source, options, caller);
   if (source instanceof Timeline) return timelineModel(source, options);
   throw new WarpbookError(
     'INVALID_ARGUMENT',
-    `gantt() got ${describe(source)}; wanted a Schedule (plan.schedule) or a Timeline (await decode.timeline()).`,
+    `${caller}() got ${describe(source)}; wanted a Schedule (plan.schedule) or a Timeline (await decode.timeline()).`,
   );
 }
 
-function scheduleModel(schedule: Schedule, options: GanttOptions): GanttModel {
+function scheduleModel(schedule: Schedule, options: GanttOptions, caller: string): GanttModel {
   if (options.lanes === 'sm') {
     throw new WarpbookError(
       'INVALID_ARGUMENT',
-      "gantt() of a Schedule got lanes: 'sm'; its tiles are dealt to CTAs: use 'cta'.",
+      `${caller}() of a Schedule got lanes: 'sm'; its tiles are dealt to CTAs: use 'cta'.`,
     );
   }
   const { numTiles, numCtas, tiles } = schedule;
@@ -109,6 +115,7 @@ function scheduleModel(schedule: Schedule, options: GanttOptions): GanttModel {
     request: column(TILE.request),
     kvHead: column(TILE.kvHead),
     kvTokens,
+    kvStart: column(TILE.kvStart),
     partial: column(TILE.partialSlot).map((slot) => (slot >= 0 ? 1 : 0)),
     requestName: requestNames(options.requestLabels),
   };
@@ -198,6 +205,7 @@ function timelineModel(timeline: Timeline, options: GanttOptions): GanttModel {
     request: timeline.request,
     kvHead: timeline.kvHead,
     kvTokens: timeline.kvTokens,
+    kvStart: timeline.kvStart,
     partial: timeline.partial,
     requestName: requestNames(options.requestLabels),
   };
@@ -212,13 +220,6 @@ export function rowLabels(model: GanttModel, lanesPerRow: number): string[] {
     labels.push(last === lane ? first : `${first}–${model.laneLabels[last]}`);
   }
   return labels;
-}
-
-function timeUnit(durationNs: number): { name: string; ns: number } {
-  if (durationNs < 5e3) return { name: 'ns', ns: 1 };
-  if (durationNs < 5e6) return { name: 'µs', ns: 1e3 };
-  if (durationNs < 5e9) return { name: 'ms', ns: 1e6 };
-  return { name: 's', ns: 1e9 };
 }
 
 /** Names by index, made unique: two requests of one name must not share a bar's colour. */

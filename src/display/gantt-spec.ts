@@ -3,10 +3,10 @@
  * Text goes in as data and is drawn, never parsed as markup.
  */
 import { busyBins } from './gantt-bins';
+import { detailLayer, detailOpacity, detailParams, keysExpression } from './gantt-detail';
 import { type GanttColor, type GanttModel, type GanttOptions, rowLabels } from './gantt-model';
-import { assignColors, CATEGORY_COLORS, MAX_LEGEND_ENTRIES, NEUTRAL_COLOR } from './palette';
-import { wrapParts } from './text-lines';
-import { chartConfig, SUBTITLE_FONT_SIZE, type VegaLiteSpec } from './vega-theme';
+import { assignColors, CATEGORY_COLORS, MAX_LEGEND_ENTRIES, NEUTRAL_COLOR, SHARE_SCALE } from './palette';
+import { chartConfig, GUIDE, LANE, subtitleLines, type VegaLiteSpec } from './vega-theme';
 
 /** Above this many bars (or lanes) busy shares are drawn: front ends get slow and bars thinner than a pixel. */
 export const MAX_BARS = 20_000;
@@ -14,8 +14,8 @@ export const MAX_LANES = 1_000;
 /** Cells of the aggregated picture: about what single bars may be, at a third of the text each. */
 const MAX_CELLS = 13_000;
 
-const IDLE = '#e9ecf1';
-const OUTLINE = '#111827';
+/** Name of the bars' rows, which several layers draw. */
+const BARS = 'bars';
 const CATEGORY_TITLES: Readonly<Record<GanttColor, string>> = { request: 'Request', kvHead: 'KV head', phase: 'Phase' };
 
 /** True where {@link ganttSpec} draws busy shares instead of bars. */
@@ -25,26 +25,20 @@ export function isAggregated(model: GanttModel): boolean {
 
 export function ganttSpec(model: GanttModel, options: GanttOptions): VegaLiteSpec {
   const height = options.height ?? Math.min(560, Math.max(120, model.numLanes * 20));
-  const width = options.width ?? 900;
+  const width = options.width ?? 820;
   const aggregated = isAggregated(model);
   const isMerging = Array.from(model.merge).some(Boolean);
   const note = aggregated ? ' · shown as busy share by bin' : isMerging ? ' · merges are outlined' : '';
+  const drawn = aggregated ? { layer: binLayers(model) } : barLayers(model, options.colorBy ?? 'request', height);
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v5.json',
-    title: { text: model.title, subtitle: wrapLine(model.subtitle + note, width) },
+    title: { text: model.title, subtitle: subtitleLines(model.subtitle + note, width) },
     width,
     height,
     autosize: { type: 'fit-x', contains: 'padding' },
-    ...(aggregated ? { view: { fill: IDLE } } : {}),
-    layer: aggregated ? binLayers(model) : barLayers(model, options.colorBy ?? 'request', height),
+    ...drawn,
     ...chartConfig(),
   };
-}
-
-/** Lines that fit the chart: vega makes the plot narrower where a title is wider, by this estimate of a letter. */
-function wrapLine(text: string, width: number): string[] {
-  const maxLength = Math.max(20, Math.floor((width - 100) / (0.8 * SUBTITLE_FONT_SIZE)));
-  return wrapParts(text, maxLength);
 }
 
 function xChannel(model: GanttModel, field: string): object {
@@ -79,39 +73,32 @@ const zoomParam = {
   bind: 'scales',
 };
 
-function barLayers(model: GanttModel, colorBy: GanttColor, height: number): object[] {
+function barLayers(model: GanttModel, colorBy: GanttColor, height: number): object {
   const { values, categories, colors } = barData(model, colorBy);
+  const data = { name: BARS };
   const laneHeight = height / Math.max(1, model.numLanes);
-  // A hairline between bars where there is room for one; below, it would cover the bars.
-  const separator = laneHeight >= 8 && values.length <= 2_000 ? { stroke: '#ffffff', strokeWidth: 0.6 } : {};
   const half = laneHeight >= 3 ? 0.42 : 0.5;
   const hasMerges = values.some((bar) => bar.phase === 'merge');
-  return [
+  const outline = { condition: { test: "datum.phase === 'merge'", value: GUIDE }, value: null };
+  const layer = [
+    laneLayer(model, half),
     {
-      data: { sequence: { start: 0, stop: model.numLanes, as: 'lane' } },
-      transform: [
-        { calculate: `datum.lane - ${half}`, as: 'top' },
-        { calculate: `datum.lane + ${half}`, as: 'bottom' },
-        { calculate: '0', as: 'start' },
-        { calculate: String(round(model.extent)), as: 'end' },
-      ],
-      mark: { type: 'rect', color: IDLE, clip: true, tooltip: null },
-      encoding: {
-        x: xChannel(model, 'start'),
-        x2: { field: 'end' },
-        y: yChannel(model, 'top'),
-        y2: { field: 'bottom' },
-      },
-    },
-    {
-      data: { values },
+      data,
       transform: [
         { calculate: `datum.lane - (datum.phase === 'merge' ? ${half * 0.6} : ${half})`, as: 'top' },
         { calculate: `datum.lane + (datum.phase === 'merge' ? ${half * 0.6} : ${half})`, as: 'bottom' },
         { calculate: 'datum.end - datum.start', as: 'length' },
+        { calculate: keysExpression(model), as: 'keys' },
       ],
-      params: [zoomParam],
-      mark: { type: 'rect', clip: true, ...separator },
+      params: [zoomParam, ...detailParams(colorBy)],
+      mark: {
+        type: 'rect',
+        clip: true,
+        cursor: 'pointer',
+        // A gap between bars where there is room for one.
+        ...(laneHeight >= 8 && values.length <= 2_000 ? { x2Offset: -0.7 } : {}),
+        ...(hasMerges ? { strokeWidth: laneHeight >= 8 ? 1 : 0.5 } : {}),
+      },
       encoding: {
         x: xChannel(model, 'start'),
         x2: { field: 'end' },
@@ -126,22 +113,34 @@ function barLayers(model: GanttModel, colorBy: GanttColor, height: number): obje
               ? { title: CATEGORY_TITLES[colorBy] }
               : null,
         },
-        ...(hasMerges
-          ? {
-              stroke: {
-                condition: { test: "datum.phase === 'merge'", value: OUTLINE },
-                value: separator.stroke ?? null,
-              },
-              strokeWidth: {
-                condition: { test: "datum.phase === 'merge'", value: laneHeight >= 8 ? 1 : 0.5 },
-                value: separator.strokeWidth ?? 0,
-              },
-            }
-          : {}),
+        opacity: detailOpacity,
+        ...(hasMerges ? { stroke: outline } : {}),
         tooltip: tooltip(model),
       },
     },
+    ...(values.length > 0 ? [detailLayer(model, data, height)] : []),
   ];
+  return { datasets: { [BARS]: values }, layer };
+}
+
+/** The lanes, where nothing runs. */
+function laneLayer(model: GanttModel, half: number): object {
+  return {
+    data: { sequence: { start: 0, stop: model.numLanes, as: 'lane' } },
+    transform: [
+      { calculate: `datum.lane - ${half}`, as: 'top' },
+      { calculate: `datum.lane + ${half}`, as: 'bottom' },
+      { calculate: '0', as: 'start' },
+      { calculate: String(round(model.extent)), as: 'end' },
+    ],
+    mark: { type: 'rect', ...LANE, clip: true, tooltip: null },
+    encoding: {
+      x: xChannel(model, 'start'),
+      x2: { field: 'end' },
+      y: yChannel(model, 'top'),
+      y2: { field: 'bottom' },
+    },
+  };
 }
 
 interface BarRow {
@@ -155,6 +154,7 @@ interface BarRow {
   request: string;
   kvHead: string;
   kvTokens: number;
+  kvStart?: number;
 }
 
 function barData(model: GanttModel, colorBy: GanttColor): { values: BarRow[]; categories: string[]; colors: string[] } {
@@ -171,6 +171,7 @@ function barData(model: GanttModel, colorBy: GanttColor): { values: BarRow[]; ca
       request: model.requestName(model.request[i]),
       kvHead: model.kvHead[i] < 0 ? 'several' : String(model.kvHead[i]),
       kvTokens: model.kvTokens[i],
+      ...(model.kvStart && !model.merge[i] ? { kvStart: model.kvStart[i] } : {}),
     });
   }
   return { values, ...categoriesOf(model, values, colorBy) };
@@ -219,7 +220,7 @@ function tooltip(model: GanttModel): object[] {
     { field: 'phase', title: 'Phase', type: 'nominal' },
     { field: 'request', title: 'Request', type: 'nominal' },
     { field: 'kvHead', title: 'KV head', type: 'nominal' },
-    { field: 'kvTokens', title: 'KV tokens', type: 'quantitative', format: ',d' },
+    { field: 'keys', title: 'Keys', type: 'nominal' },
     { field: 'start', title: `Start (${unit})`, ...number },
     ...(model.kind === 'timeline' ? [{ field: 'length', title: `Duration (${unit})`, ...number }] : []),
   ];
@@ -231,7 +232,6 @@ function binLayers(model: GanttModel): object[] {
   const bins = busyBins(model, Math.min(240, Math.max(24, Math.floor(MAX_CELLS / numRows))), lanesPerRow);
   const values: { row: number; bin: number; busy: number; items: number }[] = [];
   for (let cell = 0; cell < bins.share.length; cell++) {
-    if (bins.bars[cell] === 0) continue;
     const row = Math.floor(cell / bins.numBins);
     const busy = Math.round(bins.share[cell] * 1000) / 1000;
     values.push({ row, bin: cell - row * bins.numBins, busy, items: bins.bars[cell] });
@@ -239,7 +239,7 @@ function binLayers(model: GanttModel): object[] {
   const lanes = `${model.laneName}${lanesPerRow > 1 ? 's' : ''}`;
   const labels = JSON.stringify(rowLabels(model, lanesPerRow));
   // Cells overlap a little, or antialiasing leaves a grid of seams between them.
-  const overlap = 0.06;
+  const overlap = 0.15;
   return [
     {
       data: { values },
@@ -260,7 +260,8 @@ function binLayers(model: GanttModel): object[] {
         color: {
           field: 'busy',
           type: 'quantitative',
-          scale: { domain: [0, 1], range: [IDLE, '#56b4e9', '#0b3c6f'] },
+          // As in the heat map of idle time: dark works, bright waits.
+          scale: { domain: [0, 1], ...SHARE_SCALE, reverse: true },
           legend: { title: 'Busy share', format: '.0%' },
         },
         tooltip: [

@@ -1,5 +1,8 @@
 /** The style sheet of notebook pages, light and dark. Names no content. */
 
+/** What a page is written on, in either theme of its reader. */
+export const PAPER = { light: '#ffffff', dark: '#0f1318' } as const;
+
 /** Classes of the 16 terminal colours. */
 function ansiColors(): string {
   const rule = (i: number): string =>
@@ -9,7 +12,7 @@ function ansiColors(): string {
 
 export const PAGE_STYLE: string = `
 :root {
-  --ink: #1f2328; --muted: #656d76; --faint: #8c959f; --paper: #ffffff; --panel: #f6f8fa; --line: #d8dee4;
+  --ink: #1f2328; --muted: #656d76; --faint: #8c959f; --paper: ${PAPER.light}; --panel: #f6f8fa; --line: #d8dee4;
   --accent: #0969da;
   --stripe: #f8f9fb; --error: #a40e26; --error-panel: #fff1f0; --error-line: #f3b8b4; --warn-panel: #fff8ec;
   --warn-line: #e6c27a;
@@ -23,7 +26,7 @@ export const PAGE_STYLE: string = `
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --ink: #e6edf3; --muted: #9aa4af; --faint: #6e7681; --paper: #0f1318; --panel: #171c23; --line: #2c333c;
+    --ink: #e6edf3; --muted: #9aa4af; --faint: #6e7681; --paper: ${PAPER.dark}; --panel: #171c23; --line: #2c333c;
     --accent: #6cb0ff;
     --stripe: #141920; --error: #ff9a92; --error-panel: #2a1416; --error-line: #6e2b2e; --warn-panel: #241d10;
     --warn-line: #5f4a1e;
@@ -83,6 +86,8 @@ pre.error {
 }
 .raw pre { color: var(--muted); }
 div.html { overflow-x: auto; }
+div.html table + table { margin-top: 12px; }
+progress { accent-color: var(--accent); vertical-align: middle; }
 table {
   border-collapse: collapse; font-size: 14px; line-height: 1.4; font-variant-numeric: tabular-nums; margin: 2px 0;
 }
@@ -96,11 +101,18 @@ figure.chart {
   margin: 0; padding: 4px; background: #ffffff; border: 1px solid var(--line); border-radius: 8px;
   overflow-x: auto;
 }
+figure.chart.live { background: var(--paper); }
 figure.chart summary { opacity: 0.35; }
-figure.chart.live::after {
+figure.chart.zooms::after {
   content: "drag to pan · pinch or Ctrl + wheel to zoom · double click to reset"; display: block;
-  padding: 0 14px 6px; color: #6b7280; font-size: 12px;
+  padding: 0 14px 6px; color: var(--muted); font-size: 12px;
 }
+#vg-tooltip-element#vg-tooltip-element {
+  background: var(--panel); color: var(--ink); border: 1px solid var(--line); font: 12px/1.4 var(--sans);
+}
+#vg-tooltip-element tbody tr { background: none; border: 0; }
+#vg-tooltip-element#vg-tooltip-element td { padding: 1px 6px; color: inherit; }
+#vg-tooltip-element#vg-tooltip-element td.key { color: var(--muted); }
 img { max-width: 100%; height: auto; border-radius: 6px; }
 figure.chart img { display: block; width: 100%; }
 figure.chart img[hidden] { display: none; }
@@ -127,6 +139,6 @@ ${ansiColors()}
   main { max-width: none; padding: 0; }
   section { break-inside: avoid-page; }
   pre { white-space: pre-wrap; }
-  figure.chart.live::after { content: none; }
+  figure.chart.zooms::after { content: none; }
 }
 `;

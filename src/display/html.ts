@@ -10,8 +10,9 @@ import { readFile } from 'node:fs/promises';
 import { escapeHtml } from './escape';
 import { type Highlighter, loadHighlighter, loadMarkdown, type MarkdownRenderer } from './html-markdown';
 import { joinText, type OutputLike, PageCharts, renderOutput } from './html-output';
-import { PAGE_STYLE } from './html-style';
+import { PAGE_STYLE, PAPER } from './html-style';
 import { vegaBrowserBuilds } from './packages';
+import { type ChartTheme, themeConfig } from './vega-theme';
 
 /** The part of an nbformat 4 notebook that a page shows. */
 export interface NotebookLike {
@@ -114,19 +115,42 @@ function firstHeading(notebook: NotebookLike): string | undefined {
   return undefined;
 }
 
-/** Replaces each picture by the chart it shows; where that fails the picture stays. */
+/** A theme of charts on the page's own background. */
+function pageTheme(theme: ChartTheme): object {
+  return { ...themeConfig(theme), background: PAPER[theme] };
+}
+
+/**
+ * Replaces each picture by the chart it shows, in the colours of the reader's theme, also when that changes; where that
+ * fails the picture stays.
+ */
 const EMBED_CHARTS = `
+const themes = ${JSON.stringify({ light: pageTheme('light'), dark: pageTheme('dark') })};
+const dark = matchMedia('(prefers-color-scheme: dark)');
 const actions = { export: true, source: false, compiled: false, editor: false };
-for (const holder of document.querySelectorAll('figure.chart')) {
-  const spec = JSON.parse(document.getElementById(holder.dataset.spec).textContent);
+const charts = [...document.querySelectorAll('figure.chart')].map((holder) => {
+  const text = document.getElementById(holder.dataset.spec).textContent;
+  const spec = JSON.parse(text);
   const target = document.createElement('div');
   const picture = holder.firstElementChild;
   holder.appendChild(target);
-  vegaEmbed(target, spec, { ast: true, renderer: 'canvas', actions }).then(
-    () => { picture.hidden = true; holder.classList.add('live'); },
+  let shown;
+  return (theme) => vegaEmbed(target, spec, { ast: true, renderer: 'canvas', actions, config: themes[theme] }).then(
+    (result) => {
+      if (shown) shown.finalize();
+      shown = result;
+      picture.hidden = true;
+      holder.classList.add('live');
+      if (text.includes('"bind":"scales"')) holder.classList.add('zooms');
+    },
     (error) => { target.remove(); console.error(error); },
   );
-}
+});
+const draw = (theme) => charts.forEach((chart) => chart(theme));
+draw(dark.matches ? 'dark' : 'light');
+dark.addEventListener('change', (event) => draw(event.matches ? 'dark' : 'light'));
+addEventListener('beforeprint', () => draw('light'));
+addEventListener('afterprint', () => draw(dark.matches ? 'dark' : 'light'));
 `;
 
 async function chartScripts(): Promise<string[]> {

@@ -6,14 +6,27 @@
 // The eight colours of Okabe and Ito ("Color Universal Design", 2008) without black, ordered so that the first few
 // differ most; then the same hues darkened and lightened, which differ in lightness for every kind of vision.
 const BASE = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#f0e442'] as const;
-const DARK = ['#00405f', '#8f6200', '#005a42', '#83456a', '#2b6f99', '#7d3700', '#8c8419'] as const;
+const DARK = ['#154d6e', '#7f5f10', '#0b6650', '#83456a', '#2b6f99', '#80400f', '#8c8419'] as const;
 const LIGHT = ['#7fb8d8', '#f4d48c', '#86cfba', '#e8c4d8', '#b5def6', '#efb48a', '#f8f3a8'] as const;
 
 /** The categorical colours, most distinct first. */
 export const CATEGORY_COLORS: readonly string[] = [...BASE, ...DARK, ...LIGHT];
 
+/**
+ * Colours of lines and points, which stand on the background: the same hues at a lightness with a contrast of 3 : 1 and
+ * more to white and to the grey of dark themes. Few, so that all kinds of vision tell them apart; a shape or a dash goes
+ * with each.
+ */
+export const SERIES_COLORS: readonly string[] = ['#3a87d9', '#dd7300', '#009e73', '#c46cb0'];
+
 /** Colour of what belongs to no single category (a merge over several requests). */
 export const NEUTRAL_COLOR = '#6b7280';
+
+/**
+ * Shares from 0 to 1. Cividis (Nuñez, Anderton and Renslow 2018) rises evenly in lightness, with and without
+ * colour-blindness, and needs no background.
+ */
+export const SHARE_SCALE = { scheme: 'cividis' } as const;
 
 /** Up to this many categories each have a colour of their own, and a legend is of use. */
 export const MAX_LEGEND_ENTRIES = 20;

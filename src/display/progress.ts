@@ -4,7 +4,7 @@
  */
 import { jupyterDisplay } from '../renderers';
 import { formatCount, formatDuration } from '../units';
-import { cleanLabel } from './escape';
+import { cleanLabel, escapeHtml } from './escape';
 import { currentFrontEnd } from './front-end';
 import { loadCliProgress } from './packages';
 
@@ -16,6 +16,14 @@ export interface Progress {
   /** Ends the bar; idempotent. What isn't done stays undone: a bar that was stopped short shows it. */
   finish(): void;
   [Symbol.dispose](): void;
+}
+
+export interface ProgressOptions {
+  /**
+   * Whether units and their rate are shown; default true. False where units mean nothing to a reader, such as percents: then the
+   * share and the time left are shown.
+   */
+  readonly counts?: boolean;
 }
 
 /** One representation of progress. */
@@ -30,20 +38,28 @@ interface ProgressState {
   readonly done: number;
   readonly note: string;
   readonly elapsedNs: number;
+  /** Units a second of late; NaN where it isn't known yet. */
+  readonly rate: number;
+  readonly finished: boolean;
+  readonly counts: boolean;
 }
 
 /** Redraws a second: more would only fill a notebook's message queue. */
 const REDRAW_INTERVAL_NS = 100e6;
+/** The rate is that of about the last of this: work that gets slower (longer sequences) has no use for its mean. */
+const RATE_WINDOW_NS = 15e9;
+/** Before this a rate is a guess. */
+const RATE_AFTER_NS = 0.3e9;
 
 let nextId = 0;
 
 /**
- * Starts a progress display.
+ * Starts a progress display: how much is done, how fast it goes, and how long the rest takes at that rate.
  * @param label what is being done, one line
  * @param total units of work; 0: unknown
  */
-export function progress(label: string, total: number): Progress {
-  return new TrackedProgress(cleanLabel(label, 60), Math.max(0, total), makeSink());
+export function progress(label: string, total: number, options: ProgressOptions = {}): Progress {
+  return new TrackedProgress(cleanLabel(label, 60), Math.max(0, total), options.counts ?? true, makeSink());
 }
 
 class TrackedProgress implements Progress {
@@ -52,10 +68,13 @@ class TrackedProgress implements Progress {
   private done = 0;
   private note = '';
   private finished = false;
+  /** How much was done when, at the redraws of late; the first is the oldest. */
+  private marks: { readonly atNs: number; readonly done: number }[] = [{ atNs: 0, done: 0 }];
 
   constructor(
     private readonly label: string,
     private readonly total: number,
+    private readonly counts: boolean,
     private readonly sink: Sink,
   ) {
     this.draw();
@@ -83,8 +102,19 @@ class TrackedProgress implements Progress {
   }
 
   private draw(): void {
-    this.lastDrawNs = this.elapsedNs();
+    const now = this.elapsedNs();
+    this.lastDrawNs = now;
+    this.marks.push({ atNs: now, done: this.done });
+    while (this.marks.length > 2 && now - this.marks[1].atNs > RATE_WINDOW_NS) this.marks.shift();
     this.sink.draw(this.state());
+  }
+
+  private rate(now: number): number {
+    const oldest = this.finished ? { atNs: 0, done: 0 } : this.marks[0];
+    const seconds = (now - oldest.atNs) / 1e9;
+    return now >= RATE_AFTER_NS && this.done > oldest.done && seconds > 0
+      ? (this.done - oldest.done) / seconds
+      : Number.NaN;
   }
 
   private elapsedNs(): number {
@@ -92,7 +122,9 @@ class TrackedProgress implements Progress {
   }
 
   private state(): ProgressState {
-    return { label: this.label, total: this.total, done: this.done, note: this.note, elapsedNs: this.elapsedNs() };
+    const { label, total, done, note, finished, counts } = this;
+    const elapsedNs = this.elapsedNs();
+    return { label, total, done, note, elapsedNs, finished, counts, rate: this.rate(elapsedNs) };
   }
 }
 
@@ -107,8 +139,8 @@ function notebookSink(): Sink {
   const id = `warpbook-progress-${process.pid}-${nextId}`;
   let shown = false;
   const show = (state: ProgressState): void => {
-    const line = progressLine(state);
-    currentFrontEnd()?.show({ [jupyterDisplay]: () => ({ 'text/plain': line }) }, id, shown);
+    const bundle = { 'text/html': progressHtml(state), 'text/plain': progressLine(state) };
+    currentFrontEnd()?.show({ [jupyterDisplay]: () => bundle }, id, shown);
     shown = true;
   };
   return { draw: show, end: show };
@@ -143,23 +175,44 @@ function logSink(): Sink {
 
 const BAR_WIDTH = 28;
 
-/** `Label  ━━━━━━━━━━────────  36 %  360 of 1,000  1.2 s  note` */
+/** `Label  ━━━━━━━━━━────────  36 %  360 of 1,000  1.2 s  300/s  2.1 s left  note` */
 export function progressLine(state: ProgressState): string {
-  const { label, total, done, note, elapsedNs } = state;
-  const parts = [label];
-  if (total > 0) {
-    const filled = Math.round((done / total) * BAR_WIDTH);
-    parts.push(
-      '━'.repeat(filled) + '─'.repeat(BAR_WIDTH - filled),
-      `${Math.floor((done / total) * 100)} %`.padStart(5),
-    );
-    parts.push(`${formatCount(done)} of ${formatCount(total)}`);
-  } else {
-    parts.push(formatCount(done));
-  }
-  parts.push(formatDuration(elapsedNs));
-  if (note !== '') parts.push(note);
-  return parts.join('  ');
+  const { label, total, done } = state;
+  const filled = Math.round((done / total) * BAR_WIDTH);
+  const bar = total > 0 ? ['━'.repeat(filled) + '─'.repeat(BAR_WIDTH - filled), percent(state).padStart(5)] : [];
+  return [label, ...bar, ...figures(state)].join('  ');
+}
+
+/** The same with the bar that the browser draws. */
+export function progressHtml(state: ProgressState): string {
+  const { label, total, done } = state;
+  const bar =
+    total > 0
+      ? `<progress value="${Math.round((done / total) * 1000)}" max="1000"></progress> ${percent(state)} · `
+      : '';
+  return `<div><strong>${escapeHtml(label)}</strong> ${bar}${escapeHtml(figures(state).join(' · '))}</div>`;
+}
+
+function percent({ total, done }: ProgressState): string {
+  return `${Math.floor((done / total) * 100)} %`;
+}
+
+function figures({ total, done, note, elapsedNs, rate, finished, counts }: ProgressState): string[] {
+  const known = Number.isFinite(rate) && rate > 0;
+  const isOpen = !finished && total > done;
+  return [
+    ...(counts ? [total > 0 ? `${formatCount(done)} of ${formatCount(total)}` : formatCount(done)] : []),
+    formatDuration(elapsedNs),
+    ...(known && counts ? [rateText(rate)] : []),
+    ...(known && isOpen ? [`${formatDuration(((total - done) / rate) * 1e9)} left`] : []),
+    ...(note === '' ? [] : [note]),
+  ];
+}
+
+/** `1,234/s`, `3.2/s`; slower than one a second: `4.10 s each`. */
+function rateText(rate: number): string {
+  if (rate < 1) return `${formatDuration(1e9 / rate)} each`;
+  return `${rate >= 100 ? formatCount(Math.round(rate)) : Number(rate.toPrecision(2))}/s`;
 }
 
 function closingLine({ label, total, done, elapsedNs }: ProgressState): string {

@@ -8,6 +8,9 @@ import { Kernel } from '../device/kernel/kernel';
 import { CompilationError } from '../device/programs/compilation-error';
 import { Graph } from '../graph/graph';
 import { GraphExec } from '../graph/graph-exec';
+import { Leaderboard } from '../lab/leaderboard';
+import { StrategyComparison } from '../lab/strategy-comparison';
+import { Sweep } from '../lab/sweep/sweep';
 import { Verdict } from '../measure/compare';
 import { Measurement } from '../measure/measurement';
 import { registerRecognizer, registerRenderer } from '../renderers';
@@ -20,13 +23,19 @@ import { cacheBundle, devicePlanBundle, pageTableBundle, planBundle, wrapperBund
 import { Chart } from './chart';
 import { showCompilations } from './compile-progress';
 import { deviceBundle, isMemoryReport, memoryBundle } from './device-display';
+import { explanationBundle, isExplanation } from './explanation-display';
 import { gantt } from './gantt';
 import { graphBundle, graphExecBundle } from './graph-display';
 import { compilationErrorBundle, kernelBundle } from './kernel-display';
-import { measurementBundle, showMeasuring, verdictBundle } from './measure-display';
+import { showLabProgress, sweepBundle } from './lab-display';
+import { leaderboardBundle } from './leaderboard-display';
+import { isMeasuredRoof, measurementBundle, roofBundle, showMeasuring, verdictBundle } from './measure-display';
 import { policyErrorBundle } from './policy-display';
+import { isMachine, isProblem, isSnapshot, machineBundle, problemBundle, snapshotBundle } from './problem-display';
+import { comparisonBundle } from './strategy-display';
 import { isArqueroLike, Table, table } from './table';
 import { tensorBundle } from './tensor-display';
+import { isVegaLike, vegaBundle } from './vega-display';
 import { traceBundle } from './workload-display';
 
 /** Fills the registry; cheap (charts, fonts and Graphviz load when one is first shown) and safe to call again. */
@@ -49,9 +58,19 @@ export function registerDisplays(): void {
   registerRenderer(Measurement, measurementBundle);
   registerRenderer(Verdict, verdictBundle);
   showMeasuring();
+  registerRenderer(Sweep, sweepBundle);
+  registerRenderer(Leaderboard, leaderboardBundle);
+  showLabProgress();
+  registerRenderer(StrategyComparison, comparisonBundle);
+  registerRecognizer(isExplanation, explanationBundle);
   registerRenderer(Graph, graphBundle);
   registerRenderer(GraphExec, graphExecBundle);
   registerRecognizer(isArqueroLike, (rows, options) => table(rows).bundle(options));
   registerRecognizer(isMemoryReport, memoryBundle);
+  registerRecognizer(isMeasuredRoof, roofBundle);
+  registerRecognizer(isProblem, problemBundle);
+  registerRecognizer(isMachine, machineBundle);
+  registerRecognizer(isSnapshot, snapshotBundle);
+  registerRecognizer(isVegaLike, vegaBundle);
   showCompilations();
 }

@@ -47,9 +47,10 @@ const TAGS: ReadonlySet<string> = new Set([
   'h6',
   'details',
   'summary',
+  'progress',
 ]);
 const VOID_TAGS: ReadonlySet<string> = new Set(['br', 'hr', 'col']);
-const NUMERIC_ATTRIBUTES: ReadonlySet<string> = new Set(['colspan', 'rowspan', 'border']);
+const NUMERIC_ATTRIBUTES: ReadonlySet<string> = new Set(['colspan', 'rowspan', 'border', 'value', 'max']);
 const STYLE_PROPERTY = /^(text-align):(left|right|center)$/;
 
 const TOKEN =

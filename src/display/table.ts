@@ -63,7 +63,7 @@ export class Table {
 
   toHtml(): string {
     const style = (column: ShownColumn): string => ` style="text-align:${column.align}"`;
-    const caption = this.title === undefined ? '' : `<caption>${escapeHtml(this.title)}</caption>`;
+    const caption = this.title === undefined ? '' : captionHtml(this.title);
     const head = this.columns.map((c) => `<th${style(c)}>${escapeHtml(c.header)}</th>`).join('');
     const body: string[] = [];
     for (let row = 0; row < this.shownRows; row++) {
@@ -104,6 +104,11 @@ export class Table {
     const rest = this.numRows - this.shownRows;
     return rest === 0 ? '' : `… and ${countOf(rest, 'more row')}`;
   }
+}
+
+/** The title of a table; JupyterLab would centre it, far from a wide table's columns. */
+export function captionHtml(title: string): string {
+  return `<caption style="text-align:left"><strong>${escapeHtml(cleanLabel(title))}</strong></caption>`;
 }
 
 /**

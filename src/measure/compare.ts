@@ -3,7 +3,7 @@ import { type Device, defaultDevice } from '../device/device';
 import type { Stream } from '../device/stream';
 import { type Chain, type Measured, makeChain, timeTurns } from './chain';
 import { type JudgeOptions, judge, type VerdictWord } from './judge';
-import { announce } from './progress';
+import { announce, announceEnd } from './progress';
 import { type Spread, spreadOf } from './statistics';
 
 export interface CompareOptions extends Omit<JudgeOptions, 'onRound'> {
@@ -80,14 +80,16 @@ export async function compare(a: Measured, b: Measured, wanted: CompareOptions =
             share: round / most,
             medianNs: Number.NaN,
             precisionPct: Number.POSITIVE_INFINITY,
+            samplesNs: [],
+            live: false,
             done: false,
           }),
       },
     );
-    announce({ what, share: 1, medianNs: Number.NaN, precisionPct: Number.POSITIVE_INFINITY, done: true });
     const { verdict, ratio, ratioLow, ratioHigh, rounds, timesA, timesB } = judgement;
     return new Verdict(verdict, names, ratio, ratioLow, ratioHigh, rounds, spreadOf(timesA), spreadOf(timesB));
   } finally {
+    announceEnd(`${names[0]} against ${names[1]}`);
     for (const chain of chains) chain.dispose();
   }
 }

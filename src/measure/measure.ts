@@ -8,7 +8,7 @@ import { requireInteger, WarpbookError } from '../errors';
 import { throwIfInterrupted } from '../interruption';
 import { type Chain, type Measured, makeChain, timeTurns } from './chain';
 import { Measurement, type Roof, type StoppedBy } from './measurement';
-import { announce } from './progress';
+import { announce, announceEnd } from './progress';
 import { precisionPct, spreadOf } from './statistics';
 
 export interface MeasureOptions {
@@ -46,8 +46,12 @@ export interface MeasureOptions {
   readonly sampleUs?: number;
   /** Idle time before each batch of samples, for parts that the last one heated; default 0. */
   readonly pauseMs?: number;
+  /** In a notebook, draws the samples while they come, at most four times a second, and leaves the chart; default false. */
+  readonly live?: boolean;
   /** `host` only: calls between waits for the device, so that its queues don't fill; default 4. */
   readonly callsPerWait?: number;
+  /** `host` only: enqueued after each call and not timed, such as the replay that follows a plan. */
+  readonly afterCall?: () => void;
 }
 
 /** Batches end after about this, so that progress shows and the stopping rule is asked. */
@@ -65,9 +69,7 @@ export async function measure(fn: Measured, options: MeasureOptions = {}): Promi
   checkOptions(options);
   const before = await device.telemetry();
   const sampler =
-    mode === 'host'
-      ? hostSampler(fn, stream, rotate, options.callsPerWait ?? 4)
-      : await deviceSampler(device, stream, fn, mode, options);
+    mode === 'host' ? hostSampler(fn, stream, rotate, options) : await deviceSampler(device, stream, fn, mode, options);
   const samples: number[] = [];
   const enqueue: number[] = [];
   let stoppedBy: StoppedBy | undefined;
@@ -89,10 +91,13 @@ export async function measure(fn: Measured, options: MeasureOptions = {}): Promi
         share: stoppedBy ? 1 : Math.min(0.99, share),
         medianNs: spreadOf(samples).median,
         precisionPct: precision,
+        samplesNs: samples,
+        live: options.live ?? false,
         done: stoppedBy !== undefined,
       });
     }
   } finally {
+    if (!stoppedBy) announceEnd(what);
     sampler.dispose();
   }
   const after = await device.telemetry();
@@ -156,7 +161,8 @@ async function deviceSampler(
   };
 }
 
-function hostSampler(fn: Measured, stream: Stream, rotate: number, callsPerWait: number): Sampler {
+function hostSampler(fn: Measured, stream: Stream, rotate: number, options: MeasureOptions): Sampler {
+  const { callsPerWait = 4, afterCall } = options;
   let next = 0;
   return {
     callsPerSample: 1,
@@ -167,6 +173,7 @@ function hostSampler(fn: Measured, stream: Stream, rotate: number, callsPerWait:
           const before = process.hrtime.bigint();
           fn(next++ % rotate);
           samples.push(Number(process.hrtime.bigint() - before));
+          afterCall?.();
         }
         await stream.synchronize();
       } while ((performance.now() - started) * 1e6 < BATCH_NS);

@@ -9,6 +9,10 @@ export interface MeasureProgress {
   readonly medianNs: number;
   /** So far, percent; Infinity before there are enough samples. */
   readonly precisionPct: number;
+  /** Samples so far, ns a call, in the order taken; grows with the measurement: copy what you keep. */
+  readonly samplesNs: ArrayLike<number>;
+  /** Whoever measures asked for a chart of it: `measure(fn, { live: true })`. */
+  readonly live: boolean;
   /** Nothing more comes. */
   readonly done: boolean;
 }
@@ -28,4 +32,17 @@ export function onMeasuring(listener: Listener): () => void {
 /** @internal */
 export function announce(progress: MeasureProgress): void {
   for (const listener of listeners) listener(progress);
+}
+
+/** @internal Nothing more comes, whether it went well or not: a bar must not wait for what was interrupted. */
+export function announceEnd(what: string): void {
+  announce({
+    what,
+    share: 1,
+    medianNs: Number.NaN,
+    precisionPct: Number.POSITIVE_INFINITY,
+    samplesNs: [],
+    live: false,
+    done: true,
+  });
 }

@@ -27,11 +27,21 @@ export interface TimelineColumns {
   readonly kvHead: Int32Array;
   /** int32 [numSpans]: KV tokens that the tile attends to; 0 for a merge. */
   readonly kvTokens: Int32Array;
+  /** int32 [numSpans]: first KV token that the tile attends to; −1: not known, or a merge. Absent: none is known. */
+  readonly kvStart?: Int32Array;
   /** uint8 [numSpans]: 1 where the tile writes a partial state that is merged later. */
   readonly partial: Uint8Array;
+  /**
+   * int32 [numSpans]: of a partial tile, the first merge group that waits for it; −1 elsewhere. Where the column is absent,
+   * dependencies are taken from the labels (see dependencies.ts).
+   */
+  readonly mergeGroup?: Int32Array;
+  /** int32 [numSpans]: the merge groups [mergeGroup, mergeGroup + mergeGroupCount) wait for the tile; default 1. */
+  readonly mergeGroupCount?: Int32Array;
 }
 
-const COLUMN_NAMES = [
+/** All columns; the last ones may be absent. */
+export const COLUMN_NAMES: readonly (keyof TimelineColumns)[] = [
   'cta',
   'sm',
   'item',
@@ -41,17 +51,21 @@ const COLUMN_NAMES = [
   'request',
   'kvHead',
   'kvTokens',
+  'kvStart',
   'partial',
-] as const satisfies readonly (keyof TimelineColumns)[];
+  'mergeGroup',
+  'mergeGroupCount',
+];
 
 /** @throws WarpbookError INVALID_ARGUMENT; see the constructor of Timeline */
 export function checkColumns(numCtas: number, columns: TimelineColumns): void {
   const numSpans = columns.cta.length;
   for (const name of COLUMN_NAMES) {
-    if (columns[name].length !== numSpans) {
+    const numEntries = columns[name]?.length;
+    if (numEntries !== undefined && numEntries !== numSpans) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
-        `The timeline's column ${name} has ${columns[name].length} entries; wanted ${numSpans}, as many as cta has.`,
+        `The timeline's column ${name} has ${numEntries} entries; wanted ${numSpans}, as many as cta has.`,
       );
     }
   }

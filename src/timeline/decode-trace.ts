@@ -19,8 +19,14 @@ export interface TraceMeta {
     readonly kvHead: ArrayLike<number>;
     /** KV tokens that each tile attends to. */
     readonly kvTokens: ArrayLike<number>;
+    /** First KV token of each tile; default: unknown. */
+    readonly kvStart?: ArrayLike<number>;
     /** 1 where a tile writes a partial state; default: none does. */
     readonly partial?: ArrayLike<number>;
+    /** First merge group that waits for a tile, −1 where none does; default: not known. */
+    readonly mergeGroup?: ArrayLike<number>;
+    /** How many merge groups from that one on wait for it; default 1. */
+    readonly mergeGroupCount?: ArrayLike<number>;
   };
   /** Labels of the merge groups; default: unknown (−1). */
   readonly merges?: {
@@ -44,7 +50,11 @@ export function decodeTrace(records: Int32Array, meta: TraceMeta): Timeline {
   }
   const written = writtenRecords(records);
   const origin = firstStart(records, written);
-  const columns = emptyColumns(written.length);
+  const kvStart = meta.tiles.kvStart && new Int32Array(written.length).fill(-1);
+  const columns = {
+    ...emptyColumns(written.length, meta.tiles.mergeGroup !== undefined),
+    ...(kvStart ? { kvStart } : {}),
+  };
   written.forEach((at, span) => {
     const phase = records[at + TRACE_RECORD.phase];
     const item = records[at + TRACE_RECORD.item];
@@ -60,6 +70,11 @@ export function decodeTrace(records: Int32Array, meta: TraceMeta): Timeline {
       columns.kvHead[span] = meta.tiles.kvHead[item];
       columns.kvTokens[span] = meta.tiles.kvTokens[item];
       columns.partial[span] = meta.tiles.partial?.[item] ? 1 : 0;
+      if (columns.mergeGroup && columns.mergeGroupCount && meta.tiles.mergeGroup) {
+        columns.mergeGroup[span] = meta.tiles.mergeGroup[item];
+        columns.mergeGroupCount[span] = meta.tiles.mergeGroupCount?.[item] ?? 1;
+      }
+      if (kvStart && meta.tiles.kvStart) kvStart[span] = meta.tiles.kvStart[item];
     } else {
       columns.request[span] = meta.merges?.request?.[item] ?? -1;
       columns.kvHead[span] = meta.merges?.kvHead?.[item] ?? -1;
@@ -114,7 +129,7 @@ function nsSince(records: Int32Array, word: number, origin: Clock): number {
   return (clock.high - origin.high) * 2 ** 32 + (clock.low - origin.low);
 }
 
-function emptyColumns(numSpans: number): TimelineColumns {
+function emptyColumns(numSpans: number, knowsMerges: boolean): TimelineColumns {
   return {
     cta: new Int32Array(numSpans),
     sm: new Int32Array(numSpans),
@@ -126,5 +141,9 @@ function emptyColumns(numSpans: number): TimelineColumns {
     kvHead: new Int32Array(numSpans).fill(-1),
     kvTokens: new Int32Array(numSpans),
     partial: new Uint8Array(numSpans),
+    ...(knowsMerges && {
+      mergeGroup: new Int32Array(numSpans).fill(-1),
+      mergeGroupCount: new Int32Array(numSpans),
+    }),
   };
 }

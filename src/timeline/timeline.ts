@@ -3,9 +3,14 @@
  * and drawn alike. Structure of arrays; spans in any order. Knows no schedule, device or chart.
  */
 import { requireInteger } from '../errors';
+import { type Achieved, type AchievedOptions, achieved, type TimelineWork } from './achieved';
 import { checkColumns, type SpanPhase, type TimelineColumns, type TimelineSource } from './columns';
+import { type CriticalPath, criticalPath } from './critical-path';
+import { type TimelineDifference, timelineDifference } from './difference';
+import { type IdleTime, idleTime } from './idle';
 import { type TimelineStats, timelineStats } from './stats';
 import { TRACE_PHASE } from './trace-record';
+import { type SpanSelection, selectSpans } from './zoom';
 
 /** One span as an object, for reading in a cell; see {@link Timeline.span}. */
 export interface Span {
@@ -34,7 +39,10 @@ export class Timeline implements TimelineColumns {
   readonly request: Int32Array;
   readonly kvHead: Int32Array;
   readonly kvTokens: Int32Array;
+  readonly kvStart?: Int32Array;
   readonly partial: Uint8Array;
+  readonly mergeGroup: Int32Array | undefined;
+  readonly mergeGroupCount: Int32Array | undefined;
 
   /**
    * Takes the columns over without copying.
@@ -55,7 +63,10 @@ export class Timeline implements TimelineColumns {
     this.request = columns.request;
     this.kvHead = columns.kvHead;
     this.kvTokens = columns.kvTokens;
+    this.kvStart = columns.kvStart;
     this.partial = columns.partial;
+    this.mergeGroup = columns.mergeGroup;
+    this.mergeGroupCount = columns.mergeGroupCount;
   }
 
   get numSpans(): number {
@@ -98,6 +109,49 @@ export class Timeline implements TimelineColumns {
    */
   stats(lanes: 'cta' | 'sm' = 'cta'): TimelineStats {
     return timelineStats(this, this.numCtas, lanes);
+  }
+
+  /**
+   * Idle time by cause: launch, gaps, imbalance, tail, merge; see {@link IdleTime}.
+   * @param lanes as for {@link stats}
+   */
+  idle(lanes: 'cta' | 'sm' = 'cta'): IdleTime {
+    return idleTime(this, this.numCtas, lanes);
+  }
+
+  /**
+   * What the duration is made of: the chain of spans, each of which had to wait for the one before, that ends last. A
+   * merge follows the last of its partial tiles, any other span what its CTA (or its SM) did before.
+   */
+  criticalPath(): CriticalPath {
+    return criticalPath(this);
+  }
+
+  /**
+   * How far this timeline is from another of the same launch, by CTA and by tile: a prediction from the measurement.
+   * Errors are relative to `other`.
+   * @throws WarpbookError INVALID_ARGUMENT for a timeline of another number of CTAs
+   */
+  difference(other: Timeline): TimelineDifference {
+    return timelineDifference(this, other);
+  }
+
+  /**
+   * Bytes and operations a second, in all and over time.
+   * @param work what each tile (and merge group) moves and computes; `tileWork(schedule)` knows
+   * @throws WarpbookError INVALID_ARGUMENT for a tile that `work` doesn't know
+   */
+  achieved(work: TimelineWork, options: AchievedOptions = {}): Achieved {
+    return achieved(this, work, options);
+  }
+
+  /**
+   * The spans of a request, an SM, a CTA, a KV head or a stretch of time alone, on the same clock and the same CTAs. Merges
+   * stay with their request.
+   * @throws WarpbookError INVALID_ARGUMENT where nothing is asked for, or a window ends before it starts
+   */
+  zoom(selection: SpanSelection): Timeline {
+    return new Timeline(this.source, this.numCtas, selectSpans(this, selection));
   }
 
   toString(): string {

@@ -27,7 +27,7 @@ export function programJob(source: ProgramSource, architecture: string, folder: 
     includeFolders: [folder],
     entry: source.entry,
     nameExpressions: [],
-    linksDeviceRuntime: false,
+    linksDeviceRuntime: source.options?.linksDeviceRuntime ?? source.options?.children !== undefined,
     includes: includedTexts(text, dirname(file), [folder]),
   });
 }

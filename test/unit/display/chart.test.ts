@@ -1,7 +1,6 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pixelmatch from 'pixelmatch';
 import { PNG } from 'pngjs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Chart } from '../../../src/display/chart';
@@ -9,6 +8,7 @@ import { gantt } from '../../../src/display/gantt';
 import { machines } from '../../../src/schedule/machine';
 import { fixedSplitSize } from '../../../src/schedule/policies/fixed-split-size';
 import { makeProblem } from '../../../src/schedule/problem';
+import { expectGolden } from '../../support/golden';
 import { timelineOf } from '../timeline/spans';
 
 const folder = mkdtempSync(join(tmpdir(), 'warpbook-chart-'));
@@ -33,16 +33,18 @@ describe('Chart', () => {
     expect(png.width).toBe(1040);
   });
 
-  // After a deliberate change: run with UPDATE_IMAGES=1, look at the image, commit it.
   test('the picture is the golden one', async () => {
-    const golden = join(__dirname, '../../fixtures/images/gantt-three-ctas.png');
-    const drawn = await chart.toPng({ scale: 1 });
-    if (process.env.UPDATE_IMAGES === '1') writeFileSync(golden, drawn);
-    const want = PNG.sync.read(readFileSync(golden));
-    const got = PNG.sync.read(Buffer.from(drawn));
-    expect([got.width, got.height]).toEqual([want.width, want.height]);
-    const different = pixelmatch(got.data, want.data, undefined, got.width, got.height, { threshold: 0.1 });
-    expect(different / (got.width * got.height)).toBeLessThan(0.0003);
+    await expectGolden(chart, 'gantt-three-ctas');
+  });
+
+  test('the specification has no ink of its own; pictures have that of their theme', async () => {
+    const spec = JSON.stringify(chart.toVegaLite());
+    expect(spec).not.toMatch(/"(background|labelColor|titleColor|subtitleColor|gridColor)"/);
+    const [light, dark] = await Promise.all([chart.toSvg(), chart.toSvg({ theme: 'dark' })]);
+    expect(light).toContain('fill="#ffffff"');
+    expect(dark).toContain('fill="#14181f"');
+    const own = new Chart({ ...chart.toVegaLite(), background: '#123456' });
+    expect(await own.toSvg({ theme: 'dark' })).toContain('fill="#123456"');
   });
 
   test('saves by the extension of the name', async () => {
@@ -74,13 +76,14 @@ describe('Chart', () => {
     await expect(new Chart({ mark: 'nonsense' }).toSvg()).rejects.toThrow();
   });
 
-  test('132 CTAs and 2,000 bars are drawn in well under half a second', async () => {
+  test('132 CTAs and 2,400 bars are drawn in well under half a second', async () => {
     const kvLens = Array.from({ length: 50 }, (_, i) => 200 + ((i * 1999) % 4800));
+    kvLens.push(4800, 512);
     const schedule = fixedSplitSize(512)(
       makeProblem({ kvLens, numQoHeads: 32, numKvHeads: 8, headDim: 128 }),
       machines.h100,
     );
-    expect(schedule.numTiles).toBeGreaterThan(1_900);
+    expect(schedule.numTiles).toBe(2_400);
     await chart.toPng();
     const times: number[] = [];
     for (let i = 0; i < 6 && !times.some((time) => time < 500); i++) {
@@ -88,7 +91,7 @@ describe('Chart', () => {
       await gantt(schedule).toPng();
       times.push(performance.now() - start);
     }
-    // Measured 130 ms on two idle cores. The best of some tries: other tests run at the same time.
+    // Measured 180 ms on two cores that others use too. The best of some tries: other tests run at the same time.
     expect(Math.min(...times)).toBeLessThan(500);
   });
 });

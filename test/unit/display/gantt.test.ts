@@ -5,11 +5,13 @@ import { fixedSplitSize } from '../../../src/schedule/policies/fixed-split-size'
 import { policies } from '../../../src/schedule/policies/known';
 import { makeProblem } from '../../../src/schedule/problem';
 import { Schedule } from '../../../src/schedule/schedule';
+import { Timeline } from '../../../src/timeline/timeline';
 import { timelineOf } from '../timeline/spans';
 
 interface Layer {
   data: { values: Record<string, unknown>[] };
-  params?: { bind: string; select: { zoom: string } }[];
+  params?: { name: string; bind: unknown; select: { zoom?: string; type: string; fields?: string[] } }[];
+  transform?: { calculate?: string }[];
   encoding: {
     x: { axis: { title: string }; scale: { domain: number[] } };
     y: { axis: { title: string; labelExpr?: string }; scale: { domain: number[] } };
@@ -19,7 +21,8 @@ interface Layer {
 }
 interface GanttSpec {
   $schema: string;
-  background: string;
+  background?: string;
+  datasets: { bars: Record<string, unknown>[] };
   title: { text: string; subtitle: string[] };
   layer: Layer[];
 }
@@ -36,10 +39,10 @@ const timeline = timelineOf(4, [
 ]);
 
 describe('the Gantt of a Schedule', () => {
-  test('is Vega-Lite 5 with its data inline, by KV tokens, on a light background', () => {
+  test('is Vega-Lite 5 with its data inline, by KV tokens, on the background of whoever draws it', () => {
     const spec = specOf(schedule);
     expect(spec.$schema).toBe('https://vega.github.io/schema/vega-lite/v5.json');
-    expect(spec.background).toBe('#ffffff');
+    expect(spec.background).toBeUndefined();
     expect(spec.title.text).toBe('Schedule: fixedSplitSize(1024)');
     expect(spec.title.subtitle.join(' · ')).toMatch(
       /^CPU · 10 tiles on 3 CTAs · longest [\d,]+ tokens · [\d.]+ % busy · 2 merges$/,
@@ -47,14 +50,15 @@ describe('the Gantt of a Schedule', () => {
     const bars = spec.layer[1];
     expect(bars.encoding.x.axis.title).toBe('KV tokens (scheduled)');
     expect(bars.encoding.y.axis.title).toBe('CTA');
-    expect(bars.data.values).toHaveLength(schedule.numTiles);
+    expect(bars.data).toEqual({ name: 'bars' });
+    expect(spec.datasets.bars).toHaveLength(schedule.numTiles);
     expect(bars.encoding.tooltip.map((entry) => entry.title)).toEqual([
       'CTA',
       'Item',
       'Phase',
       'Request',
       'KV head',
-      'KV tokens',
+      'Keys',
       'Start (tokens)',
     ]);
     expect(bars.params?.[0]).toMatchObject({
@@ -65,7 +69,7 @@ describe('the Gantt of a Schedule', () => {
   });
 
   test('lays the tiles of a CTA end to end in their order', () => {
-    const bars = specOf(schedule).layer[1].data.values;
+    const bars = specOf(schedule).datasets.bars;
     for (let cta = 0; cta < schedule.numCtas; cta++) {
       let at = 0;
       for (let t = schedule.ctaIndptr[cta]; t < schedule.ctaIndptr[cta + 1]; t++) {
@@ -79,6 +83,7 @@ describe('the Gantt of a Schedule', () => {
           request: String(tile.request),
           kvHead: String(tile.kvHead),
           kvTokens: tokens,
+          kvStart: tile.kvStart,
           phase: tile.partialSlot >= 0 ? 'partial tile' : 'tile',
         });
         at += tokens;
@@ -94,7 +99,7 @@ describe('the Gantt of a Schedule', () => {
       ctaIndptr: schedule.ctaIndptr,
       dispatch: 'queue',
     } as Schedule);
-    const bars = specOf(queued).layer[1].data.values as { lane: number; start: number; end: number }[];
+    const bars = specOf(queued).datasets.bars as { lane: number; start: number; end: number }[];
     expect(bars.slice(0, 3).map((bar) => [bar.lane, bar.start])).toEqual([
       [0, 0],
       [1, 0],
@@ -129,7 +134,7 @@ describe('the Gantt of a Timeline', () => {
     const bars = spec.layer[1];
     expect(bars.encoding.x.axis.title).toBe('Time (µs)');
     expect(bars.encoding.x.scale.domain).toEqual([0, 20]);
-    expect(bars.data.values[3]).toEqual({
+    expect(spec.datasets.bars[3]).toEqual({
       lane: 2,
       start: 16,
       end: 17,
@@ -149,7 +154,7 @@ describe('the Gantt of a Timeline', () => {
       'Phase',
       'Request',
       'KV head',
-      'KV tokens',
+      'Keys',
       'Start (µs)',
       'Duration (µs)',
     ]);
@@ -159,7 +164,7 @@ describe('the Gantt of a Timeline', () => {
     const spec = specOf(timeline, { lanes: 'sm' });
     expect(spec.layer[1].encoding.y.axis.title).toBe('SM');
     expect(spec.layer[1].encoding.y.axis.labelExpr).toBe('[3,7][datum.value]');
-    expect(spec.layer[1].data.values.map((bar) => bar.lane)).toEqual([1, 1, 0, 0]);
+    expect(spec.datasets.bars.map((bar) => bar.lane)).toEqual([1, 1, 0, 0]);
   });
 
   test('is coloured by request, KV head or phase', () => {
@@ -180,6 +185,50 @@ describe('the Gantt of a Timeline', () => {
       Array.from({ length: 21 }, (_, i) => ({ cta: 0, startNs: i, endNs: i + 1, request: i })),
     );
     expect(specOf(many).layer[1].encoding.color.legend).toBeNull();
+  });
+});
+
+describe('a click on a bar', () => {
+  /** What a browser draws after a click on a bar: the texts, and the opacity of each bar. */
+  async function clicked(values: readonly unknown[] | undefined): Promise<{ texts: string[]; opacities: number[] }> {
+    const withKeys = timelineOf(2, [
+      { cta: 0, endNs: 9_000, startNs: 0, request: 0, kvTokens: 1500 },
+      { cta: 1, endNs: 6_000, startNs: 0, request: 1, kvTokens: 1024, partial: true },
+    ]);
+    const chart = gantt(new Timeline('measured', 2, { ...withKeys, kvStart: Int32Array.of(0, 2048) }));
+    const [vega, vegaLite] = await Promise.all([import('vega'), import('vega-lite')]);
+    const view = new vega.View(vega.parse(vegaLite.compile(chart.toVegaLite() as never).spec), { renderer: 'none' });
+    await view.runAsync();
+    if (values) {
+      for (const [name, picked] of [
+        ['tile', values],
+        ['group', [values[2]]],
+      ] as const) {
+        const fields = view.signal(`${name}_tuple_fields`);
+        view.signal(`${name}_tuple`, { unit: 'layer_1', fields, values: picked.slice(0, fields.length) });
+      }
+      await view.runAsync();
+    }
+    const svg = await view.toSVG();
+    view.finalize();
+    const texts = [...svg.matchAll(/>([^<]+)<\/(?:text|tspan)>/g)].map((match) => match[1]);
+    const bars = [...svg.matchAll(/<path aria-label="[^"]*CTA: [^>]*>/g)].map((match) => match[0]);
+    return { texts, opacities: bars.map((bar) => Number(/opacity="([\d.]+)"/.exec(bar)?.[1] ?? 1)) };
+  }
+
+  test('before it, the longest tile is told and all bars are alike', async () => {
+    const { texts, opacities } = await clicked(undefined);
+    expect(texts).toContain('Tile 0 · request 0 · KV head 0 · KV tokens 0–1,499 (1,500)');
+    expect(texts).toContain('CTA 0 on SM 0 · 0 → 9 µs (9 µs) · the longest');
+    expect(opacities).toEqual([1, 1]);
+  });
+
+  test('tells the tile, and its request stands out', async () => {
+    const { texts, opacities } = await clicked([1, 'partial tile', '1']);
+    expect(texts).toContain('Tile 1 · request 1 · KV head 0 · KV tokens 2,048–3,071 (1,024)');
+    expect(texts).toContain('CTA 1 on SM 1 · 0 → 6 µs (6 µs) · writes a partial state');
+    expect(texts.join()).not.toContain('the longest');
+    expect(opacities).toEqual([0.2, 1]);
   });
 });
 
@@ -207,7 +256,8 @@ describe('many bars', () => {
 
   test('more than 1,000 lanes share rows', () => {
     const tall = timelineOf(3000, [{ cta: 2999, startNs: 0, endNs: 10 }]);
-    const cells = specOf(tall).layer[0].data.values as { row: number; busy: number }[];
+    const all = specOf(tall).layer[0].data.values as { row: number; busy: number }[];
+    const cells = all.filter((cell) => cell.busy > 0);
     expect(new Set(cells.map((cell) => cell.row))).toEqual(new Set([Math.floor(2999 / 11)]));
     expect(cells[0].busy).toBeCloseTo(1 / 8, 3);
   });

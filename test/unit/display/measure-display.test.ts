@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { latencyChart } from '../../../src/display/measure-display';
+import { latencyChart } from '../../../src/display/latency-chart';
 import { registerDisplays } from '../../../src/display/register';
 import { Verdict } from '../../../src/measure/compare';
 import { Measurement, type MeasurementFacts } from '../../../src/measure/measurement';

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { assignColors, CATEGORY_COLORS } from '../../../src/display/palette';
+import { assignColors, CATEGORY_COLORS, SERIES_COLORS } from '../../../src/display/palette';
+import { contrast, leastDifference, VISIONS } from '../../support/color-vision';
 
 describe('assignColors', () => {
   test('up to 20 categories have a colour each', () => {
@@ -18,5 +19,25 @@ describe('assignColors', () => {
     const uses = new Int32Array(CATEGORY_COLORS.length);
     for (const color of colors) uses[color]++;
     expect(Math.min(...uses)).toBeGreaterThan(10);
+  });
+});
+
+describe('colours under every kind of vision', () => {
+  // A difference of 10 in CIE Lab is told apart at a glance; 16 is the least that Okabe and Ito's own colours have.
+  test.each(VISIONS)('%s: the first seven categories, and the lines', (vision) => {
+    expect(leastDifference(CATEGORY_COLORS.slice(0, 7), vision)).toBeGreaterThan(16);
+    expect(leastDifference(SERIES_COLORS, vision)).toBeGreaterThan(14);
+  });
+
+  test("lines have a contrast of 3 : 1 to light and dark backgrounds, JupyterLab's dark charts among them", () => {
+    for (const color of SERIES_COLORS) {
+      for (const background of ['#ffffff', '#333333', '#14181f']) {
+        expect(contrast(color, background)).toBeGreaterThan(3);
+      }
+    }
+  });
+
+  test('bars stand out from an idle lane in the dark', () => {
+    for (const color of CATEGORY_COLORS) expect(contrast(color, '#2b313b')).toBeGreaterThan(1.4);
   });
 });

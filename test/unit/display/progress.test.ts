@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type FrontEnd, frontEndKey } from '../../../src/display/front-end';
-import { progress, progressLine } from '../../../src/display/progress';
+import { progress, progressHtml, progressLine } from '../../../src/display/progress';
 import { renderBundle } from '../../../src/renderers';
 
 const globals = globalThis as { [frontEndKey]?: FrontEnd };
@@ -76,8 +76,57 @@ test('progress in a terminal redraws one line and ends with it', () => {
   expect(text.match(/\n/g)).toHaveLength(1);
 });
 
-test('the line of a bar', () => {
-  const state = { label: 'Run', total: 4, done: 1, note: 'cell 2', elapsedNs: 1.2e9 };
-  expect(progressLine(state)).toBe(`Run  ${'━'.repeat(7)}${'─'.repeat(21)}   25 %  1 of 4  1.20 s  cell 2`);
-  expect(progressLine({ ...state, total: 0, done: 7, note: '' })).toBe('Run  7  1.20 s');
+test('the line of a bar: how much, how fast, and how long the rest takes', () => {
+  const state = {
+    label: 'Run',
+    total: 4,
+    done: 1,
+    note: 'cell 2',
+    elapsedNs: 1.2e9,
+    rate: Number.NaN,
+    finished: false,
+    counts: true,
+  };
+  const bar = `${'━'.repeat(7)}${'─'.repeat(21)}`;
+  expect(progressLine(state)).toBe(`Run  ${bar}   25 %  1 of 4  1.20 s  cell 2`);
+  expect(progressLine({ ...state, rate: 2.5 })).toBe(`Run  ${bar}   25 %  1 of 4  1.20 s  2.5/s  1.20 s left  cell 2`);
+  expect(progressLine({ ...state, rate: 0.25, note: '' })).toBe(
+    `Run  ${bar}   25 %  1 of 4  1.20 s  4.00 s each  12.0 s left`,
+  );
+  expect(progressLine({ ...state, rate: 2.5, finished: true, note: '' })).toMatch(/1\.20 s {2}2\.5\/s$/);
+  expect(progressLine({ ...state, rate: 2.5, counts: false, note: '' })).toBe(
+    `Run  ${bar}   25 %  1.20 s  1.20 s left`,
+  );
+  expect(progressLine({ ...state, total: 0, done: 7, note: '', rate: 1234.4 })).toBe('Run  7  1.20 s  1,234/s');
+  expect(progressHtml({ ...state, label: '<b>', rate: 2.5 })).toBe(
+    '<div><strong>&lt;b&gt;</strong> <progress value="250" max="1000"></progress> 25 % · ' +
+      '1 of 4 · 1.20 s · 2.5/s · 1.20 s left · cell 2</div>',
+  );
+});
+
+test('the rate is that of late, not the mean since the start', () => {
+  const lines: string[] = [];
+  let now = 0n;
+  vi.spyOn(process.hrtime, 'bigint').mockImplementation(() => now);
+  globals[frontEndKey] = {
+    show: (value) => void renderBundle(value).then((bundle) => lines.push(String(bundle?.['text/plain']))),
+    clear: () => {},
+    readLine: () => '',
+  };
+  const bar = progress('Sweep', 1000);
+  // A slow first minute at one a second, then ten a second.
+  for (let second = 1; second <= 60; second++) {
+    now = BigInt(second) * 1_000_000_000n;
+    bar.increment();
+  }
+  for (let second = 61; second <= 80; second++) {
+    now = BigInt(second) * 1_000_000_000n;
+    bar.increment(10);
+  }
+  bar.finish();
+  return new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+    expect(lines[60]).toContain('  1/s  ');
+    expect(lines[80]).toMatch(/ {2}10\/s {2}74\.0 s left$/);
+    expect(lines[81]).toMatch(/ {2}3\.3\/s$/);
+  });
 });

@@ -89,7 +89,7 @@ describe('table() of an arquero table', () => {
 describe('table() as HTML', () => {
   test('aligns by column', () => {
     expect(table([{ a: 'x', n: 1.5 }], { title: 'T' }).toHtml()).toBe(
-      '<table><caption>T</caption><thead><tr><th style="text-align:left">a</th><th style="text-align:right">n</th></tr></thead><tbody>\n' +
+      '<table><caption style="text-align:left"><strong>T</strong></caption><thead><tr><th style="text-align:left">a</th><th style="text-align:right">n</th></tr></thead><tbody>\n' +
         '<tr><td style="text-align:left">x</td><td style="text-align:right">1.5</td></tr>\n</tbody></table>',
     );
   });

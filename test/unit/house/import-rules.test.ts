@@ -52,6 +52,7 @@ const VIOLATIONS: Readonly<Record<string, { file: string; imports: string; with?
     'nobody-imports-index': { file: 'src/cli/bad.ts', imports: '../index' },
     'pure-folders': { file: 'src/schedule/bad.ts', imports: 'node:fs' },
     'charts-and-frames': { file: 'src/attention/bad.ts', imports: 'arquero' },
+    'file-formats': { file: 'src/timeline/bad.ts', imports: '@bufbuild/protobuf' },
     'tslab-and-zeromq': { file: 'src/display/bad.ts', imports: 'zeromq' },
     'no-development-package': { file: 'src/display/bad.ts', imports: 'vitest' },
     'no-unknown-package': { file: 'src/display/bad.ts', imports: './nowhere' },

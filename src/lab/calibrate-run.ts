@@ -1,0 +1,127 @@
+/**
+ * `calibrate`: measures a fixed set of micro-benchmarks on a device and fits a cost model to them. Takes less than a minute.
+ * Which measurements: calibration-cases.ts; how they are fitted: fit-model.ts.
+ */
+import { machineOf } from '../attention/machine-of';
+import type { Device } from '../device/device';
+import { throwIfInterrupted } from '../interruption';
+import type { Machine } from '../schedule/machine';
+import type { CostModel } from '../simulate/cost-model';
+import { rooflineModel } from '../simulate/roofline';
+import { predict } from '../simulate/simulate';
+import { type CalibrationCase, cpuCases, gpuCases } from './calibration-cases';
+import { calibrationPath, driverOf, writeCostModel } from './calibration-store';
+import { ColdPool } from './cold-pool';
+import { fitModel, type Observation, type Residual } from './fit-model';
+import { kernelHash } from './kernel-hash';
+import { BatchTimer } from './time-batch';
+
+export interface CalibrateOptions {
+  /** Keep the result where `costModelFor` finds it, in the user's cache folder; default true. */
+  readonly store?: boolean;
+  /** Also write it here. */
+  readonly out?: string;
+  /** Told before each measurement, before the fit, and at the end. */
+  readonly onProgress?: (progress: CalibrateProgress) => void;
+  /** Samples of each measurement; default 9, the median counts. */
+  readonly samples?: number;
+}
+
+export interface CalibrateProgress {
+  readonly done: number;
+  readonly total: number;
+  /** What is measured next. */
+  readonly what: string;
+}
+
+/** A calibration with what it was fitted to. */
+export interface Calibration {
+  readonly model: CostModel;
+  readonly residuals: readonly Residual[];
+  /** Where it was stored. */
+  readonly paths: readonly string[];
+}
+
+const SHAPE = { numKvHeads: 8, headDim: 128, pageSize: 16 } as const;
+const LIMITS = { maxBatch: 128, maxQoTokens: 8192, maxTiles: 16384 } as const;
+const SAMPLES = 9;
+
+/**
+ * Calibrates a device. Nothing else should run on it meanwhile.
+ * @throws WarpbookError OUT_OF_MEMORY where there is no room for the keys; as BatchDecode.create
+ */
+export async function calibrate(device: Device, options: CalibrateOptions = {}): Promise<CostModel> {
+  return (await calibrateDevice(device, options)).model;
+}
+
+/** As {@link calibrate}, with the measurements. */
+export async function calibrateDevice(device: Device, options: CalibrateOptions = {}): Promise<Calibration> {
+  const cases = device.kind === 'cuda' ? gpuCases : cpuCases;
+  const tell = (done: number, what: string): void => options.onProgress?.({ done, total: cases.length + 1, what });
+  const guess = await guessFor(device);
+  const observations = await measureCases(device, cases, guess, options, tell);
+  tell(cases.length, 'fitting');
+  const { model: fitted, residuals } = fitModel(guess, observations);
+  const model: CostModel = { ...fitted, fit: qualityOf(residuals) };
+  const paths: string[] = [];
+  if (options.store ?? true) paths.push(await calibrationPath(device));
+  if (options.out !== undefined) paths.push(options.out);
+  for (const path of paths) writeCostModel(path, model);
+  tell(cases.length + 1, 'done');
+  return { model, residuals, paths };
+}
+
+async function guessFor(device: Device): Promise<CostModel> {
+  const machine: Machine = machineOf(device);
+  const { name, numProcessors } = device.description;
+  return {
+    ...rooflineModel(machine),
+    name: `${name}, calibrated ${today()}`,
+    kind: 'calibrated',
+    ...(device.kind === 'cpu' && { numThreads: numProcessors }),
+    driver: await driverOf(device),
+    kernelHash: kernelHash(device),
+    date: today(),
+  };
+}
+
+async function measureCases(
+  device: Device,
+  cases: readonly CalibrationCase[],
+  guess: CostModel,
+  { samples = SAMPLES }: CalibrateOptions,
+  tell: (done: number, what: string) => void,
+): Promise<Observation[]> {
+  const pool = new ColdPool(device, SHAPE);
+  const timer = new BatchTimer(device, pool, SHAPE, LIMITS);
+  try {
+    const observations: Observation[] = [];
+    for (const [i, one] of cases.entries()) {
+      throwIfInterrupted();
+      tell(i, one.what);
+      const expected = (schedule: Observation['schedule']): number => predict(schedule, guess).durationNs;
+      const { schedule, medianNs } = await timer.time(one, timer.sets(one), one.policy, expected, samples);
+      observations.push({ what: one.what, schedule, ns: medianNs });
+      // Lets whoever shows progress draw.
+      await new Promise(setImmediate);
+    }
+    return observations;
+  } finally {
+    timer.dispose();
+    pool.dispose();
+  }
+}
+
+function qualityOf(residuals: readonly Residual[]): NonNullable<CostModel['fit']> {
+  const errors = residuals.map(({ measuredNs, predictedNs }) => Math.abs(predictedNs / measuredNs - 1) * 100);
+  const round = (pct: number): number => Math.round(pct * 100) / 100;
+  return {
+    measurements: errors.length,
+    meanPct: round(errors.reduce((sum, error) => sum + error, 0) / errors.length),
+    worstPct: round(Math.max(...errors)),
+  };
+}
+
+function today(): string {
+  return new Date().toISOString().slice(0, 10);
+}

@@ -1,0 +1,327 @@
+/**
+ * The event simulation: CTAs on SMs drain a schedule's work list and share memory's bandwidth.
+ *
+ * A fluid model. Each tile is a stream, which takes a known time where memory gives all that is asked for, and a latency at its
+ * end. At any moment all streams advance at the same pace: drawn over demanded bandwidth, from the measured saturation curve.
+ * So one clock, which runs at that pace, tells how far every stream is: a stream ends when the clock passes a mark that was set
+ * at its beginning, and an event costs a few steps of a heap, however many streams there are.
+ *
+ * A CTA's demand is the mean over its tile: while it is at a tile's end, its next keys are on their way. So CTAs that are all
+ * at the same point, as those of equal tiles are, don't leave memory idle together, which they don't in truth either.
+ *
+ * Launches are chained, as in a graph. While one drains, CTAs of the next one start where an SM is free, and have what they
+ * need before the release (programmatic dependent launch); those whose SM is free late start late.
+ */
+import type { Schedule } from '../schedule/schedule';
+import { TILE, TILE_STRIDE } from '../schedule/work-tile';
+import { type CostModel, drawnGbs, type KernelCost } from './cost-model';
+import { EventHeap } from './event-heap';
+import { type TileCosts, tileCostsOf } from './tile-costs';
+
+/** Told of every span as it ends. */
+export type SpanSink = (
+  phase: 'tile' | 'merge',
+  cta: number,
+  sm: number,
+  item: number,
+  startNs: number,
+  endNs: number,
+) => void;
+
+/** What a run of the engine gives besides spans. */
+export interface Drained {
+  /** From the release to the last CTA's end. */
+  readonly makespanNs: number;
+  /** Launch to launch in a graph. */
+  readonly periodNs: number;
+  /** Keys and values from memory. */
+  readonly bytes: number;
+  /** End of each CTA's last span after the release; float64 [numCtas], 0 where it had none. */
+  readonly finishNs: Float64Array;
+}
+
+/** Groups that a CTA announces before it counts arrivals (attention/merge_groups.cuh); the CPU device counts at once. */
+const PENDING_GROUPS = 4;
+
+/** Runs a schedule through a model. */
+export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
+  const costs = tileCostsOf(schedule, model);
+  const { launchNs, prologueNs, hiddenNs } = costs.classes[0];
+  let starts: Float64Array = new Float64Array(schedule.numCtas);
+  if (prologueNs > 0) {
+    const undelayed = new Run(schedule, model, costs, starts, undefined);
+    starts = lateStarts(undelayed.finishNs, prologueNs, hiddenNs);
+  }
+  const { finishNs } = new Run(schedule, model, costs, starts, sink);
+  const makespanNs = largest(finishNs);
+  let bytes = 0;
+  for (let t = 0; t < costs.work.numTiles; t++) bytes += costs.work.bytes[t] * costs.work.cold[t];
+  return { makespanNs, periodNs: makespanNs + launchNs, bytes, finishNs };
+}
+
+/**
+ * When CTAs start, after the release: CTA c of the next launch takes the c-th place that becomes free, and needs a prologue
+ * from then on.
+ */
+function lateStarts(finishNs: Float64Array, prologueNs: number, hiddenNs: number): Float64Array {
+  const release = largest(finishNs) + hiddenNs;
+  const starts = finishNs.slice().sort();
+  for (let c = 0; c < starts.length; c++) {
+    starts[c] = Math.min(prologueNs, Math.max(0, starts[c] + prologueNs - release));
+  }
+  return starts;
+}
+
+function largest(values: Float64Array): number {
+  let most = 0;
+  for (const value of values) if (value > most) most = value;
+  return most;
+}
+
+const STATE = { waiting: 0, streaming: 1, ending: 2, merging: 3 } as const;
+
+/** One launch. */
+class Run {
+  readonly finishNs: Float64Array;
+  private readonly tiles: Int32Array;
+  private readonly numCtas: number;
+  private readonly numSms: number;
+  private readonly ctasPerSm: number;
+  private readonly pendingGroups: number;
+  /** Ends of latencies, and of streams by the clock that runs at the pace. */
+  private readonly timers: EventHeap;
+  private readonly streams: EventHeap;
+  private readonly state: Uint8Array;
+  private readonly tile: Int32Array;
+  private readonly startNs: Float64Array;
+  private readonly sm: Int32Array;
+  private readonly next: Int32Array;
+  /** Of a queue: the tile that follows the CTA's present one. */
+  private readonly following: Int32Array;
+  private readonly demand: Float64Array;
+  private readonly latency: Float64Array;
+  private readonly arrived: Int32Array;
+  private readonly pending: number[][] = [];
+  private readonly merges: number[][] = [];
+  /** CTAs with a tile, by SM. */
+  private readonly busy: Int32Array;
+  private readonly mostDrawn: number;
+  private queueHead: number;
+  private nextCta: number;
+  private now = 0;
+  private clock = 0;
+  private pace = 1;
+  private totalDemand = 0;
+
+  constructor(
+    private readonly schedule: Schedule,
+    private readonly model: CostModel,
+    private readonly costs: TileCosts,
+    starts: Float64Array,
+    private readonly sink: SpanSink | undefined,
+  ) {
+    const { numCtas, machine } = schedule;
+    this.tiles = schedule.tiles;
+    this.numCtas = numCtas;
+    this.numSms = machine.numSms;
+    this.ctasPerSm = model.numThreads === undefined ? machine.tileClasses[0].ctasPerSm : 1;
+    this.pendingGroups = model.numThreads === undefined ? PENDING_GROUPS : 1;
+    this.finishNs = new Float64Array(numCtas);
+    this.timers = new EventHeap(numCtas);
+    this.streams = new EventHeap(numCtas);
+    this.state = new Uint8Array(numCtas);
+    this.tile = new Int32Array(numCtas).fill(-1);
+    this.startNs = new Float64Array(numCtas);
+    this.sm = new Int32Array(numCtas);
+    this.next = schedule.ctaIndptr.slice(0, numCtas);
+    this.following = new Int32Array(numCtas);
+    this.demand = new Float64Array(numCtas);
+    this.latency = new Float64Array(numCtas);
+    this.arrived = new Int32Array(costs.work.groupArrivals.length);
+    this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
+    this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
+    this.queueHead = numCtas;
+    this.nextCta = 0;
+    const places = Math.min(numCtas, model.numThreads ?? numCtas);
+    for (let place = 0; place < places; place++) this.launchNext(place % this.numSms, starts);
+    this.starts = starts;
+    this.drainAll();
+  }
+  private readonly starts: Float64Array;
+
+  /** The next CTA with work on a place that is free. */
+  private launchNext(place: number, starts: Float64Array): void {
+    while (this.nextCta < this.numCtas) {
+      const cta = this.nextCta++;
+      const sm = this.model.numThreads === undefined ? Math.floor(cta / this.ctasPerSm) : place;
+      this.sm[cta] = sm;
+      const first = this.take(cta, true);
+      if (first < 0) {
+        if (this.model.numThreads === undefined) return;
+        continue;
+      }
+      this.tile[cta] = first;
+      this.state[cta] = STATE.waiting;
+      this.timers.set(cta, this.now + starts[cta]);
+      return;
+    }
+  }
+
+  private drainAll(): void {
+    const { timers, streams } = this;
+    while (timers.size > 0 || streams.size > 0) {
+      const streamEnd =
+        streams.size > 0 ? this.now + (streams.next - this.clock) / this.pace : Number.POSITIVE_INFINITY;
+      if (streamEnd <= timers.next) {
+        this.now = Math.max(this.now, streamEnd);
+        this.clock = streams.next;
+        const cta = streams.pop();
+        this.state[cta] = STATE.ending;
+        timers.set(cta, this.now + this.latency[cta]);
+      } else {
+        this.clock += (timers.next - this.now) * this.pace;
+        this.now = timers.next;
+        this.step(timers.pop());
+      }
+    }
+  }
+
+  /** A latency of the CTA has passed. */
+  private step(cta: number): void {
+    switch (this.state[cta]) {
+      case STATE.waiting:
+        this.enter(cta, 1);
+        this.startTile(cta);
+        break;
+      case STATE.ending:
+        this.endTile(cta);
+        break;
+      default:
+        this.endMerge(cta);
+    }
+  }
+
+  /** The next tile of a CTA, −1 at its end. */
+  private take(cta: number, first: boolean): number {
+    const { schedule, costs } = this;
+    if (schedule.dispatch === 'queue') {
+      const tile = first ? cta : this.following[cta];
+      return tile < costs.work.numTiles ? tile : -1;
+    }
+    if (schedule.dispatch === 'smQueue') {
+      const begin = this.sm[cta] * this.ctasPerSm;
+      for (let owner = begin; owner < Math.min(begin + this.ctasPerSm, this.numCtas); owner++) {
+        if (this.next[owner] < schedule.ctaIndptr[owner + 1]) return this.next[owner]++;
+      }
+      return -1;
+    }
+    return this.next[cta] < schedule.ctaIndptr[cta + 1] ? this.next[cta]++ : -1;
+  }
+
+  private isLast(cta: number): boolean {
+    const { schedule } = this;
+    if (schedule.dispatch === 'queue') return this.following[cta] >= this.costs.work.numTiles;
+    return this.next[cta] >= schedule.ctaIndptr[cta + 1];
+  }
+
+  private costOf(tile: number): KernelCost {
+    return this.costs.classes[this.tiles[tile * TILE_STRIDE + TILE.tileClass]];
+  }
+
+  private startTile(cta: number): void {
+    const { costs } = this;
+    const tile = this.tile[cta];
+    const cost = this.costOf(tile);
+    this.startNs[cta] = this.now;
+    this.state[cta] = STATE.streaming;
+    // Kernels draw from the queue when a tile begins, so that the next one is known at its end.
+    if (this.schedule.dispatch === 'queue') this.following[cta] = this.queueHead++;
+    const busyShare = cost.busyShare === 0 ? 0 : cost.busyShare * Math.min(1, this.drawn() / this.mostDrawn);
+    let latency = costs.restNs[tile] + (this.isLast(cta) ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
+    if (this.tiles[tile * TILE_STRIDE + TILE.partialSlot] >= 0) latency += cost.partialNs;
+    if (this.schedule.dispatch !== 'static') latency += cost.drawNs;
+    this.latency[cta] = latency;
+    const stream = costs.streamNs[tile] * (this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1);
+    const whole = stream / this.pace + latency;
+    this.demand[cta] = whole > 0 ? costs.memoryBytes[tile] / (stream + latency * this.pace) : 0;
+    this.ask(this.demand[cta]);
+    this.streams.set(cta, this.clock + stream);
+  }
+
+  /** A CTA joins or leaves its SM: the others there slow down, or speed up. */
+  private enter(cta: number, change: 1 | -1): void {
+    if (this.ctasPerSm === 1) return;
+    const sm = this.sm[cta];
+    const before = this.busy[sm];
+    this.busy[sm] += change;
+    if (before > 1 === this.busy[sm] > 1) return;
+    for (let other = sm * this.ctasPerSm; other < Math.min((sm + 1) * this.ctasPerSm, this.numCtas); other++) {
+      const mark = other === cta ? undefined : this.streams.keyOf(other);
+      if (mark === undefined) continue;
+      const ratio = this.costs.sharedRatio[this.tile[other]];
+      this.streams.set(other, this.clock + (mark - this.clock) * (change > 0 ? ratio : 1 / ratio));
+    }
+  }
+
+  private drawn(): number {
+    return this.totalDemand * this.pace;
+  }
+
+  private ask(change: number): void {
+    this.totalDemand = Math.max(0, this.totalDemand + change);
+    const demand = this.totalDemand;
+    this.pace = demand > this.model.dram.demandGbs[0] ? Math.min(1, drawnGbs(this.model.dram, demand) / demand) : 1;
+  }
+
+  private endTile(cta: number): void {
+    const tile = this.tile[cta];
+    const at = tile * TILE_STRIDE;
+    this.ask(-this.demand[cta]);
+    this.demand[cta] = 0;
+    this.sink?.('tile', cta, this.sm[cta], tile, this.startNs[cta], this.now);
+    this.finishNs[cta] = this.now;
+    if (this.tiles[at + TILE.partialSlot] >= 0) {
+      this.pending[cta] ??= [];
+      const first = this.tiles[at + TILE.mergeGroup];
+      for (let g = 0; g < this.tiles[at + TILE.mergeGroupCount]; g++) this.pending[cta].push(first + g);
+    }
+    const next = this.take(cta, false);
+    this.tile[cta] = next;
+    const due = next < 0 || (this.pending[cta]?.length ?? 0) >= this.pendingGroups;
+    if (due) this.countArrivals(cta);
+    if (next < 0) this.enter(cta, -1);
+    if (this.merges[cta]?.length > 0) this.startMerge(cta);
+    else this.goOn(cta);
+  }
+
+  /** Whoever completes a group merges it. */
+  private countArrivals(cta: number): void {
+    const pending = this.pending[cta];
+    if (!pending) return;
+    for (const group of pending) {
+      if (++this.arrived[group] !== this.costs.work.groupArrivals[group]) continue;
+      this.merges[cta] ??= [];
+      this.merges[cta].push(group);
+    }
+    pending.length = 0;
+  }
+
+  private startMerge(cta: number): void {
+    this.startNs[cta] = this.now;
+    this.state[cta] = STATE.merging;
+    this.timers.set(cta, this.now + this.costs.mergeNs[this.merges[cta][0]]);
+  }
+
+  private endMerge(cta: number): void {
+    const group = this.merges[cta].shift() as number;
+    this.sink?.('merge', cta, this.sm[cta], group, this.startNs[cta], this.now);
+    this.finishNs[cta] = this.now;
+    if (this.merges[cta].length > 0) this.startMerge(cta);
+    else this.goOn(cta);
+  }
+
+  private goOn(cta: number): void {
+    if (this.tile[cta] >= 0) this.startTile(cta);
+    else if (this.model.numThreads !== undefined) this.launchNext(this.sm[cta], this.starts);
+  }
+}

@@ -1,0 +1,115 @@
+/** Cost models made up from data sheets, for machines that nobody calibrated. */
+import type { Machine, TileClass } from '../schedule/machine';
+import { type CostModel, type KernelCost, type KernelKind, kernelKindOf, type SaturationCurve } from './cost-model';
+
+type Latencies = Omit<KernelCost, 'stepNs' | 'stepRowNs' | 'sharedRowNs'>;
+
+/** Share of the data sheet's bandwidth that a good kernel reaches. */
+const BANDWIDTH_SHARE = 0.92;
+/** Share of the data sheet's matrix rate that portable instructions reach. */
+const MATRIX_SHARE = 0.4;
+/** SMs that fill the memory together: what one draws alone is this fraction's inverse of the whole. */
+const SMS_TO_SATURATE = 50;
+
+/** Threads that fill a desktop's memory together. */
+const CPU_THREADS_TO_SATURATE = 4;
+
+/** What latencies are on the GPU that was measured (an H100), rounded. */
+const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
+  decode: {
+    launchNs: 1500,
+    prologueNs: 2300,
+    hiddenNs: 650,
+    tileNs: 2200,
+    lastTileNs: 900,
+    busyShare: 0.4,
+    partialNs: 100,
+    drawNs: 1000,
+    mergeNs: 800,
+    mergeRowNs: 90,
+    mergeStateNs: 0,
+    mergeBatchNs: 900,
+    raggedShare: 0.6,
+  },
+  prefill: {
+    launchNs: 1000,
+    prologueNs: 0,
+    hiddenNs: 0,
+    tileNs: 7500,
+    lastTileNs: 7000,
+    busyShare: 0,
+    partialNs: 900,
+    drawNs: 220,
+    mergeNs: 1000,
+    mergeRowNs: 150,
+    mergeStateNs: 2,
+    mergeBatchNs: 1000,
+    raggedShare: 1,
+  },
+};
+
+/** A virtual CTA of the CPU device starts and ends within what its caches take. */
+const CPU_LATENCIES: Latencies = {
+  launchNs: 10_000,
+  prologueNs: 0,
+  hiddenNs: 0,
+  tileNs: 500,
+  lastTileNs: 500,
+  busyShare: 0,
+  partialNs: 200,
+  drawNs: 100,
+  mergeNs: 500,
+  mergeRowNs: 100,
+  mergeStateNs: 50,
+  mergeBatchNs: 0,
+  raggedShare: 0,
+};
+
+/**
+ * An estimate: bytes over bandwidth, flops over the matrix rate, and latencies as GPUs have them. Good for comparing schedules
+ * roughly, not for times; its name says so.
+ */
+export function rooflineModel(machine: Machine): CostModel {
+  const { numSms } = machine;
+  const isCpu = machine.tileClasses.every(({ threads }) => threads === 1);
+  const bandwidth = machine.memoryBandwidthGBs * (isCpu ? 1 : BANDWIDTH_SHARE);
+  const knee = isCpu ? CPU_THREADS_TO_SATURATE : Math.min(numSms, SMS_TO_SATURATE);
+  const cost = (kind: KernelKind): KernelCost => {
+    const tile = machine.tileClasses.find((candidate) => kernelKindOf(candidate) === kind) ?? machine.tileClasses[0];
+    const tflopsOfSm = (machine.bf16Tflops * (isCpu ? 1 : MATRIX_SHARE)) / numSms;
+    const arithmeticNs = stepFlops(tile) / (tflopsOfSm * 1e3);
+    const memoryNs = (tile.kvStep * (tile.headDimQk + tile.headDimV) * 2 * knee) / bandwidth;
+    // A virtual CTA of the CPU device has a thread to itself; rows are what its arithmetic costs.
+    if (isCpu) {
+      return { ...CPU_LATENCIES, stepNs: memoryNs, stepRowNs: arithmeticNs / tile.queryRows, sharedRowNs: 0 };
+    }
+    const stepNs = Math.max(memoryNs, arithmeticNs);
+    const sharedNs = Math.max(0, arithmeticNs * tile.ctasPerSm - stepNs);
+    return { ...GPU_LATENCIES[kind], stepNs, stepRowNs: 0, sharedRowNs: sharedNs / tile.queryRows };
+  };
+  return {
+    name: `roofline estimate for ${machine.name} (not calibrated)`,
+    kind: 'roofline',
+    gpu: machine.name,
+    numSms,
+    driver: '',
+    kernelHash: '',
+    date: '',
+    kernels: { decode: cost('decode'), prefill: cost('prefill') },
+    dram: saturation(bandwidth, (numSms * bandwidth) / knee),
+    l2Speedup: 3,
+  };
+}
+
+function stepFlops({ queryRows, kvStep, headDimQk, headDimV }: TileClass): number {
+  return 2 * queryRows * kvStep * (headDimQk + headDimV);
+}
+
+/** Points of the curve, as shares of what all SMs together could take. */
+const CURVE_POINTS: readonly number[] = [1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1];
+
+/** A curve with a soft knee, as the measured ones have. */
+function saturation(bandwidth: number, mostDemand: number): SaturationCurve {
+  const demandGbs = CURVE_POINTS.map((share) => share * mostDemand);
+  return { demandGbs, drawnGbs: demandGbs.map((demand) => (demand ** -4 + bandwidth ** -4) ** -0.25) };
+}

@@ -1,0 +1,146 @@
+/** `simulate` and `predict`: what a schedule will do on a machine, as a Timeline or as a time. No device is asked. */
+import type { Schedule } from '../schedule/schedule';
+import { MERGE_GROUP, MERGE_GROUP_STRIDE, TILE, TILE_STRIDE } from '../schedule/work-tile';
+import { Timeline } from '../timeline/timeline';
+import { TRACE_PHASE } from '../timeline/trace-record';
+import { type CostModel, requireModelFor } from './cost-model';
+import { defaultModel } from './cost-models';
+import { drain } from './engine';
+
+export interface SimulateOptions {
+  /** Take a model of another machine; default false: it is refused. */
+  readonly allowMismatch?: boolean;
+}
+
+/** What `predict` answers. */
+export interface Prediction {
+  /** Launch to launch in a graph, ns: what `measure` finds with cold caches. */
+  readonly durationNs: number;
+  /** From the first CTA's start to the last one's end, ns: what a timeline shows. */
+  readonly makespanNs: number;
+  /** Keys and values that are read from memory. */
+  readonly bytes: number;
+  /** Bytes over duration, GB/s. */
+  readonly gbps: number;
+  /** When each CTA has ended, ns after the release; float64 [numCtas], 0 where it had no tile. */
+  readonly finishNs: Float64Array;
+  /** Name of the model, which says where it comes from. */
+  readonly model: string;
+}
+
+/**
+ * The time that a schedule will take.
+ * @param model default: the calibration of the schedule's machine that comes with warpbook, else a roofline estimate
+ * @throws WarpbookError CALIBRATION_MISMATCH for a model of another machine
+ */
+export function predict(schedule: Schedule, model?: CostModel, options: SimulateOptions = {}): Prediction {
+  const used = modelFor(schedule, model, options);
+  const { makespanNs, periodNs, bytes, finishNs } = drain(schedule, used);
+  return { durationNs: periodNs, makespanNs, bytes, gbps: bytes / periodNs, finishNs, model: used.name };
+}
+
+/**
+ * The timeline that a schedule will have.
+ * @param model as for {@link predict}
+ * @throws WarpbookError CALIBRATION_MISMATCH for a model of another machine
+ */
+export function simulate(schedule: Schedule, model?: CostModel, options: SimulateOptions = {}): Timeline {
+  const spans = new SpanColumns(schedule);
+  drain(schedule, modelFor(schedule, model, options), spans.add);
+  return spans.timeline();
+}
+
+function modelFor(schedule: Schedule, model: CostModel | undefined, options: SimulateOptions): CostModel {
+  const { machine } = schedule;
+  if (!model) return defaultModel(machine);
+  requireModelFor(model, { gpu: machine.name, numSms: machine.numSms }, options);
+  return model;
+}
+
+class SpanColumns {
+  private count = 0;
+  private readonly size: number;
+  private readonly cta: Int32Array;
+  private readonly sm: Int32Array;
+  private readonly item: Int32Array;
+  private readonly phase: Uint8Array;
+  private readonly startNs: Float64Array;
+  private readonly endNs: Float64Array;
+
+  constructor(private readonly schedule: Schedule) {
+    this.size = schedule.numTiles + schedule.numMergeGroups;
+    this.cta = new Int32Array(this.size);
+    this.sm = new Int32Array(this.size);
+    this.item = new Int32Array(this.size);
+    this.phase = new Uint8Array(this.size);
+    this.startNs = new Float64Array(this.size);
+    this.endNs = new Float64Array(this.size);
+  }
+
+  readonly add = (
+    phase: 'tile' | 'merge',
+    cta: number,
+    sm: number,
+    item: number,
+    startNs: number,
+    endNs: number,
+  ): void => {
+    const i = this.count++;
+    this.cta[i] = cta;
+    this.sm[i] = sm;
+    this.item[i] = item;
+    this.phase[i] = TRACE_PHASE[phase];
+    this.startNs[i] = startNs;
+    this.endNs[i] = endNs;
+  };
+
+  /** As a measured timeline has it: times count from the first start. */
+  timeline(): Timeline {
+    const { schedule, count } = this;
+    const { tiles, mergeGroups, problem } = schedule;
+    let origin = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < count; i++) if (this.startNs[i] < origin) origin = this.startNs[i];
+    const request = new Int32Array(count).fill(-1);
+    const kvHead = new Int32Array(count).fill(-1);
+    const kvTokens = new Int32Array(count);
+    const partial = new Uint8Array(count);
+    const mergeGroup = new Int32Array(count).fill(-1);
+    const mergeGroupCount = new Int32Array(count);
+    const startNs = this.startNs.subarray(0, count);
+    const endNs = this.endNs.subarray(0, count);
+    for (let i = 0; i < count; i++) {
+      startNs[i] -= origin;
+      endNs[i] -= origin;
+      if (this.phase[i] === TRACE_PHASE.tile) {
+        const at = this.item[i] * TILE_STRIDE;
+        request[i] = tiles[at + TILE.request];
+        kvHead[i] = tiles[at + TILE.kvHead];
+        kvTokens[i] = tiles[at + TILE.kvEnd] - tiles[at + TILE.kvStart];
+        partial[i] = tiles[at + TILE.partialSlot] >= 0 ? 1 : 0;
+        mergeGroup[i] = tiles[at + TILE.mergeGroup];
+        mergeGroupCount[i] = tiles[at + TILE.mergeGroupCount];
+      } else {
+        const at = this.item[i] * MERGE_GROUP_STRIDE;
+        kvHead[i] = mergeGroups[at + MERGE_GROUP.kvHead];
+        const token = Math.floor(mergeGroups[at + MERGE_GROUP.rowStart] / problem.groupSize);
+        let r = 0;
+        while (r + 1 < problem.batchSize && token >= problem.qoIndptr[r + 1]) r++;
+        request[i] = r;
+      }
+    }
+    return new Timeline('simulated', schedule.numCtas, {
+      cta: this.cta.subarray(0, count),
+      sm: this.sm.subarray(0, count),
+      item: this.item.subarray(0, count),
+      phase: this.phase.subarray(0, count),
+      startNs,
+      endNs,
+      request,
+      kvHead,
+      kvTokens,
+      partial,
+      mergeGroup,
+      mergeGroupCount,
+    });
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * What each tile and merge of a schedule costs under a model, worked out once ahead of the simulation: streams as the time that
+ * they take where memory gives all that is asked for, and the demand that they are meanwhile.
+ */
+import type { Schedule } from '../schedule/schedule';
+import { TILE, TILE_STRIDE } from '../schedule/work-tile';
+import { type CostModel, FEW_STATES, type KernelCost, kernelKindOf, MANY_STATES } from './cost-model';
+import { type WorkList, workListOf } from './work-list';
+
+/** See the file head. Times are ns; where a tile's arithmetic bounds it, its stream is that time and its demand small. */
+export interface TileCosts {
+  readonly work: WorkList;
+  /** Costs of each tile class. */
+  readonly classes: readonly KernelCost[];
+  /** float64 [numTiles]: stream where the CTA has its SM to itself, ns. */
+  readonly streamNs: Float64Array;
+  /** float64 [numTiles]: bytes that come from memory; those of the L2 at their share. */
+  readonly memoryBytes: Float64Array;
+  /** float64 [numTiles]: what the steps take beyond the stream: a step takes as long with few keys as with many. */
+  readonly restNs: Float64Array;
+  /** float64 [numTiles]: how many times longer its stream takes while CTAs share the SM. */
+  readonly sharedRatio: Float64Array;
+  /** float64 [numGroups]: merges, ns. */
+  readonly mergeNs: Float64Array;
+}
+
+/** Costs of a schedule's items. */
+export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
+  const { machine, problem, tiles } = schedule;
+  const work = workListOf(schedule);
+  const classes = machine.tileClasses.map((tileClass) => model.kernels[kernelKindOf(tileClass)]);
+  const boundByMemory = machine.tileClasses.map((tileClass) => kernelKindOf(tileClass) === 'decode');
+  const tokenBytes = 2 * problem.headDim * problem.kvElementBytes;
+  const { numTiles } = work;
+  const streamNs = new Float64Array(numTiles);
+  const memoryBytes = new Float64Array(numTiles);
+  const restNs = new Float64Array(numTiles);
+  const sharedRatio = new Float64Array(numTiles);
+  for (let t = 0, at = 0; t < numTiles; t++, at += TILE_STRIDE) {
+    const index = tiles[at + TILE.tileClass];
+    const cost = classes[index];
+    const stepNs = cost.stepNs + cost.stepRowNs * tiles[at + TILE.rowCount];
+    const stepsNs = work.steps[t] * stepNs;
+    sharedRatio[t] = 1 + (cost.sharedRowNs * tiles[at + TILE.rowCount]) / stepNs;
+    const cold = work.cold[t];
+    memoryBytes[t] = work.bytes[t] * (cold + (1 - cold) / model.l2Speedup);
+    // A decode step waits for its keys, so a stream is its bytes; what the last step lacks is latency.
+    const stepBytes = machine.tileClasses[index].kvStep * tokenBytes;
+    streamNs[t] = boundByMemory[index] ? Math.min(stepsNs, (memoryBytes[t] / stepBytes) * stepNs) : stepsNs;
+    restNs[t] = (stepsNs - streamNs[t]) * classes[index].raggedShare;
+  }
+  return {
+    work,
+    classes,
+    streamNs,
+    memoryBytes,
+    restNs,
+    sharedRatio,
+    mergeNs: mergeTimes(work, classes[0], Math.max(1, machine.tileClasses[0].threads / 32)),
+  };
+}
+
+/** The rows of a group are dealt out to the CTA's warps; each reads a row's states in batches where they are many. */
+function mergeTimes({ groupStates, groupArrivals }: WorkList, cost: KernelCost, warps: number): Float64Array {
+  const times = new Float64Array(groupStates.length);
+  for (let g = 0; g < times.length; g++) {
+    const states = groupArrivals[g];
+    const rows = states > 0 ? groupStates[g] / states : 0;
+    const batches = states > FEW_STATES ? Math.ceil(states / MANY_STATES) : 0;
+    times[g] =
+      cost.mergeNs +
+      rows * cost.mergeRowNs +
+      groupStates[g] * cost.mergeStateNs +
+      Math.ceil(rows / warps) * batches * cost.mergeBatchNs;
+  }
+  return times;
+}
