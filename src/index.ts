@@ -58,6 +58,7 @@ export type { Telemetry } from './device/telemetry';
 export { Chart } from './display/chart';
 export { type GanttOptions, gantt } from './display/gantt';
 export { latencyChart } from './display/measure-display';
+export { saturationChart } from './display/prediction-display';
 export { type Progress, progress } from './display/progress';
 export { type Table, type TableOptions, table } from './display/table';
 export { type ErrorCode, WarpbookError } from './errors';
@@ -65,6 +66,16 @@ export { capture } from './graph/capture';
 export type { Graph } from './graph/graph';
 export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
+// Calibration
+export {
+  type CalibrateOptions,
+  type CalibrateProgress,
+  type Calibration,
+  calibrate,
+  calibrateDevice,
+} from './lab/calibrate-run';
+export { costModelFor, readCostModel, writeCostModel } from './lab/calibration-store';
+export { gpuKernelHash, kernelHash } from './lab/kernel-hash';
 // Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';
@@ -112,8 +123,9 @@ export {
   type SaturationCurve,
 } from './simulate/cost-model';
 export { costModels } from './simulate/cost-models';
+export { Prediction } from './simulate/prediction';
 export { rooflineModel } from './simulate/roofline';
-export { type Prediction, predict, type SimulateOptions, simulate } from './simulate/simulate';
+export { predict, predictedCost, type SimulateOptions, simulate } from './simulate/simulate';
 export * from './tensor/compare';
 export * from './tensor/create';
 // Tensors

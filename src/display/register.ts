@@ -12,6 +12,7 @@ import { Verdict } from '../measure/compare';
 import { Measurement } from '../measure/measurement';
 import { registerRecognizer, registerRenderer } from '../renderers';
 import { Schedule } from '../schedule/schedule';
+import { Prediction } from '../simulate/prediction';
 import { Tensor } from '../tensor/tensor';
 import { Timeline } from '../timeline/timeline';
 import { RequestTrace } from '../workload/request-trace';
@@ -23,6 +24,7 @@ import { gantt } from './gantt';
 import { graphBundle, graphExecBundle } from './graph-display';
 import { compilationErrorBundle, kernelBundle } from './kernel-display';
 import { measurementBundle, showMeasuring, verdictBundle } from './measure-display';
+import { costModelBundle, isCostModel, predictionBundle } from './prediction-display';
 import { isArqueroLike, Table, table } from './table';
 import { tensorBundle } from './tensor-display';
 import { traceBundle } from './workload-display';
@@ -45,10 +47,12 @@ export function registerDisplays(): void {
   registerRenderer(CompilationError, compilationErrorBundle);
   registerRenderer(Measurement, measurementBundle);
   registerRenderer(Verdict, verdictBundle);
+  registerRenderer(Prediction, predictionBundle);
   showMeasuring();
   registerRenderer(Graph, graphBundle);
   registerRenderer(GraphExec, graphExecBundle);
   registerRecognizer(isArqueroLike, (rows, options) => table(rows).bundle(options));
   registerRecognizer(isMemoryReport, memoryBundle);
+  registerRecognizer(isCostModel, costModelBundle);
   showCompilations();
 }
