@@ -71,6 +71,8 @@ export const gpuCases: readonly CalibrationCase[] = [
   ...[16, 24, 32, 48, 64, 80, 96, 128].map((ctas) =>
     decode(`64 steps on ${ctas} CTAs`, repeat(ctas / 8, 8192), noSplit),
   ),
+  ...[32, 48, 64].map((ctas) => decode(`16 steps on ${ctas} CTAs`, repeat(ctas / 8, 2048), noSplit)),
+  decode('8 states of 8 steps on 64 CTAs', [8192], spread(8)),
   decode('2 × 32 steps on 132 CTAs', repeat(33, 4096), spread(1, 132)),
   // Tiles and their ends where memory is busy.
   decode('1 step on 128 CTAs', repeat(16, 128), noSplit),

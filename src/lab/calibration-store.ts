@@ -19,7 +19,6 @@ const kernelCost = z.object({
   launchNs: cost,
   prologueNs: cost,
   hiddenNs: cost,
-  warmSteps: cost,
   tileNs: cost,
   lastTileNs: cost,
   busyShare: cost,

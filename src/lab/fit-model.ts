@@ -36,7 +36,6 @@ const COSTS: Readonly<Record<KernelKind, readonly (keyof KernelCost)[]>> = {
     'launchNs',
     'prologueNs',
     'hiddenNs',
-    'warmSteps',
     'tileNs',
     'lastTileNs',
     'busyShare',
@@ -46,6 +45,7 @@ const COSTS: Readonly<Record<KernelKind, readonly (keyof KernelCost)[]>> = {
     'mergeRowNs',
     'mergeBatchNs',
     'stepNs',
+    'stepRowNs',
     'raggedShare',
   ],
   prefill: [

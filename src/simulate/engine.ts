@@ -43,34 +43,30 @@ export interface Drained {
 /** Groups that a CTA announces before it counts arrivals (attention/merge_groups.cuh); the CPU device counts at once. */
 const PENDING_GROUPS = 4;
 
-/** How long before the release a CTA has to be ready for what it asks for to be in the L2 by then: a read of cold memory. */
-const WARM_NS = 1000;
-
 /** Runs a schedule through a model. */
 export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
   const costs = tileCostsOf(schedule, model);
   const { launchNs, prologueNs } = costs.classes[0];
+  let bytes = 0;
+  for (let t = 0; t < costs.work.numTiles; t++) bytes += costs.work.bytes[t] * costs.work.cold[t];
   let starts: Float64Array = new Float64Array(schedule.numCtas);
   if (prologueNs > 0) {
-    const undelayed = new Run(schedule, model, costs, starts, undefined);
-    starts = startsOfNext(undelayed.finishNs, costs.classes[0]);
+    starts = lateStarts(new Run(schedule, model, costs, starts, undefined).finishNs, costs.classes[0]);
   }
   const { finishNs } = new Run(schedule, model, costs, starts, sink);
   const makespanNs = largest(finishNs);
-  let bytes = 0;
-  for (let t = 0; t < costs.work.numTiles; t++) bytes += costs.work.bytes[t] * costs.work.cold[t];
   return { makespanNs, periodNs: makespanNs + launchNs, bytes, finishNs };
 }
 
 /**
- * When CTAs are ready, after the release: CTA c of the next launch takes the c-th place that becomes free, and needs a prologue
- * from then on. Negative: so long before it, with time to ask for its first keys.
+ * When CTAs start, after the release: CTA c of the next launch takes the c-th place that becomes free, and needs a prologue
+ * from then on.
  */
-function startsOfNext(finishNs: Float64Array, { prologueNs, hiddenNs, launchNs }: KernelCost): Float64Array {
+function lateStarts(finishNs: Float64Array, { prologueNs, hiddenNs }: KernelCost): Float64Array {
   const release = largest(finishNs) + hiddenNs;
   const starts = finishNs.slice().sort();
   for (let c = 0; c < starts.length; c++) {
-    starts[c] = Math.max(-launchNs - release, Math.min(prologueNs, starts[c] + prologueNs - release));
+    starts[c] = Math.min(prologueNs, Math.max(0, starts[c] + prologueNs - release));
   }
   return starts;
 }
@@ -103,14 +99,14 @@ class Run {
   private readonly following: Int32Array;
   private readonly demand: Float64Array;
   private readonly latency: Float64Array;
-  /** How long before the release a CTA was ready, until its first tile has begun. */
-  private readonly early: Float64Array;
   private readonly arrived: Int32Array;
   private readonly pending: number[][] = [];
   private readonly merges: number[][] = [];
   /** CTAs with a tile, by SM. */
   private readonly busy: Int32Array;
   private readonly mostDrawn: number;
+  /** The CPU device draws a tile when it is wanted, and its first one too. */
+  private readonly drawsLate: boolean;
   private queueHead: number;
   private nextCta: number;
   private now = 0;
@@ -142,11 +138,11 @@ class Run {
     this.following = new Int32Array(numCtas);
     this.demand = new Float64Array(numCtas);
     this.latency = new Float64Array(numCtas);
-    this.early = new Float64Array(numCtas);
     this.arrived = new Int32Array(costs.work.groupArrivals.length);
     this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
     this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
-    this.queueHead = numCtas;
+    this.drawsLate = model.numThreads !== undefined;
+    this.queueHead = this.drawsLate ? 0 : numCtas;
     this.nextCta = 0;
     const places = Math.min(numCtas, model.numThreads ?? numCtas);
     for (let place = 0; place < places; place++) this.launchNext(place % this.numSms, starts);
@@ -168,8 +164,7 @@ class Run {
       }
       this.tile[cta] = first;
       this.state[cta] = STATE.waiting;
-      this.timers.set(cta, this.now + Math.max(0, starts[cta]));
-      this.early[cta] = Math.max(0, -starts[cta]);
+      this.timers.set(cta, this.now + starts[cta]);
       return;
     }
   }
@@ -212,7 +207,7 @@ class Run {
   private take(cta: number, first: boolean): number {
     const { schedule, costs } = this;
     if (schedule.dispatch === 'queue') {
-      const tile = first ? cta : this.following[cta];
+      const tile = this.drawsLate ? this.queueHead++ : first ? cta : this.following[cta];
       return tile < costs.work.numTiles ? tile : -1;
     }
     if (schedule.dispatch === 'smQueue') {
@@ -227,7 +222,9 @@ class Run {
 
   private isLast(cta: number): boolean {
     const { schedule } = this;
-    if (schedule.dispatch === 'queue') return this.following[cta] >= this.costs.work.numTiles;
+    if (schedule.dispatch === 'queue') {
+      return (this.drawsLate ? this.queueHead : this.following[cta]) >= this.costs.work.numTiles;
+    }
     return this.next[cta] >= schedule.ctaIndptr[cta + 1];
   }
 
@@ -242,28 +239,16 @@ class Run {
     this.startNs[cta] = this.now;
     this.state[cta] = STATE.streaming;
     // Kernels draw from the queue when a tile begins, so that the next one is known at its end.
-    if (this.schedule.dispatch === 'queue') this.following[cta] = this.queueHead++;
+    if (this.schedule.dispatch === 'queue' && !this.drawsLate) this.following[cta] = this.queueHead++;
     const busyShare = cost.busyShare === 0 ? 0 : cost.busyShare * Math.min(1, this.drawn() / this.mostDrawn);
     let latency = costs.restNs[tile] + (this.isLast(cta) ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
     if (this.tiles[tile * TILE_STRIDE + TILE.partialSlot] >= 0) latency += cost.partialNs;
     if (this.schedule.dispatch !== 'static') latency += cost.drawNs;
-    // Keys that were asked for before the release are in the L2: they take their time, and nothing of memory's.
-    const warm = this.warmShare(cta, tile, cost);
-    latency += costs.streamNs[tile] * warm;
     this.latency[cta] = latency;
-    const stream = (1 - warm) * costs.streamNs[tile] * (this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1);
-    this.demand[cta] = this.demandOf((1 - warm) * costs.memoryBytes[tile], stream, latency);
+    const stream = costs.streamNs[tile] * (this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1);
+    this.demand[cta] = this.demandOf(costs.memoryBytes[tile], stream, latency);
     this.ask(this.demand[cta]);
     this.streams.set(cta, this.clock + stream);
-  }
-
-  /** Share of a CTA's first tile that came before the release. */
-  private warmShare(cta: number, tile: number, { warmSteps }: KernelCost): number {
-    const early = this.early[cta];
-    if (early === 0 || warmSteps === 0) return 0;
-    this.early[cta] = 0;
-    const steps = this.costs.work.steps[tile];
-    return steps > 0 ? Math.min(1, warmSteps / steps) * Math.min(1, early / WARM_NS) : 0;
   }
 
   /** What a tile asks for in the mean, bytes per ns of stream: at the pace that it will itself bring about. */

@@ -18,7 +18,6 @@ const quiet: KernelCost = {
   launchNs: 0,
   prologueNs: 0,
   hiddenNs: 0,
-  warmSteps: 0,
   tileNs: 100,
   lastTileNs: 100,
   busyShare: 0,
