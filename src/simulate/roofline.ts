@@ -111,5 +111,7 @@ const CURVE_POINTS: readonly number[] = [1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1];
 /** A curve with a soft knee, as the measured ones have. */
 function saturation(bandwidth: number, mostDemand: number): SaturationCurve {
   const demandGbs = CURVE_POINTS.map((share) => share * mostDemand);
-  return { demandGbs, drawnGbs: demandGbs.map((demand) => (demand ** -4 + bandwidth ** -4) ** -0.25) };
+  const drawnGbs = demandGbs.map((demand) => (demand ** -4 + bandwidth ** -4) ** -0.25);
+  drawnGbs[0] = demandGbs[0];
+  return { demandGbs, drawnGbs };
 }
