@@ -19,7 +19,7 @@ const MAY_IMPORT = {
   timeline: [],
   simulate: ['schedule', 'timeline'],
   attention: ['tensor', 'device', 'schedule', 'graph', 'timeline'],
-  strategy: ['attention', 'graph'],
+  strategy: ['attention', 'tensor', 'device', 'schedule', 'graph'],
 };
 const lab = Object.keys(MAY_IMPORT).filter((folder) => folder !== 'native');
 MAY_IMPORT.lab = lab;

@@ -1,18 +1,18 @@
 /**
  * Living in the kernel: later cells, a long session's memory, floods of output, interrupts, completions; and the runner
- * beside nbclient on the same notebooks, where a Python with nbclient is at hand (WARPBOOK_PYTHON names it).
+ * beside nbclient on the same notebooks, where a Python is at hand (see scripts/client-environment.ts).
  *
  *   npm run bench:kernel        writes bench/results/cpu/<date>-kernel.json
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import kernelspec from '../dist/notebook/kernel/kernelspec.js';
 import clientModule from '../dist/notebook/run/kernel-client.js';
 import processModule from '../dist/notebook/run/kernel-process.js';
-import runner from '../dist/notebook/run/run-notebook.js';
 import sessionModule from '../dist/notebook/run/session.js';
+import { clientPython } from '../scripts/client-environment.js';
 import { describeHost, summarize, writeResults } from './support.mjs';
 
 const NUM_CELLS = 1000;
@@ -111,45 +111,58 @@ async function questions(): Promise<void> {
   client.close();
 }
 
-const NBCLIENT = `
-import sys, nbformat, time
-from nbclient import NotebookClient
-for path in sys.argv[1:]:
-    nb = nbformat.read(path, as_version=4)
-    NotebookClient(nb, kernel_name='warpbook', timeout=600, resources={'metadata': {'path': 'notebooks'}}).execute()
-`;
-
-/** Both run the same notebooks in the same kernel, turn and turn about. */
+/**
+ * The command line beside nbclient: the same notebooks in the same kernel, turn and turn about, from the shell's call to the
+ * end of the process. nbclient knows one notebook at a time; two of its processes show what that alone costs it.
+ */
 async function besideNbclient(): Promise<void> {
-  const python = process.env.WARPBOOK_PYTHON ?? 'python3';
-  if (spawnSync(python, ['-c', 'import nbclient']).status !== 0) {
-    facts.nbclient = `not measured: ${python} has no nbclient`;
+  const found = clientPython();
+  if ('missing' in found) {
+    facts.nbclient = `not measured: ${found.missing}`;
     return;
   }
-  facts.nbclient = execFileSync(python, ['-c', 'import nbclient; print(nbclient.__version__)'], {
-    encoding: 'utf8',
-  }).trim();
+  const { python } = found;
+  const version = ['-c', 'import nbclient; print(nbclient.__version__)'];
+  facts.nbclient = execFileSync(python, version, { encoding: 'utf8' }).trim();
   kernelspec.installKernelspec({ prefix: folder });
   const env = { ...process.env, JUPYTER_PATH: join(folder, 'share', 'jupyter') };
   const paths = readdirSync('notebooks')
     .filter((name) => name.endsWith('.ipynb'))
     .map((name) => join('notebooks', name));
-  const times: Record<string, number[]> = { warpbook: [], nbclient: [] };
+  const start = (command: string, args: readonly string[]): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const child = spawn(command, args, { env, stdio: ['ignore', 'ignore', 'ignore'] });
+      child.once('error', reject);
+      child.once('exit', (code) =>
+        code === 0 ? resolve() : reject(new Error(`${command} ${args.join(' ')}: ${code}`)),
+      );
+    });
+  const warpbook = (...options: string[]) =>
+    start(process.execPath, ['dist/cli/main.js', 'run', ...paths, '--out', join(folder, 'ours'), ...options]);
+  const nbclient = (notebooks: readonly string[]) =>
+    start(python, ['test/clients/run_notebooks.py', folder, 'notebooks', ...notebooks]);
+  const ways: Record<string, () => Promise<unknown>> = {
+    'warpbook run': () => warpbook(),
+    nbclient: () => nbclient(paths),
+    'warpbook run --jobs 1': () => warpbook('--jobs', '1'),
+    'nbclient, a process for each': () => Promise.all(paths.map((path) => nbclient([path]))),
+  };
+  const times: Record<string, number[]> = Object.fromEntries(Object.keys(ways).map((way) => [way, []]));
   for (let round = 0; round < ROUNDS; round++) {
-    const start = performance.now();
-    for (const path of paths) {
-      const report = await runner.runNotebook(path);
-      if (!report.ok) throw new Error(`${path}: ${report.failure?.message}`);
+    for (const [way, run] of Object.entries(ways)) {
+      const begun = performance.now();
+      await run();
+      times[way].push((performance.now() - begun) * 1e3);
     }
-    const middle = performance.now();
-    execFileSync(python, ['-c', NBCLIENT, ...paths], { env, stdio: ['ignore', 'ignore', 'inherit'] });
-    times.warpbook.push((middle - start) * 1e3);
-    times.nbclient.push((performance.now() - middle) * 1e3);
   }
-  for (const [what, us] of Object.entries(times))
+  for (const [what, us] of Object.entries(times)) {
     rows.push({ what: `${paths.length} notebooks by ${what}`, ...summarize(us) });
-  const [ours, theirs] = [times.warpbook, times.nbclient].map((us) => summarize(us).medianUs);
-  facts.wallTimeShareOfNbclient = Number((ours / theirs).toFixed(3));
+  }
+  const median = (way: string): number => summarize(times[way]).medianUs;
+  const share = (ours: string, theirs: string): number => Number((median(ours) / median(theirs)).toFixed(3));
+  facts.wallTimeShareOfNbclient = share('warpbook run', 'nbclient');
+  facts.oneAtATimeShareOfNbclient = share('warpbook run --jobs 1', 'nbclient');
+  facts.allAtOnceShareOfNbclient = share('warpbook run', 'nbclient, a process for each');
 }
 
 await longSession();

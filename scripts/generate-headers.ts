@@ -12,6 +12,7 @@ import type { ParamLayout } from '../src/device/params';
 import { ROOF, roofParamLayouts } from '../src/measure/programs';
 import { HEADER, HEADER_WORDS } from '../src/schedule/layout';
 import * as tile from '../src/schedule/work-tile';
+import { STEP_RULES, STEP_WORD, stepParamLayouts } from '../src/strategy/step-params';
 import { DTYPE_CODE } from '../src/tensor/dtype';
 import { COMPARE_FIELD, RANDOM_DISTRIBUTION, TENSOR_LIMITS, tensorParamLayouts } from '../src/tensor/programs';
 import { TRACE_PHASE, TRACE_RECORD, TRACE_RECORD_WORDS } from '../src/timeline/trace-record';
@@ -69,6 +70,7 @@ export const PARAM_HEADERS: Readonly<Record<string, readonly ParamLayout<never>[
     mergeStatesParams,
   ] as readonly unknown[] as readonly ParamLayout<never>[],
   'plan_params.h': [planTilesParams as ParamLayout<never>, scatterWordsParams as ParamLayout<never>],
+  'step_params.h': stepParamLayouts as readonly ParamLayout<never>[],
   'tensor_params.h': tensorParamLayouts as readonly ParamLayout<never>[],
 };
 
@@ -77,6 +79,7 @@ const PARAM_ENUMS: Readonly<Record<string, string>> = {
   'roof_params.h': enumOf('ROOF', ROOF),
   'attention_params.h': enumOf('MERGE', { rowsPerCta: MERGE_ROWS_PER_CTA }),
   'plan_params.h': [enumOf('PLAN', PLAN_RULES), enumOf('PLAN_POLICY', PLAN_POLICY)].join('\n'),
+  'step_params.h': [enumOf('STEP', STEP_RULES), enumOf('STEP_WORD', STEP_WORD)].join('\n'),
   'tensor_params.h': [
     enumOf('TENSOR', TENSOR_LIMITS),
     enumOf('COMPARE', COMPARE_FIELD),

@@ -1,22 +1,25 @@
 /**
  * `./warpbook sanitize [tool …]`: compute-sanitizer over small cases that launch every kernel (test/device/sanitize-cases). Tools are
- * memcheck, racecheck, initcheck, synccheck, or all (the default). Exit code 0: every tool ended without a finding.
+ * memcheck, synccheck, initcheck, racecheck, or all (the default). Exit code 0: every tool ended without a finding, every case
+ * passed, and every kernel that is built ahead had a case.
  *
  *   --minutes 8         time for all tools together; what doesn't end in it fails
- *   --out FOLDER        keeps each tool's output (default: a temporary folder)
- *   --case PATTERN      cases whose name has this in it; may be repeated
+ *   --jobs N            processes at once (default: half of the processors, 8 at most); each tool's cases are dealt out to as many
+ *   --out FOLDER        keeps each process's output and report.json (default: a temporary folder)
+ *   --case PATTERN      cases whose name has this in it; may be repeated. Whether every kernel has a case isn't asked then
  *
  * COMPUTE_SANITIZER names the program where it is neither in CUDA_HOME nor on the path.
  */
 import { spawn } from 'node:child_process';
-import { createWriteStream, existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { createWriteStream, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 const ROOT = join(import.meta.dirname, '..');
 const TOOLS = ['memcheck', 'synccheck', 'initcheck', 'racecheck'];
 const FINDING_EXIT_CODE = 86;
+const SLOWEST = 5;
 
 /** What a tool is told beyond its name. */
 const TOOL_OPTIONS = {
@@ -41,8 +44,8 @@ function findSanitizer() {
   );
 }
 
-/** Runs one tool; answers with how it ended. What it says goes into a file. */
-function runTool(sanitizer, tool, cases, patterns, log, timeoutMs) {
+/** Runs a tool over a part of the cases; answers with how it ended and what it said, which also goes into a file. */
+function runPart(sanitizer, { tool, part, parts, log }, cases, patterns, timeoutMs) {
   const options = [
     '--tool',
     tool,
@@ -52,8 +55,8 @@ function runTool(sanitizer, tool, cases, patterns, log, timeoutMs) {
     '--print-limit',
     '50',
   ];
-  const started = performance.now();
-  const child = spawn(sanitizer, [...options, process.execPath, cases, ...patterns], {
+  const split = parts > 1 ? ['--part', `${part}/${parts}`] : [];
+  const child = spawn(sanitizer, [...options, process.execPath, cases, ...split, ...patterns], {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a group of its own, so that a timeout ends the tool's children too
     env: { ...process.env, WARPBOOK_DEVICE: 'cuda', WARPBOOK_SANITIZER: tool },
@@ -70,7 +73,7 @@ function runTool(sanitizer, tool, cases, patterns, log, timeoutMs) {
     child.on('error', reject);
     child.on('close', (code, signal) => {
       clearTimeout(timer);
-      file.end(() => resolve({ code, signal, timedOut, seconds: (performance.now() - started) / 1e3 }));
+      file.end(() => resolve({ tool, log, code, signal, timedOut, output: readFileSync(log, 'utf8') }));
     });
   });
 }
@@ -83,7 +86,8 @@ function findingsOf(output) {
   return hazards ? Number(hazards[2]) + Number(hazards[3]) : undefined;
 }
 
-function verdictOf({ code, signal, timedOut }, findings) {
+function verdictOf({ code, signal, timedOut, output }) {
+  const findings = findingsOf(output);
   if (timedOut) return 'did not end in time';
   if (findings === undefined) return `ended (${signal ?? `exit code ${code}`}) without a summary`;
   if (findings > 0) return `${findings} findings`;
@@ -91,10 +95,46 @@ function verdictOf({ code, signal, timedOut }, findings) {
   return 'no finding';
 }
 
+/** Cases that ended, with seconds and kernels, out of the lines of sanitize-cases. */
+function casesOf(output) {
+  const lines = output.matchAll(/^\d+\/\d+ (.*) \((\d+\.\d+) s\):(.*)$/gm);
+  return [...lines].map(([, name, seconds, kernels]) => ({
+    name,
+    seconds: Number(seconds),
+    kernels: kernels.split(' ').filter(Boolean),
+  }));
+}
+
+/** Kernels that no part of a tool's cases launched. */
+function missedBy(runs) {
+  const [first, ...others] = runs.map(({ output }) => (/^not launched: (.*)$/m.exec(output)?.[1] ?? '').split(' '));
+  return first.filter((name) => name !== '' && others.every((names) => names.includes(name)));
+}
+
+/** Prints what came of a tool; answers with its part of the report. */
+function summarize(tool, runs, seconds, every) {
+  const verdicts = runs.map((run) => ({ ...run, verdict: run.notRun ?? verdictOf(run) }));
+  const bad = verdicts.filter(({ verdict }) => verdict !== 'no finding');
+  const cases = runs.flatMap(({ output = '' }) => casesOf(output));
+  const kernels = [...new Set(cases.flatMap((entry) => entry.kernels))].sort();
+  const missed = every && bad.length === 0 ? missedBy(runs) : [];
+  const verdict = bad[0]?.verdict ?? 'no finding';
+  const counts = `${cases.length} cases, ${kernels.length} kernels`;
+  console.log(`${tool.padEnd(10)} ${verdict}, ${counts}, ${seconds.toFixed(0)} s, ${runs[0].log}`);
+  for (const { verdict: other, log, output = '' } of bad) {
+    if (bad.length > 1) console.log(`${log}: ${other}`);
+    if (output !== '') console.log(output.split('\n').slice(-25).join('\n'));
+  }
+  if (missed.length > 0) console.log(`${tool}: kernels that no case launches; add cases: ${missed.join(', ')}`);
+  const ok = bad.length === 0 && missed.length === 0;
+  return { tool, ok, verdict, seconds: Math.round(seconds), kernels, missed, cases };
+}
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     minutes: { type: 'string', default: '8' },
+    jobs: { type: 'string', default: String(Math.max(1, Math.min(8, availableParallelism() >> 1))) },
     out: { type: 'string' },
     case: { type: 'string', multiple: true, default: [] },
     cases: { type: 'string', default: join(ROOT, 'test', 'device', 'sanitize-cases.js') },
@@ -106,6 +146,11 @@ if (unknown !== undefined) {
   console.error(`Got the tool '${unknown}'; wanted ${TOOLS.join(', ')} or all.`);
   process.exit(2);
 }
+const jobs = Number(values.jobs);
+if (!Number.isInteger(jobs) || jobs < 1) {
+  console.error(`Got --jobs ${values.jobs}; wanted a whole number from 1 on.`);
+  process.exit(2);
+}
 if (!existsSync(values.cases))
   throw new Error(`Got no cases at ${values.cases}; wanted those of the GPU bundle. Run this from the bundle.`);
 const sanitizer = findSanitizer();
@@ -113,21 +158,23 @@ const folder = values.out ?? mkdtempSync(join(tmpdir(), 'warpbook-sanitize-'));
 mkdirSync(folder, { recursive: true });
 const deadline = performance.now() + Number(values.minutes) * 60e3;
 
-let failed = 0;
+const report = [];
 for (const tool of tools) {
-  const log = join(folder, `${tool}.log`);
-  const left = deadline - performance.now();
-  if (left <= 0) {
-    console.log(`${tool.padEnd(10)} not run: no time left`);
-    failed++;
-    continue;
-  }
-  const ended = await runTool(sanitizer, tool, values.cases, values.case, log, left);
-  const output = readFileSync(log, 'utf8');
-  const verdict = verdictOf(ended, findingsOf(output));
-  console.log(`${tool.padEnd(10)} ${verdict}, ${ended.seconds.toFixed(0)} s, ${log}`);
-  if (verdict === 'no finding') continue;
-  failed++;
-  console.log(output.split('\n').slice(-25).join('\n'));
+  const started = performance.now();
+  const runs = await Promise.all(
+    Array.from({ length: jobs }, (_, index) => {
+      const log = join(folder, jobs > 1 ? `${tool}-${index + 1}.log` : `${tool}.log`);
+      const left = deadline - performance.now();
+      if (left <= 0) return { tool, log, notRun: 'not run: no time left' };
+      return runPart(sanitizer, { tool, part: index + 1, parts: jobs, log }, values.cases, values.case, left);
+    }),
+  );
+  report.push(summarize(tool, runs, (performance.now() - started) / 1e3, values.case.length === 0));
 }
-process.exitCode = failed > 0 ? 1 : 0;
+writeFileSync(join(folder, 'report.json'), `${JSON.stringify(report, null, 1)}\n`);
+const slowest = report
+  .flatMap(({ tool, cases }) => cases.map(({ name, seconds }) => ({ tool, name, seconds })))
+  .sort((a, b) => b.seconds - a.seconds)
+  .slice(0, SLOWEST);
+for (const { tool, name, seconds } of slowest) console.log(`slow: ${tool}, ${name}: ${seconds.toFixed(1)} s`);
+process.exitCode = report.every(({ ok }) => ok) ? 0 : 1;

@@ -23,6 +23,7 @@ export type ErrorCode =
   | 'CAPTURE_INVALID' // the capture itself went wrong (an unjoined stream, a promise returned)
   | 'GRAPH_MISMATCH' // an update by a graph that an instance can't take on
   | 'GRAPH_STALE' // replay of a graph whose memory or plan layout is gone
+  | 'DEVICE_LAUNCH' // a kernel could not launch, or choose, the work that it was to
   | 'DEVICE_LOST' // a sticky failure of the device; restart the kernel
   | 'NATIVE' // the addon is missing or failed
   | 'COMPILATION_FAILED' // a kernel source that does not compile

@@ -32,6 +32,8 @@ export { type ReferenceInput, type ReferenceResult, reference, referenceAttentio
 export type { AttentionVariant, AttentionVariantOptions, KvDType, QueryDType } from './attention/variant';
 export type {
   BackendDescription,
+  ChildKernel,
+  ConditionKind,
   CtaOverrides,
   GraphNodeDescription,
   ParameterPlace,
@@ -66,17 +68,21 @@ export { type MemoryChartOptions, memoryChart } from './display/memory-chart';
 export { type Progress, type ProgressOptions, progress } from './display/progress';
 export { type RooflineOptions, roofline } from './display/roofline';
 export { type SplitHistogramOptions, splitHistogram } from './display/split-histogram';
+export { graphMemoryChart, paddingChart, stepTimeChart } from './display/strategy-display';
 export { type Table, type TableOptions, table } from './display/table';
 export { finishChart, idleChart, rateChart } from './display/timeline-charts';
 export { type OverlayOptions, overlay } from './display/timeline-overlay';
 export { type ErrorCode, WarpbookError } from './errors';
 export { capture } from './graph/capture';
-export type { Graph } from './graph/graph';
+export type { Graph, InstantiateOptions } from './graph/graph';
 export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
 export type { LabBatch, ModelShape, TraceWorkload, Workload } from './lab/batches';
 export { type CalibrateOptions, calibrate } from './lab/calibrate-run';
 export { costModelFor } from './lab/calibration-store';
+// Experiments
+export { type CompareStrategiesOptions, compareStrategies, type StrategyChoice } from './lab/compare-strategies';
+export { DecodeLoop, type DecodeLoopOptions } from './lab/decode-loop';
 export type { BatchEvaluation } from './lab/evaluate';
 export { Leaderboard, type LeaderboardOptions, leaderboard } from './lab/leaderboard';
 // The lab
@@ -85,6 +91,14 @@ export { knownPolicies, type PolicyChoice, type PolicySet, policyByName } from '
 export { type LabProgress, onLabProgress } from './lab/progress';
 export type { LeaderboardRow } from './lab/rank';
 export { type Savable, saveTable } from './lab/save-table';
+export {
+  type Agreement,
+  type ComparisonRow,
+  type SkippedStrategy,
+  StrategyComparison,
+  type StrategyResult,
+} from './lab/strategy-comparison';
+export type { StepRecord } from './lab/strategy-run';
 export { type AttentionAxes, type AttentionSweepOptions, sweepAttention } from './lab/sweep/attention';
 export type { AttentionPoint } from './lab/sweep/attention-point';
 export type { Axes, Json } from './lab/sweep/points';
@@ -160,6 +174,22 @@ export {
 export { costModels } from './simulate/cost-models';
 export { rooflineModel } from './simulate/roofline';
 export { type Prediction, predict, type SimulateOptions, simulate } from './simulate/simulate';
+// Ways to live with CUDA graphs
+export type { PrefillChunk, StepBatch, StepCapacity } from './strategy/batch';
+export type { GraphPoolOptions, PooledGraph } from './strategy/graph-pool';
+export type { HostUpdateOptions } from './strategy/host-update';
+export type { LauncherOptions } from './strategy/launcher';
+export { DecodeModel, type DecodeModelOptions } from './strategy/model';
+export { type StrategyName, strategies } from './strategy/strategies';
+export type {
+  CaptureReport,
+  StepReport,
+  Strategy,
+  StrategyExplanation,
+  StrategyMemory,
+  StrategyOptions,
+} from './strategy/strategy';
+export type { WhileLoopOptions } from './strategy/while-loop';
 export * from './tensor/compare';
 export * from './tensor/create';
 // Tensors

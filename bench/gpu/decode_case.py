@@ -103,4 +103,4 @@ class DecodeCase:
         return pack_params(self.layout, values)
 
     def launch(self, rotation=0, pdl=True):
-        self.kernel.launch(NUM_SMS, self.params(rotation), pdl)
+        self.kernel.launch(NUM_SMS, self.params(rotation), pdl=pdl)

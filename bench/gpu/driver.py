@@ -27,7 +27,7 @@ def check(result, what):
 
 
 class Kernel:
-    """A function of a cubin, with its launch shape. `params` of launch() is one struct, passed by value."""
+    """A function of a cubin, with its launch shape. launch() passes each of `params`, a struct's bytes, by value."""
 
     def __init__(self, path, name, threads, shared):
         torch.cuda.current_stream()
@@ -45,11 +45,11 @@ class Kernel:
             ctypes.byref(blocks), self.function, threads, ctypes.c_size_t(shared)), "occupancy")
         self.ctas_per_sm = blocks.value
 
-    def launch(self, grid, params, pdl=True):
+    def launch(self, grid, *params, pdl=True):
         attribute = LaunchAttribute(PROGRAMMATIC_STREAM_SERIALIZATION, 0, 1)
         config = LaunchConfig(
             (grid, 1, 1), (self.threads, 1, 1), self.shared, torch.cuda.current_stream().cuda_stream,
             ctypes.pointer(attribute), 1 if pdl else 0)
-        block = ctypes.create_string_buffer(params, len(params))
-        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(block))
+        blocks = [ctypes.create_string_buffer(block, len(block)) for block in params]
+        arguments = (ctypes.c_void_p * len(blocks))(*[ctypes.addressof(block) for block in blocks])
         check(cuda.cuLaunchKernelEx(ctypes.byref(config), self.function, arguments, None), "cuLaunchKernelEx")

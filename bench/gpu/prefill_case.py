@@ -77,4 +77,4 @@ class PrefillCase:
         return pack_params(self.layout, values)
 
     def launch(self, pdl=True):
-        self.kernel.launch(self.case["grid"], self.block, pdl)
+        self.kernel.launch(self.case["grid"], self.block, pdl=pdl)

@@ -2,7 +2,8 @@
 """What the planner on the device adds to a step, and whether launches behind it see its list: time_planner.py CASES CUBINS OUT.
 
 A step is [plan, decode] against [decode] alone and against [an empty kernel, decode], in the same run, chained in one graph; pages rotate over 4 GB, so the L2
-is cold for keys and values. Then steps whose lengths change each time, with two decodes behind each plan, replayed
+is cold for keys and values. "ahead": while a step attends, a parallel branch plans the next one into a second image; with and without decode's
+programmatic edge to the decode before it. Then steps whose lengths change each time, with two decodes behind each plan, replayed
 many times: every output must have the bits of steps that were waited for one by one.
 """
 import json
@@ -24,6 +25,11 @@ STEPS = 64
 SHAPE = ("numQoHeads", "numKvHeads", "headDim", "pageSize", "dtype", "kvDtype")
 
 
+# Edges of planner and decode, whether a step ahead, and cycles that the branch sleeps: longer than two decodes.
+HAMMERED = [(True, True, False, 0), (True, False, False, 0), (False, True, False, 0), (False, True, True, 0), (False, False, True, 0),
+            (False, True, True, 2_000_000)]
+
+
 class PlannedCase(DecodeCase):
     """A decode case, and the planner that rewrites its image."""
 
@@ -33,11 +39,15 @@ class PlannedCase(DecodeCase):
         self.empty = Kernel(os.path.join(cubins, "noop.cubin"), "noop", 32, 0)
         self.kv_lens = torch.tensor(case["kvLens"], dtype=torch.int32, device="cuda")
         self.page_ranges = torch.tensor(case["pageRanges"], dtype=torch.int32, device="cuda")
+        self.images = [self.image, self.image.clone()]
+        self.branch = torch.cuda.Stream()
 
-    def plan(self, pdl=True, ctas=PLANNER_CTAS):
-        addresses = dict(kv_lens=self.kv_lens.data_ptr(), num_requests=0, page_ranges=self.page_ranges.data_ptr(),
-                         workspace=self.image.data_ptr())
-        self.planner.launch(ctas, pack_params(self.plan_layout, {**self.case["plan"], **addresses}), pdl)
+    def plan(self, pdl=True, ctas=PLANNER_CTAS, image=None, kv_lens=None):
+        image = self.image if image is None else image
+        kv_lens = self.kv_lens if kv_lens is None else kv_lens
+        addresses = dict(kv_lens=kv_lens.data_ptr(), num_requests=0, page_ranges=self.page_ranges.data_ptr(),
+                         workspace=image.data_ptr())
+        self.planner.launch(ctas, pack_params(self.plan_layout, {**self.case["plan"], **addresses}), pdl=pdl)
 
 
 def chain(step):
@@ -48,6 +58,35 @@ def chain(step):
     with torch.cuda.graph(graph):
         for i in range(STEPS):
             step(i)
+    return graph
+
+
+def chain_ahead(case, attend, steps, lens_of=lambda i: None, sleep_cycles=0):
+    """A graph of steps: attend(i) reads image i % 2, while the branch plans step i + 1 into the other one, which is free since step i - 1
+    ended. The list of step 0 is there already. `sleep_cycles`: the branch idles first, so that a missing wait would show."""
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    ended, planned = {}, {}
+    with torch.cuda.graph(graph):
+        main = torch.cuda.current_stream()
+        start = torch.cuda.Event()
+        start.record(main)
+        for i in range(steps):
+            case.branch.wait_event(ended.get(i - 1, start))
+            with torch.cuda.stream(case.branch):
+                if sleep_cycles:
+                    torch.cuda._sleep(sleep_cycles)
+                case.plan(pdl=False, image=case.images[(i + 1) % 2], kv_lens=lens_of(i + 1))
+                planned[i + 1] = torch.cuda.Event()
+                planned[i + 1].record(case.branch)
+            if i in planned:
+                main.wait_event(planned[i])
+            case.image = case.images[i % 2]
+            attend(i)
+            ended[i] = torch.cuda.Event()
+            ended[i].record(main)
+        main.wait_event(planned[steps])
+    case.image = case.images[0]
     return graph
 
 
@@ -84,6 +123,9 @@ def time_case(case):
 
     variants = ["decode", "empty", "plan", "plan, one CTA", "plan, decode without PDL", "plan without PDL", "plan without PDL, decode without PDL"]
     graphs = {variant: chain(step(variant)) for variant in variants}
+    for variant, pdl in [("ahead", True), ("ahead, decode without PDL", False)]:
+        graphs[variant] = chain_ahead(case, lambda i: case.launch(i % rotations, pdl=pdl), STEPS)
+        variants.append(variant)
     times = {variant: [] for variant in variants}
     for i in range(REPLAYS + 2):  # in turn, so that a change of clocks meets all
         for variant, graph in graphs.items():
@@ -103,7 +145,7 @@ def time_case(case):
     return rows
 
 
-def hammer(case, plan_pdl, decode_pdl, steps=96, replays=40):
+def hammer(case, plan_pdl, decode_pdl, ahead=False, sleep_cycles=0, steps=96, replays=40):
     """Steps with other lengths each, two decodes behind each plan; number of outputs with other bits than step by step."""
     batch = len(case.case["kvLens"])
     generator = torch.Generator().manual_seed(3)
@@ -125,10 +167,20 @@ def hammer(case, plan_pdl, decode_pdl, steps=96, replays=40):
         step(i, wait=True)
     torch.cuda.synchronize()
     wanted = outputs.clone()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for i in range(steps):
-            step(i)
+    if ahead:
+        def attend(i):
+            for layer in range(2):
+                case.o = outputs[i, layer]
+                case.launch((2 * i + layer) % len(case.page_lists), pdl=decode_pdl)
+
+        # Step 0 is planned by the end of the replay before.
+        graph = chain_ahead(case, attend, steps, lens_of=lambda i: lens[i % steps], sleep_cycles=sleep_cycles)
+        case.plan(pdl=False, image=case.images[0], kv_lens=lens[0])
+    else:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for i in range(steps):
+                step(i)
     wrong = 0
     for _ in range(replays):
         outputs.fill_(float("nan"))
@@ -156,9 +208,10 @@ def main():
         made = make_case(folder, cubins, case, meta["params"], pools, planner)
         rows += time_case(made)
         if "ragged" in case["name"]:
-            for plan_pdl, decode_pdl in [(True, True), (True, False), (False, True)]:
-                wrong, total = hammer(made, plan_pdl, decode_pdl)
-                checks.append(dict(what=case["name"], policy=case["policy"], planPdl=plan_pdl, decodePdl=decode_pdl, outputs=total, wrong=wrong))
+            for plan_pdl, decode_pdl, ahead, sleep in HAMMERED:
+                wrong, total = hammer(made, plan_pdl, decode_pdl, ahead, sleep, replays=8 if sleep else 40)
+                checks.append(dict(what=case["name"], policy=case["policy"], planPdl=plan_pdl, decodePdl=decode_pdl, ahead=ahead, sleepCycles=sleep,
+                                   outputs=total, wrong=wrong))
                 print(f"  hammer {checks[-1]}", flush=True)
         del made
     result = dict(gpu=torch.cuda.get_device_name(0), driver=before.split(", ")[1], cuda=torch.version.cuda, date=time.strftime("%Y-%m-%d"),

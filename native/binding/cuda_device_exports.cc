@@ -85,6 +85,16 @@ Napi::Value cuda_load_program(const Arguments& arguments) {
   options.shape.cluster_size = static_cast<int>(arguments.integer(9, "cluster size", 1, kMaxClusterSize));
   const Integers offsets = arguments.integers(10, "parameter offsets");
   options.parameter_offsets.assign(offsets.data, offsets.data + offsets.size);
+  const Integers child_bytes = arguments.integers(12, "shared memory bytes of children");
+  const Napi::Value children = arguments.value(11);
+  if (!children.IsArray() || children.As<Napi::Array>().Length() != child_bytes.size) {
+    arguments.refuse(11, "children", "an array of names, one for each number of bytes");
+  }
+  for (uint32_t i = 0; i < child_bytes.size; ++i) {
+    const Napi::Value entry = children.As<Napi::Array>().Get(i);
+    if (!entry.IsString()) arguments.refuse(11, "children", "an array of names");
+    options.children.push_back({entry.As<Napi::String>().Utf8Value(), child_bytes.data[i]});
+  }
   const cuda::ProgramInfo info = arguments.cuda_device(0).load_program(arguments.handle(1, "program"),
                                                                        std::move(options), image.data, image.size);
   Napi::Object object = Napi::Object::New(arguments.env());

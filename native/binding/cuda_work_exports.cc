@@ -45,6 +45,12 @@ Napi::Object describe_node(Napi::Env env, const cuda::GraphNode& node, const std
   } else if (node.kind == cuda::NodeKind::kGraph) {
     name("graph", "graph");
     object.Set("nodes", describe_nodes(env, *node.child, health));
+  } else if (node.kind == cuda::NodeKind::kConditional) {
+    const char* labels[] = {"if", "while", "switch"};
+    name("conditional", labels[static_cast<int>(node.condition)]);
+    Napi::Array bodies = Napi::Array::New(env, node.bodies.size());
+    for (uint32_t i = 0; i < node.bodies.size(); ++i) bodies.Set(i, describe_nodes(env, *node.bodies[i], health));
+    object.Set("bodies", bodies);
   } else {
     const char* kind = node.kind == cuda::NodeKind::kCopy ? "copy" : "fill";
     name(kind, kind);
@@ -146,8 +152,32 @@ Napi::Value cuda_add_child_graph(const Arguments& arguments) {
   return arguments.env().Undefined();
 }
 
+Napi::Value cuda_add_conditional(const Arguments& arguments) {
+  const auto kind = static_cast<cuda::ConditionKind>(arguments.integer(2, "kind", 0, 2));
+  const Numbers numbers = arguments.numbers(3, "bodies");
+  std::vector<cuda::Handle> bodies;
+  for (size_t i = 0; i < numbers.size; ++i) bodies.push_back(static_cast<cuda::Handle>(numbers.data[i]));
+  arguments.cuda_device(0).add_conditional(arguments.handle(1, "stream"), kind, bodies,
+                                           arguments.uint32(4, "default value"));
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_write_node_handle(const Arguments& arguments) {
+  const auto node_index = static_cast<int>(arguments.integer(5, "node index", 0, std::numeric_limits<int>::max()));
+  arguments.cuda_device(0).write_node_handle(arguments.handle(1, "stream"), arguments.handle(2, "buffer"),
+                                             arguments.size(3, "byte offset"), arguments.handle(4, "graph"), node_index);
+  return arguments.env().Undefined();
+}
+
+Napi::Value cuda_write_exec_handle(const Arguments& arguments) {
+  arguments.cuda_device(0).write_exec_handle(arguments.handle(1, "stream"), arguments.handle(2, "buffer"),
+                                             arguments.size(3, "byte offset"), arguments.handle(4, "exec"));
+  return arguments.env().Undefined();
+}
+
 Napi::Value cuda_instantiate(const Arguments& arguments) {
-  arguments.cuda_device(0).instantiate(arguments.handle(1, "graph"), arguments.handle(2, "exec"));
+  arguments.cuda_device(0).instantiate(arguments.handle(1, "graph"), arguments.handle(2, "exec"),
+                                       arguments.boolean(3, "device launch"));
   return arguments.env().Undefined();
 }
 

@@ -10,6 +10,7 @@
 #include "cpu/program.h"
 #include "cpu/programs.h"
 #include "cpu/roof/roof.h"
+#include "cpu/strategy/step.h"
 
 namespace warpbook::cpu {
 
@@ -22,12 +23,16 @@ const Program noop_program{"noop", 0, run_noop};
 
 const Program* const kPrograms[] = {
     &noop_program,
+    &advance_step_program,
     &append_kv_program,
     &attention_program,
+    &chunk_tiles_program,
+    &hold_stream_program,
     &multiply_add_program,
     &stream_read_program,
     &merge_states_program,
     &plan_tiles_program,
+    &project_heads_program,
     &scatter_words_program,
     &tensor_arange_program,
     &tensor_compare_program,

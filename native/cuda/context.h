@@ -46,6 +46,7 @@ class Context {
   // does it.
   void abandon() { abandoned_ = true; }
   bool abandoned() const { return abandoned_; }
+  CUcontext raw() const { return context_; }
 
   const Driver& driver;
   const DeviceFacts facts;

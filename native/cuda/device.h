@@ -94,7 +94,14 @@ class Device {
   Health& health() { return health_; }
   // In a capture: the graph as a node of the one that is captured.
   void add_child_graph(Handle stream, Handle graph);
-  void instantiate(Handle graph, Handle exec);
+  // In a capture: a node that runs bodies as its handle says, which kernels set; it has `default_value` when a replay
+  // starts. Throws Misuse UNSUPPORTED where the driver is too old.
+  void add_conditional(Handle stream, ConditionKind kind, const std::vector<Handle>& bodies, unsigned default_value);
+  // Enqueues the writing of what kernels know a node, or an exec, by: 8 bytes.
+  void write_node_handle(Handle stream, Handle buffer, size_t byte_offset, Handle graph, int node_index);
+  void write_exec_handle(Handle stream, Handle buffer, size_t byte_offset, Handle exec);
+  // `device_launch`: kernels may launch it.
+  void instantiate(Handle graph, Handle exec, bool device_launch);
   void destroy_exec(Handle exec);
   void update_node(Handle exec, int node_index, const LaunchArguments& arguments);
   // Work and addresses of the graph's nodes for those of the exec. Empty, or why it can't be.
@@ -142,6 +149,7 @@ class Device {
   template <typename Body>
   void enqueue(Handle stream, GraphNode node, const Body& body);
   void end_participation(Capture& capture);
+  void require_updatable(bool capturing) const;
   const GraphNode& exec_node(const GraphExec& exec, int node_index);
   std::vector<RecordPtr> pending_records();
   void require_open() const;

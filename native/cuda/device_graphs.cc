@@ -107,7 +107,53 @@ void Device::add_child_graph(Handle stream, Handle graph) {
   health_.check(result, "cuGraphAddChildGraphNode", "putting a graph into the one that is captured");
 }
 
-void Device::instantiate(Handle graph, Handle exec) {
+void Device::add_conditional(Handle stream, ConditionKind kind, const std::vector<Handle>& bodies,
+                             unsigned default_value) {
+  require_open();
+  StreamSlot& slot = streams_.get(stream);
+  const std::shared_ptr<Capture> capture = slot.capture;
+  if (!capture) {
+    throw Misuse("got add_conditional on stream " + std::to_string(stream) +
+                 ", which is not being captured; wanted one that is");
+  }
+  const Driver& driver = context_->driver;
+  const bool newer = kind == ConditionKind::kSwitch || (kind == ConditionKind::kIf && bodies.size() > 1);
+  const int wanted = newer ? 12080 : 12030;
+  if (driver.version < wanted || driver.cuGraphConditionalHandleCreate == nullptr || driver.cuGraphAddNode == nullptr) {
+    const char* names[] = {"an IF node", "a WHILE node", "a SWITCH node"};
+    throw Misuse(std::string("Got ") + names[static_cast<int>(kind)] + (newer && kind == ConditionKind::kIf ? " with an ELSE" : "") +
+                     " with a driver for CUDA " + version_text(driver.version) + "; wanted one for CUDA " +
+                     version_text(wanted) + " or newer. Update NVIDIA's driver.",
+                 "UNSUPPORTED");
+  }
+  GraphNode node;
+  node.kind = NodeKind::kConditional;
+  node.condition = kind;
+  for (const Handle body : bodies) node.bodies.push_back(graphs_.get(body));
+  capture->add(std::move(node));
+  if (!health_.ok()) return;
+  const CUresult result = capture->note_conditional(slot.stream->raw(), default_value);
+  if (result == CUDA_SUCCESS) return;
+  capture->drop_last();
+  health_.check(result, "cuGraphAddNode", "putting a conditional node into the graph that is captured");
+}
+
+void Device::write_node_handle(Handle stream, Handle buffer, size_t byte_offset, Handle graph, int node_index) {
+  const std::vector<GraphNode>& nodes = graphs_.get(graph)->nodes();
+  if (node_index < 0 || static_cast<size_t>(node_index) >= nodes.size() || nodes[node_index].device_handle == 0) {
+    throw Misuse("got node " + std::to_string(node_index) + " of a graph of " + std::to_string(nodes.size()) +
+                 " nodes; wanted a conditional node, or a launch that the device may update");
+  }
+  const uint64_t value = nodes[node_index].device_handle;
+  write(stream, buffer, byte_offset, reinterpret_cast<const uint8_t*>(&value), sizeof value);
+}
+
+void Device::write_exec_handle(Handle stream, Handle buffer, size_t byte_offset, Handle exec) {
+  const CUgraphExec value = execs_.get(exec)->exec;
+  write(stream, buffer, byte_offset, reinterpret_cast<const uint8_t*>(&value), sizeof value);
+}
+
+void Device::instantiate(Handle graph, Handle exec, bool device_launch) {
   require_open();
   require_healthy();
   execs_.require_free(exec);
@@ -116,7 +162,9 @@ void Device::instantiate(Handle graph, Handle exec) {
   CUgraphExec instance = nullptr;
   const Driver& driver = context_->driver;
   const auto free_before = static_cast<int64_t>(free_bytes());
-  health_.check(driver.cuGraphInstantiateWithFlags(&instance, source->raw(), 0), "cuGraphInstantiateWithFlags", doing);
+  const unsigned flags = device_launch ? CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH : 0;
+  health_.check(driver.cuGraphInstantiateWithFlags(&instance, source->raw(), flags), "cuGraphInstantiateWithFlags",
+                device_launch ? doing + " for launches by the device" : doing);
   require_healthy();
   auto made = std::make_shared<GraphExec>(context_, source, instance, 0);
   // Now, so that the first replay is as fast as the others.
@@ -173,8 +221,7 @@ std::string Device::update_exec(Handle exec, Handle graph) {
   require_healthy();
   // What it launched before may still run.
   memory_->release(std::make_shared<const std::vector<ProgramPtr>>(target.programs), pending_records());
-  memory_->release(std::make_shared<const std::vector<std::shared_ptr<const Graph>>>(target.children),
-                   pending_records());
+  memory_->release(std::make_shared<const decltype(target.children)>(target.children), pending_records());
   target.take_programs(source);
   // The driver's documentation leaves open what becomes of disabled nodes.
   for (size_t index = 0; index < target.enabled.size(); ++index) {

@@ -179,6 +179,18 @@ uint8_t* Device::relocate(const LaunchArguments& arguments) {
   return params_.data();
 }
 
+void Device::require_updatable(bool capturing) const {
+  if (!capturing) {
+    throw Misuse("got a launch that the device may update outside of a capture; wanted it in one, where it becomes a node");
+  }
+  constexpr int kWanted = 12040;
+  if (context_->driver.version >= kWanted) return;
+  throw Misuse("Got a node that the device may update with a driver for CUDA " +
+                   version_text(context_->driver.version) + "; wanted one for CUDA " + version_text(kWanted) +
+                   " or newer. Update NVIDIA's driver.",
+               "UNSUPPORTED");
+}
+
 void Device::launch(Handle stream, const LaunchArguments& arguments) {
   require_open();
   GraphNode node;
@@ -187,8 +199,13 @@ void Device::launch(Handle stream, const LaunchArguments& arguments) {
   const CtaShape shape = node.program->resolve(health_, arguments.grid, arguments.cta, arguments.num_params_bytes);
   uint8_t* params = relocate(arguments);
   Program& program = *node.program;
+  const std::shared_ptr<Capture> capture = streams_.get(stream).capture;
+  if (shape.device_updatable) require_updatable(capture != nullptr);
   enqueue(stream, std::move(node), [&](const Steps& step) {
-    step(program.launch(step.stream, arguments.grid, shape, params), "cuLaunchKernelEx");
+    CUgraphDeviceNode device_node = nullptr;
+    const CUresult result = program.launch(step.stream, arguments.grid, shape, params, &device_node);
+    if (result == CUDA_SUCCESS && capture) capture->set_device_handle(reinterpret_cast<uint64_t>(device_node));
+    step(result, "cuLaunchKernelEx");
   });
 }
 

@@ -92,6 +92,11 @@
     (CUgraphNode * node, CUgraph graph, const CUgraphNode* dependencies, size_t num_dependencies))                    \
   X(cuGraphAddChildGraphNode, "cuGraphAddChildGraphNode", 10000, true,                                                \
     (CUgraphNode * node, CUgraph graph, const CUgraphNode* dependencies, size_t num_dependencies, CUgraph child))     \
+  X(cuGraphConditionalHandleCreate, "cuGraphConditionalHandleCreate", 12030, false,                                   \
+    (CUgraphConditionalHandle * handle, CUgraph graph, CUcontext context, unsigned int value, unsigned int flags))    \
+  X(cuGraphAddNode, "cuGraphAddNode_v2", 12030, false,                                                                \
+    (CUgraphNode * node, CUgraph graph, const CUgraphNode* dependencies, const CUgraphEdgeData* data,                 \
+     size_t num_dependencies, CUgraphNodeParams* params))                                                             \
   X(cuGraphGetNodes, "cuGraphGetNodes", 10000, true, (CUgraph graph, CUgraphNode* nodes, size_t* num_nodes))          \
   X(cuGraphGetEdges, "cuGraphGetEdges", 10000, true,                                                                  \
     (CUgraph graph, CUgraphNode* from, CUgraphNode* to, size_t* num_edges))                                           \

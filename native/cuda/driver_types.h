@@ -21,6 +21,8 @@ typedef struct CUmemPoolHandle_st* CUmemoryPool;
 typedef struct CUgraph_st* CUgraph;
 typedef struct CUgraphNode_st* CUgraphNode;
 typedef struct CUgraphExec_st* CUgraphExec;
+typedef struct CUgraphDeviceUpdatableNode_st* CUgraphDeviceNode;
+typedef unsigned long long CUgraphConditionalHandle;
 
 enum : CUresult {
   CUDA_SUCCESS = 0,
@@ -125,6 +127,7 @@ typedef enum CUlaunchAttributeID_enum : int {
   CU_LAUNCH_ATTRIBUTE_COOPERATIVE = 2,
   CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION = 4,
   CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION = 6,
+  CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE = 13,
 } CUlaunchAttributeID;
 
 typedef union CUlaunchAttributeValue_union {
@@ -134,6 +137,10 @@ typedef union CUlaunchAttributeValue_union {
     unsigned int x, y, z;
   } clusterDim;
   int programmaticStreamSerializationAllowed;
+  struct {
+    int deviceUpdatable;
+    CUgraphDeviceNode devNode;
+  } deviceUpdatableKernelNode;
   unsigned long long alignment;
 } CUlaunchAttributeValue;
 
@@ -178,6 +185,38 @@ typedef struct CUgraphEdgeData_st {
   unsigned char reserved[5];
 } CUgraphEdgeData;
 
+typedef enum CUgraphNodeType_enum : int { CU_GRAPH_NODE_TYPE_CONDITIONAL = 13 } CUgraphNodeType;
+
+typedef enum CUgraphConditionalNodeType_enum : int {
+  CU_GRAPH_COND_TYPE_IF = 0,
+  CU_GRAPH_COND_TYPE_WHILE = 1,
+  CU_GRAPH_COND_TYPE_SWITCH = 2,
+} CUgraphConditionalNodeType;
+
+enum : unsigned {
+  CU_GRAPH_COND_ASSIGN_DEFAULT = 1,
+  CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH = 4,
+};
+
+typedef struct CUDA_CONDITIONAL_NODE_PARAMS {
+  CUgraphConditionalHandle handle;
+  CUgraphConditionalNodeType type;
+  unsigned int size;
+  CUgraph* phGraph_out;
+  CUcontext ctx;
+} CUDA_CONDITIONAL_NODE_PARAMS;
+
+// Of the kinds of nodes only those that are added this way.
+typedef struct CUgraphNodeParams_st {
+  CUgraphNodeType type;
+  int reserved0[3];
+  union {
+    long long reserved1[29];
+    CUDA_CONDITIONAL_NODE_PARAMS conditional;
+  };
+  long long reserved2;
+} CUgraphNodeParams;
+
 typedef enum CUgraphExecUpdateResult_enum : int {
   CU_GRAPH_EXEC_UPDATE_SUCCESS = 0,
   CU_GRAPH_EXEC_UPDATE_ERROR = 1,
@@ -208,4 +247,6 @@ static_assert(sizeof(CUlaunchConfig) == 56, "CUlaunchConfig");
 static_assert(sizeof(CUmemPoolProps) == 88, "CUmemPoolProps");
 static_assert(sizeof(CUDA_KERNEL_NODE_PARAMS_v2) == 72, "CUDA_KERNEL_NODE_PARAMS_v2");
 static_assert(sizeof(CUgraphEdgeData) == 8, "CUgraphEdgeData");
+static_assert(sizeof(CUgraphNodeParams) == 256, "CUgraphNodeParams");
+static_assert(sizeof(CUDA_CONDITIONAL_NODE_PARAMS) == 32, "CUDA_CONDITIONAL_NODE_PARAMS");
 static_assert(sizeof(CUgraphExecUpdateResultInfo) == 24, "CUgraphExecUpdateResultInfo");

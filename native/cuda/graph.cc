@@ -77,7 +77,8 @@ void GraphExec::take_programs(const Graph& source) {
   children.clear();
   for (const GraphNode& node : source.nodes()) {
     programs.push_back(node.program);
-    children.push_back(node.child);
+    children.push_back(node.bodies);
+    if (node.child) children.back().push_back(node.child);
   }
 }
 
@@ -133,6 +134,33 @@ CUresult Capture::note_empty(CUstream stream) {
 CUresult Capture::note_child(CUstream stream, CUgraph child) {
   return append(stream, [&](CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count) {
     return context_->driver.cuGraphAddChildGraphNode(node, graph, dependencies, count, child);
+  });
+}
+
+CUresult Capture::note_conditional(CUstream stream, unsigned default_value) {
+  const Driver& driver = context_->driver;
+  const CUgraphConditionalNodeType kinds[] = {CU_GRAPH_COND_TYPE_IF, CU_GRAPH_COND_TYPE_WHILE,
+                                              CU_GRAPH_COND_TYPE_SWITCH};
+  return append(stream, [&](CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, size_t count) {
+    GraphNode& call = nodes_.back();
+    CUgraphConditionalHandle handle = 0;
+    CUresult result = driver.cuGraphConditionalHandleCreate(&handle, graph, context_->raw(), default_value,
+                                                            CU_GRAPH_COND_ASSIGN_DEFAULT);
+    if (result != CUDA_SUCCESS) return result;
+    CUgraphNodeParams params{};
+    params.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
+    params.conditional.handle = handle;
+    params.conditional.type = kinds[static_cast<int>(call.condition)];
+    params.conditional.size = static_cast<unsigned>(call.bodies.size());
+    params.conditional.ctx = context_->raw();
+    result = driver.cuGraphAddNode(node, graph, dependencies, nullptr, count, &params);
+    for (size_t i = 0; result == CUDA_SUCCESS && i < call.bodies.size(); ++i) {
+      CUgraphNode inner = nullptr;
+      result = driver.cuGraphAddChildGraphNode(&inner, params.conditional.phGraph_out[i], nullptr, 0,
+                                               call.bodies[i]->raw());
+    }
+    call.device_handle = handle;
+    return result;
   });
 }
 

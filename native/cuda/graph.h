@@ -20,7 +20,9 @@ using cpu::Handle;
 
 class Graph;
 
-enum class NodeKind { kKernel, kCopy, kFill, kGraph };
+enum class NodeKind { kKernel, kCopy, kFill, kGraph, kConditional };
+
+enum class ConditionKind { kIf, kWhile, kSwitch };
 
 // One call that was captured.
 struct GraphNode {
@@ -32,6 +34,11 @@ struct GraphNode {
   size_t num_bytes = 0;
   // Child graphs only: what the driver has made a copy of.
   std::shared_ptr<const Graph> child;
+  // Conditional nodes only: which, and the bodies that the driver has made copies of.
+  ConditionKind condition = ConditionKind::kIf;
+  std::vector<std::shared_ptr<const Graph>> bodies;
+  // What kernels know it by: of a conditional node its handle, of a launch that the device may update its node; 0 otherwise.
+  uint64_t device_handle = 0;
   // The last of the driver's nodes.
   CUgraphNode driver_node = nullptr;
 };
@@ -74,8 +81,8 @@ struct GraphExec {
   std::shared_ptr<Graph> graph;
   CUgraphExec exec;
   std::vector<ProgramPtr> programs;
-  // Of child graphs, whose programs are used as long as the exec is; by index.
-  std::vector<std::shared_ptr<const Graph>> children;
+  // Of child graphs and bodies, whose programs are used as long as the exec is; by index.
+  std::vector<std::vector<std::shared_ptr<const Graph>>> children;
   std::vector<bool> enabled;
   // What free memory shrank by when it was made.
   int64_t num_bytes;
@@ -101,6 +108,10 @@ class Capture {
   CUresult note_empty(CUstream stream);
   // Adds the node for a graph in the graph. The driver's answer.
   CUresult note_child(CUstream stream, CUgraph child);
+  // Adds a conditional node, of the kind and with the bodies of the call added last. The driver's answer.
+  CUresult note_conditional(CUstream stream, unsigned default_value);
+  // What the device knows the call added last by.
+  void set_device_handle(uint64_t handle) { nodes_.back().device_handle = handle; }
   std::shared_ptr<Graph> take_graph(CUgraph graph);
 
  private:

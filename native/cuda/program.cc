@@ -41,6 +41,10 @@ struct LaunchConfig {
       attributes[count].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
       attributes[count++].value.clusterDim = {static_cast<unsigned>(shape.cluster_size), 1, 1};
     }
+    if (shape.device_updatable) {
+      attributes[count].id = CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE;
+      attributes[count++].value.deviceUpdatableKernelNode.deviceUpdatable = 1;
+    }
     config = {grid[0],          grid[1],          grid[2],
               shape.threads[0], shape.threads[1], shape.threads[2],
               static_cast<unsigned>(shape.shared_bytes), stream, attributes, count};
@@ -48,7 +52,7 @@ struct LaunchConfig {
   LaunchConfig(const LaunchConfig&) = delete;
   LaunchConfig& operator=(const LaunchConfig&) = delete;
 
-  CUlaunchAttribute attributes[3] = {};
+  CUlaunchAttribute attributes[4] = {};
   CUlaunchConfig config{};
 };
 
@@ -115,6 +119,7 @@ void Program::load(Health& health, const uint8_t* image, size_t num_image_bytes)
           "cuFuncSetAttribute");
   allowed_shared_bytes_ = shape.shared_bytes;
   allow_cluster(health, shape.cluster_size);
+  allow_children(health);
   if (leaves_threads_open) return;
   require(driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(&info_.max_ctas_per_sm, function_,
                                                              static_cast<int>(volume(shape.threads)),
@@ -174,6 +179,21 @@ void Program::require_cta(const CtaShape& shape) const {
   }
 }
 
+void Program::allow_children(Health& health) {
+  const Driver& driver = context_->driver;
+  for (const ChildKernel& child : options_.children) {
+    const std::string doing = "loading '" + child.entry + "', which program '" + options_.label + "' launches";
+    const auto require = [&](CUresult result, const char* call) {
+      if (!health.check(result, call, doing)) throw Misuse(health.message(), health.code());
+    };
+    CUfunction function = nullptr;
+    require(driver.cuModuleGetFunction(&function, module_, child.entry.c_str()), "cuModuleGetFunction");
+    if (driver.cuFuncLoad != nullptr) require(driver.cuFuncLoad(function), "cuFuncLoad");
+    require(driver.cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, child.shared_bytes),
+            "cuFuncSetAttribute");
+  }
+}
+
 void Program::allow_shared(Health& health, int shared_bytes) {
   if (shared_bytes <= allowed_shared_bytes_) return;
   if (!health.ok()) return;
@@ -209,6 +229,7 @@ CtaShape Program::resolve(Health& health, const std::array<uint32_t, 3>& grid, c
     shape.cluster_size = overrides.cluster_size;
     differs = true;
   }
+  shape.device_updatable = overrides.device_updatable > 0;
   if (shape.threads == std::array<uint32_t, 3>{}) {
     throw Misuse("got a launch of program '" + options_.label + "' without the number of threads; wanted it, because "
                  "the program was loaded without one");
@@ -253,9 +274,13 @@ void** Program::pointers(uint8_t* params) {
 }
 
 CUresult Program::launch(CUstream stream, const std::array<uint32_t, 3>& grid, const CtaShape& shape,
-                         uint8_t* params) {
+                         uint8_t* params, CUgraphDeviceNode* device_node) {
   const LaunchConfig launch(stream, grid, shape);
-  return context_->driver.cuLaunchKernelEx(&launch.config, function_, pointers(params), nullptr);
+  const CUresult result = context_->driver.cuLaunchKernelEx(&launch.config, function_, pointers(params), nullptr);
+  if (shape.device_updatable && launch.config.numAttrs > 0) {
+    *device_node = launch.attributes[launch.config.numAttrs - 1].value.deviceUpdatableKernelNode.devNode;
+  }
+  return result;
 }
 
 CUresult Program::update(CUgraphExec exec, CUgraphNode node, const std::array<uint32_t, 3>& grid,

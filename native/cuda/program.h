@@ -22,6 +22,8 @@ struct CtaShape {
   bool pdl = false;
   // CTAs of a cluster, neighbours in x; 1: no clusters.
   int cluster_size = 1;
+  // Kernels may change the launch's node, see device_handle in graph.h.
+  bool device_updatable = false;
 };
 
 // What one launch has otherwise than its program; -1 (or 0 threads): as the program.
@@ -31,6 +33,14 @@ struct CtaOverrides {
   int32_t cooperative = -1;
   int32_t pdl = -1;
   int32_t cluster_size = -1;
+  int32_t device_updatable = -1;
+};
+
+// A kernel of the same image that the program's kernel launches.
+struct ChildKernel {
+  std::string entry;
+  // Dynamic.
+  int shared_bytes = 0;
 };
 
 struct ProgramOptions {
@@ -40,6 +50,8 @@ struct ProgramOptions {
   CtaShape shape;
   // Of the kernel's parameters, where the driver is too old to tell them.
   std::vector<size_t> parameter_offsets;
+  // The device can't raise the limit of dynamic shared memory: it is raised here.
+  std::vector<ChildKernel> children;
 };
 
 struct ProgramParameter {
@@ -82,8 +94,10 @@ class Program {
   // CTAs of such a shape that fit on an SM at the same time. Throws Misuse as resolve().
   int ctas_per_sm(Health& health, const CtaOverrides& overrides);
 
-  // Enqueues a launch whose parameters are copied meanwhile; the driver's answer.
-  CUresult launch(CUstream stream, const std::array<uint32_t, 3>& grid, const CtaShape& shape, uint8_t* params);
+  // Enqueues a launch whose parameters are copied meanwhile; the driver's answer. `device_node` gets what kernels know the
+  // node by, where they may change it.
+  CUresult launch(CUstream stream, const std::array<uint32_t, 3>& grid, const CtaShape& shape, uint8_t* params,
+                  CUgraphDeviceNode* device_node);
   // Replaces grid, threads, shared memory and parameters of a node that is a launch of this program; the driver's
   // answer. A node keeps its attributes.
   CUresult update(CUgraphExec exec, CUgraphNode node, const std::array<uint32_t, 3>& grid, const CtaShape& shape,
@@ -93,6 +107,7 @@ class Program {
   void load(Health& health, const uint8_t* image, size_t num_image_bytes);
   void find_parameters();
   void require_cta(const CtaShape& shape) const;
+  void allow_children(Health& health);
   void allow_shared(Health& health, int shared_bytes);
   void allow_cluster(Health& health, int cluster_size);
   void** pointers(uint8_t* params);

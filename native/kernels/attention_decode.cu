@@ -16,7 +16,7 @@ constexpr int kOutputPitch = kHeadDim + 4;
 struct SharedMemory {
   // Rings first: their rows need alignment of 128 bytes.
   char rings[kTeams * kStages * kStageBytes];
-  StageInfo infos[kTeams * kStages];
+  StageInfo infos[kTeams * kStages * kStepBlocks];
   // Every team's output, not yet divided, and its softmax.
   float output[kTeams][kRows][kOutputPitch];
   RowSoftmax softmax[kTeams][kRows];
@@ -62,7 +62,7 @@ class Decode {
  private:
   __device__ __forceinline__ KvStage stage(int index) {
     const uint32 keys = ring_ + index * kStageBytes;
-    return {keys, keys + kSlabBytes, &shared_.infos[team_.index * kStages + index]};
+    return {keys, keys + kSlabBytes, &shared_.infos[(team_.index * kStages + index) * kStepBlocks]};
   }
 
   // Everything before this reads plan data alone.
@@ -84,7 +84,8 @@ class Decode {
       TileRecord next_record = record;
       if (!queue_ && ordinal + 1 < num_tiles) next_record = load_record(view_, next_tile, lane_);
       const TileKeys keys(record);
-      const int num_steps = steps_of_team(count_blocks(view_, keys), team_.index);
+      const int num_blocks = steps_of_team(count_blocks(view_, keys), team_.index);
+      const int num_steps = (num_blocks + kStepBlocks - 1) / kStepBlocks;
       const int num_passes = (record.get(TILE_ROW_COUNT) + kRows - 1) / kRows;
       const int num_groups = record.get(TILE_PARTIAL_SLOT) < 0 ? 0 : record.get(TILE_MERGE_GROUP_COUNT);
       bool elected = false;
@@ -146,12 +147,11 @@ class Decode {
       const KvStage current = stage(slot_);
       if (step >= 0) {
         wait_for_keys(team_);
-        const StageInfo info = *current.info;
-        state_.attend(current, info, queries_, rule_, shared_.rows[warp_], team_, lane_);
+        state_.attend(current, queries_, rule_, shared_.rows[warp_], team_, lane_);
         groups_.prefetch_slots();
         team_.sync();
       }
-      NextBlock next;
+      NextBlock next[kStepBlocks];
       const bool more = cursor_.prepare(next);
       if (!waited_ && more) cursor_.warm_l2();
       if (step == -kStages) queries_.resolve(record, 0);
@@ -191,7 +191,7 @@ class Decode {
   __device__ __forceinline__ void share_state(int num_rows) {
     const int g = lane_ >> 2;
     const int t = lane_ & 3;
-    if (shares_) __syncthreads();  // everybody has read the states of the tile before
+    if (shares_) sync_cta();  // everybody has read the states of the tile before
     shares_ = true;
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
@@ -213,7 +213,7 @@ class Decode {
       }
     }
     if (queue_ && threadIdx.x == 0) shared_.queued = drawn_;
-    __syncthreads();
+    sync_cta();
   }
 
   // Merges the teams' states of the shared rows, which are `first_row` and after of the tile, and writes output or partial
@@ -272,7 +272,7 @@ class Decode {
   }
   // The last CTA leaves the queue as the next launch wants to find it.
   __device__ __forceinline__ void close_queue() {
-    __syncthreads();
+    sync_cta();
     if (threadIdx.x != 0) return;
     __threadfence();
     if (atomicInc(queue_head() + 1, gridDim.x - 1) == gridDim.x - 1) *queue_head() = 0;

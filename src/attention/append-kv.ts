@@ -19,6 +19,13 @@ export interface AppendPlaces {
   pagedKvIndices: Tensor;
 }
 
+export interface AppendOptions {
+  /** Default: the device's own. */
+  stream?: Stream;
+  /** False: the launch waits for all that is ahead of it; see `CtaOverrides`. */
+  pdl?: boolean;
+}
+
 /** @throws WarpbookError DEVICE_MISMATCH, SHAPE_MISMATCH, DTYPE_MISMATCH */
 export function checkNewTokens(cache: PagedKvCache, k: Tensor, v: Tensor): void {
   for (const [name, tensor] of [
@@ -59,11 +66,17 @@ export function checkNewTokens(cache: PagedKvCache, k: Tensor, v: Tensor): void 
 /** Enqueues the writing of `k` and `v`, checked before, to `slots` (int64 [numTokens]). May be captured. */
 export function launchAppend(cache: PagedKvCache, slots: Tensor, k: Tensor, v: Tensor, stream?: Stream): void {
   requireVector(cache, 'slots', slots, 'int64', k.shape[0]);
-  launch(cache, { ...NOWHERE, slots: slots.address() }, [slots], k, v, stream);
+  launch(cache, { ...NOWHERE, slots: slots.address() }, [slots], k, v, { stream });
 }
 
 /** Enqueues the writing of `k` and `v`, checked before, to their places. May be captured. */
-export function launchAppendAt(cache: PagedKvCache, places: AppendPlaces, k: Tensor, v: Tensor, stream?: Stream): void {
+export function launchAppendAt(
+  cache: PagedKvCache,
+  places: AppendPlaces,
+  k: Tensor,
+  v: Tensor,
+  options: AppendOptions = {},
+): void {
   const { batchIndices, positions, pagedKvIndptr, pagedKvIndices } = places;
   const numTokens = k.shape[0];
   requireVector(cache, 'batchIndices', batchIndices, 'int32', numTokens);
@@ -82,7 +95,7 @@ export function launchAppendAt(cache: PagedKvCache, places: AppendPlaces, k: Ten
     batch_size: pagedKvIndptr.numel - 1,
     num_kv_indices: pagedKvIndices.numel,
   };
-  launch(cache, where, [batchIndices, positions, pagedKvIndptr, pagedKvIndices], k, v, stream);
+  launch(cache, where, [batchIndices, positions, pagedKvIndptr, pagedKvIndices], k, v, options);
 }
 
 /** The part of the parameters that says where tokens go. */
@@ -112,11 +125,12 @@ function launch(
   tables: readonly Tensor[],
   k: Tensor,
   v: Tensor,
-  stream: Stream = cache.device.stream,
+  { stream = cache.device.stream, pdl }: AppendOptions,
 ): void {
   if (k.shape[0] === 0) return;
   stream.launch({
     program: 'append_kv',
+    pdl,
     grid: [k.shape[0], 1, 1],
     params: appendParams.pack({
       k: k.address(),

@@ -6,7 +6,7 @@
 import type { CaptureSession } from '../device/capture-session';
 import type { Device } from '../device/device';
 import { offScope, onScope } from '../device/scope';
-import type { Stream } from '../device/stream';
+import type { Launch, Stream } from '../device/stream';
 import { requireInteger, WarpbookError } from '../errors';
 import { onCapture } from '../graph/capture';
 import { HEADER, HEADER_WORDS } from '../schedule/layout';
@@ -176,7 +176,7 @@ export class BatchAttention {
   ): Plan {
     this.requireUsable('plan');
     const { capacity } = this;
-    const started = process.hrtime.bigint();
+    const started = performance.now();
     const problem = this.problemOf(kvLens, qoLens, () =>
       sharedPrefixes(pages.indptr, pages.indices, kvLens, this.pageSize),
     );
@@ -186,15 +186,15 @@ export class BatchAttention {
       timeLimitMs: options.timeLimitMs,
       sharesPages: (a, b, first, count) => samePages(pages.indptr, pages.indices, a, b, first, count),
     });
-    const scheduled = process.hrtime.bigint();
+    const scheduled = performance.now();
     const id = this.nextPlanId++;
     const stream = options.stream ?? this.device.stream;
     this.order.enter(stream);
     const uploadedBytes = this.workspace.upload(schedule, pages, id, stream);
     this.order.leave(stream);
     const cost = {
-      policyNs: Number(scheduled - started),
-      packNs: Number(process.hrtime.bigint() - scheduled),
+      policyNs: Math.round((scheduled - started) * 1e6),
+      packNs: Math.round((performance.now() - scheduled) * 1e6),
       uploadedBytes,
     };
     this.plannedMaxPage = maxPage;
@@ -323,6 +323,24 @@ export class BatchAttention {
         { asked: value, available: capacity[key], option: `capacity.${key}` },
       );
     }
+  }
+
+  /** @internal What launches point to, for whoever writes the work list or launches attention otherwise than `run`. */
+  get memory(): Workspace {
+    return this.workspace;
+  }
+
+  /**
+   * The launch that `run` would enqueue, as an object: for graphs whose launches are updated, and launchers on the device. Checks
+   * operands as `run` does, but enqueues nothing, follows no plan and guards no capture.
+   */
+  protected bindLaunch(q: Tensor, kv: KvOperand, outputs: AttentionResult): Launch {
+    this.requireUsable('bindRun');
+    const owner = { name: this.name, device: this.device, variant: this.variant };
+    checkOperands(owner, q, kv, 0, this.plannedMaxPage);
+    const { sinks, alibiSlopes } = checkHeadVectors(owner, {});
+    const operands = { q, kv, ...outputs, sinks, alibiSlopes };
+    return attentionLaunch(this.program, numCtaSlots(this.machine), operands, this.workspace, this.variant);
   }
 
   /** Launches attention over `kv`; see {@link RunOptions} for outputs. */

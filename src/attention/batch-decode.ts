@@ -1,5 +1,6 @@
 /** Decode attention: one query token for each request (a few with speculative decoding), over a paged KV cache. */
 import { defaultDevice } from '../device/device';
+import type { Launch } from '../device/stream';
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import {
@@ -67,5 +68,13 @@ export class BatchDecode extends BatchAttention {
       );
     }
     return this.launch(q, cacheOperand(cache, this.variant), options);
+  }
+
+  /**
+   * @internal The launch of {@link run} as an object, with the outputs that are given; the grid is the machine's. Whoever
+   * enqueues it sees to the plan and to the order of streams.
+   */
+  bindRun(q: Tensor, cache: PagedKvCache, outputs: AttentionResult): Launch {
+    return this.bindLaunch(q, cacheOperand(cache, this.variant), outputs);
   }
 }

@@ -121,7 +121,7 @@ interface Tuning {
 function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number): number {
   const { headDim, rows } = kernel;
   const { rowTiles, teamWarps } = rowShape(kernel);
-  const stage = stageBytes(kernel) + 16;
+  const stage = stageBytes(kernel) + 16 * stepBlocks(kernel);
   const state = rows * ((headDim + 4) * 4 + 8);
   const rowContexts = warps * rowTiles * 8 * 8;
   const pendingGroups = 4 * (8 + 32 + 2) * 4;
@@ -129,8 +129,17 @@ function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number)
   return Math.ceil(bytes / 128) * 128;
 }
 
-function stageBytes({ headDim, kvDtype }: KernelVariant): number {
+function blockBytes({ headDim, kvDtype }: KernelVariant): number {
   return 2 * BLOCK_TOKENS * headDim * (kvDtype.startsWith('float8') ? 1 : 2);
+}
+
+/** Blocks of a step: two where one is so short that a step's latency counts for more than its bytes (docs/kernels.md). */
+function stepBlocks(kernel: KernelVariant): 1 | 2 {
+  return kernel.rows === 8 && blockBytes(kernel) < 4096 ? 2 : 1;
+}
+
+function stageBytes(kernel: KernelVariant): number {
+  return stepBlocks(kernel) * blockBytes(kernel);
 }
 
 /** As many bytes in flight as are of use, in as many warps as there is room for. */
@@ -198,7 +207,8 @@ export function attentionProgram(kernel: KernelVariant, architecture: string): P
       WB_CTAS_PER_SM: 1,
       WB_GENERAL: kernel.general ? 1 : 0,
       WB_TRACE: kernel.traced ? 1 : 0,
-      WB_WARM_BLOCKS: stages,
+      WB_STEP_BLOCKS: stepBlocks(kernel),
+      WB_WARM_BLOCKS: stages * stepBlocks(kernel),
       WB_SHARED_MEMORY_BYTES: bytes,
     },
     threads: warps * 32,

@@ -11,7 +11,7 @@ import { requireInteger, WarpbookError } from '../errors';
 import { empty } from '../tensor/create';
 import { itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
-import { type AppendPlaces, checkNewTokens, launchAppend, launchAppendAt } from './append-kv';
+import { type AppendOptions, type AppendPlaces, checkNewTokens, launchAppend, launchAppendAt } from './append-kv';
 import { requireScale } from './kv-operand';
 import { PageAllocator } from './page-allocator';
 import { PageTable } from './page-table';
@@ -277,10 +277,10 @@ export class PagedKvCache {
    * @param v as k
    * @throws WarpbookError SHAPE_MISMATCH, DTYPE_MISMATCH, DEVICE_MISMATCH, DISPOSED
    */
-  appendAt(places: AppendPlaces, k: Tensor, v: Tensor, options: { stream?: Stream } = {}): void {
+  appendAt(places: AppendPlaces, k: Tensor, v: Tensor, options: AppendOptions = {}): void {
     this.requireUsable('appendAt');
     checkNewTokens(this, k, v);
-    launchAppendAt(this, places, k, v, options.stream);
+    launchAppendAt(this, places, k, v, options);
   }
 
   private requireUsable(call: string): void {

@@ -12,6 +12,7 @@ import { benchPrediction } from './bench/prediction';
 import { benchPrefill } from './bench/prefill';
 import { resultTable } from './bench/report';
 import { describeRun, type ResultRow, writeResultFile } from './bench/result-file';
+import { benchStrategies, type StrategyFlags } from './bench/strategies';
 import { benchTrace } from './bench/trace';
 import { measuringBar } from './progress';
 
@@ -43,7 +44,8 @@ Examples:
   warpbook bench decode --torch python3             torch times each row on the same GPU right after
   warpbook bench prefill --rows 4x4k --kv ragged,paged
   warpbook bench plan --rows 32x1,128x1 --policy headGroups
-  warpbook bench trace --rows 32x4k`;
+  warpbook bench trace --rows 32x4k
+  warpbook bench strategies --steps 1000 --batches 32,8`;
 
 /** Prompts that make 16k tokens in all. */
 const PREFILL_ROWS: readonly string[] = ['32x512', '16x1k', '8x2k', '4x4k', '2x8k', '1x16k'];
@@ -68,6 +70,25 @@ export function benchCommand(): Command {
     shared('plan', 'what a step costs the host: plan, run, replay').action((flags: Flags, command: Command) =>
       runBench(flags, command, 'plan', planRows),
     ),
+  );
+  bench.addCommand(
+    new Command('strategies')
+      .summary('ways to live with CUDA graphs, over a request trace')
+      .description(
+        'Measure the strategies side by side over a request trace; docs/graph-strategies.md reads the result.',
+      )
+      .addOption(new Option('-d, --device <kind>', 'device').choices(['auto', 'cpu', 'cuda']).default('auto'))
+      .option('--steps <number>', 'decode steps', number)
+      .option('--batches <list>', 'requests at the same time, one comparison each', list)
+      .option('--layers <number>', 'layers of the model', number)
+      .option('--max-kv <number>', 'tokens of a request at most; longer ones are left out', number)
+      .option('--heads <list>', 'query heads / KV heads', list)
+      .option('--head-dim <list>', 'head dim', list)
+      .option('--trace <path>', 'a trace file or a folder with one (default: WARPBOOK_TRACES, else synthetic)')
+      .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json', 'bench/results')
+      .option('--no-out', 'write no file')
+      .option('-q, --quick', 'fewer steps and batches')
+      .action(runStrategies),
   );
   bench.addCommand(
     shared('trace', 'what the in-kernel timeline costs').action((flags: Flags, command: Command) =>
@@ -201,6 +222,27 @@ async function runBench(flags: Flags, command: Command, what: string, rowsOf: Ro
     bar.stop();
     context?.close();
     if (context && rows.length > 0) await tell(context, device, flags, command, what, rows);
+    device.dispose();
+  }
+}
+
+/** Has a device, but neither a roof nor peers. */
+async function runStrategies(flags: StrategyFlags & Pick<Flags, 'device' | 'out'>, command: Command): Promise<void> {
+  const device = await openDevice(deviceKind(flags.device));
+  const before = await device.telemetry();
+  const bar = measuringBar(process.stderr);
+  const unsubscribe = onMeasuring((progress) => bar.show(progress));
+  const rows: ResultRow[] = [];
+  try {
+    for await (const some of benchStrategies(device, flags, (text) => process.stdout.write(`${text}\n\n`)))
+      rows.push(...some);
+  } finally {
+    unsubscribe();
+    bar.stop();
+    if (flags.out !== false && rows.length > 0) {
+      const run = describeRun(device, commandLine(command), before, await device.telemetry());
+      process.stderr.write(`wrote ${writeResultFile(flags.out, device, 'strategies', { ...run, rows })}\n`);
+    }
     device.dispose();
   }
 }

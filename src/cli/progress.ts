@@ -4,43 +4,68 @@ import type { MeasureProgress } from '../measure/progress';
 import type { RunEvent } from '../notebook/run/run-notebook';
 import { formatDuration } from '../units';
 
-export interface Progress {
-  show(event: RunEvent): void;
-  /** Leaves the stream clean for what follows. */
+/** What is told of notebooks that run one after the other or side by side. */
+export interface RunProgress {
+  show(notebook: string, event: RunEvent): void;
+  /** The notebook has ended. Writes what there is to say of it; the stream is clean for that. */
+  conclude(notebook: string, write: () => void): void;
   stop(): void;
 }
 
-export function makeProgress(name: string, stream: NodeJS.WriteStream): Progress {
-  return stream.isTTY ? bar(name, stream) : lines(name, stream);
+export function makeProgress(notebooks: readonly string[], stream: NodeJS.WriteStream): RunProgress {
+  return stream.isTTY ? bar(notebooks, stream) : lines(stream);
 }
 
-function bar(name: string, stream: NodeJS.WriteStream): Progress {
-  const format = `${name} {bar} {value}/{total} cells, {duration} s {what}`;
+/** One bar for all: how many cells of those in sight have ended, and which are running. */
+function bar(notebooks: readonly string[], stream: NodeJS.WriteStream): RunProgress {
+  const format = '{bar} {value}/{total} cells, {seconds} s {what}';
   const single = new SingleBar({ format, stream, hideCursor: true, clearOnComplete: true, barsize: 24, fps: 10 });
-  single.start(0, 0, { what: 'starting the kernel' });
+  const started = performance.now();
+  const running = new Map<string, string>();
+  let total = 0;
+  let ended = 0;
+  const payload = (): object => ({
+    seconds: Math.round((performance.now() - started) / 1000),
+    what:
+      total === 0
+        ? `starting ${notebooks.length === 1 ? 'the kernel' : 'kernels'}`
+        : [...running].map(([name, where]) => `${name} ${where}`).join(', '),
+  });
+  single.start(0, 0, payload());
   return {
-    show: (event) => {
+    show: (notebook, event) => {
       if (event.type === 'kernel-started') {
-        single.setTotal(event.numCells);
-        single.update({ what: '' });
-      } else if (event.type === 'cell-ended') single.update(event.cell);
+        total += event.numCells;
+        running.set(notebook, '');
+      } else if (event.type === 'cell-started') running.set(notebook, `cell ${event.cell}/${event.numCells}`);
+      else {
+        ended += 1;
+        if (event.cell === event.numCells) running.delete(notebook);
+      }
+      single.setTotal(total);
+      single.update(ended, payload());
+    },
+    conclude: (notebook, write) => {
+      running.delete(notebook);
+      single.stop();
+      write();
+      single.start(total, ended, payload());
     },
     stop: () => single.stop(),
   };
 }
 
-function lines(name: string, stream: NodeJS.WriteStream): Progress {
-  let numCells = 0;
+function lines(stream: NodeJS.WriteStream): RunProgress {
   return {
-    show: (event) => {
+    show: (notebook, event) => {
       if (event.type === 'kernel-started') {
-        numCells = event.numCells;
-        stream.write(`${name}: kernel ready after ${(event.startMs / 1000).toFixed(1)} s\n`);
+        stream.write(`${notebook}: kernel ready after ${(event.startMs / 1000).toFixed(1)} s\n`);
       } else if (event.type === 'cell-ended') {
         const note = event.reason === undefined ? `${Math.round(event.durationMs)} ms` : event.reason;
-        stream.write(`${name}: cell ${event.cell}/${numCells} ${event.status} (${note})\n`);
+        stream.write(`${notebook}: cell ${event.cell}/${event.numCells} ${event.status} (${note})\n`);
       }
     },
+    conclude: (_, write) => write(),
     stop: () => undefined,
   };
 }

@@ -1,5 +1,6 @@
-/** `warpbook run`: notebooks from top to bottom, one after the other, for people and for CI. */
+/** `warpbook run`: notebooks from top to bottom, several at once where they may, for people and for CI. */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { WarpbookError } from '../errors';
@@ -7,8 +8,9 @@ import { writeNotebook } from '../notebook/run/notebook-file';
 import { type Parameters, parseParameter } from '../notebook/run/parameters';
 import { failureText, type NotebookReport, outputText } from '../notebook/run/report';
 import { runNotebook } from '../notebook/run/run-notebook';
+import { inOrder } from './in-order';
 import type { JUnitReport } from './junit';
-import { makeProgress } from './progress';
+import { makeProgress, type RunProgress } from './progress';
 
 interface Flags {
   readonly out?: string;
@@ -20,7 +22,14 @@ interface Flags {
   readonly anyKernel?: boolean;
   readonly timeout: number;
   readonly cellTimeout?: number;
+  readonly jobs?: number;
 }
+
+/** What a notebook came to: its report, or why it could not be run. */
+type Outcome = { readonly report: NotebookReport } | { readonly error: WarpbookError };
+
+/** Kernels take a few hundred megabytes each. */
+const MAX_JOBS = 8;
 
 const HELP = `
 Runs each notebook from its first cell to its last in a kernel of its own; neither Jupyter nor Python is needed.
@@ -33,6 +42,10 @@ limit in seconds.
 
 Parameters: a value that reads as JSON is that value, all else is text. They are declared in a cell of their own
 behind the one tagged 'parameters', as papermill does.
+
+Several notebooks run side by side, one for each core (at most ${MAX_JOBS}), and are told of in the order in which they were
+named. On a GPU (WARPBOOK_DEVICE=cuda) they run one after the other, so that they don't disturb each other's times;
+so they do anywhere with --jobs 1.
 
 Exit codes: 0 every notebook ran well, 1 a notebook failed or could not be read, 2 wrong usage.
 
@@ -55,6 +68,7 @@ export function runCommand(): Command {
     .option('--any-kernel', 'run notebooks whose metadata name another kernel too')
     .option('--timeout <seconds>', 'limit for a notebook', parseSeconds, 600)
     .option('--cell-timeout <seconds>', 'limit for a cell (default: what is left of --timeout)', parseSeconds)
+    .option('-j, --jobs <number>', 'notebooks that run at once (default: as many as cores; on a GPU 1)', parseJobs)
     .addHelpText('after', HELP)
     .action(runAll);
 }
@@ -64,6 +78,16 @@ function parseSeconds(text: string): number {
   if (!(seconds > 0) || !Number.isFinite(seconds))
     throw new InvalidArgumentError('Wanted a number of seconds above 0.');
   return seconds;
+}
+
+function parseJobs(text: string): number {
+  const jobs = Number(text);
+  if (!Number.isInteger(jobs) || jobs < 1) throw new InvalidArgumentError('Wanted a whole number from 1.');
+  return jobs;
+}
+
+function defaultJobs(): number {
+  return process.env.WARPBOOK_DEVICE === 'cuda' ? 1 : Math.min(availableParallelism(), MAX_JOBS);
 }
 
 function collectParameter(text: string, earlier: Parameters = {}): Parameters {
@@ -86,56 +110,86 @@ async function runAll(paths: readonly string[], flags: Flags, command: Command):
   // Loaded for who asks.
   const junit = flags.junit === undefined ? undefined : new (await import('./junit.js')).JUnitReport();
   const stop = new AbortController();
-  const interrupted = (): void => stop.abort();
+  let wasStopped = false;
+  const interrupted = (): void => {
+    wasStopped = true;
+    stop.abort();
+  };
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  const progress = makeProgress(paths, process.stderr);
+  let ended = 0;
   let failed = 0;
-  for (const path of paths) {
-    if (stop.signal.aborted) break;
-    if (!(await runOne(path, flags, stop.signal, junit))) failed += 1;
+  try {
+    await inOrder(paths, flags.jobs ?? defaultJobs(), {
+      run: (path) => (stop.signal.aborted ? undefined : runOne(path, flags, stop.signal, progress)),
+      conclude: async (path, outcome) => {
+        if (!outcome) return;
+        ended += 1;
+        if (!(await conclude(path, outcome, flags, progress, junit))) failed += 1;
+      },
+    });
+  } finally {
+    // A mistake in the call ends the command; the other kernels' work is of no use then.
+    progress.stop();
+    stop.abort();
+    process.removeListener('SIGINT', interrupted).removeListener('SIGTERM', interrupted);
   }
-  process.removeListener('SIGINT', interrupted).removeListener('SIGTERM', interrupted);
   if (junit && flags.junit !== undefined) junit.write(flags.junit);
-  if (paths.length > 1) process.stderr.write(`${paths.length - failed} of ${paths.length} notebooks ran well.\n`);
-  if (failed > 0 || stop.signal.aborted) process.exitCode = 1;
+  if (paths.length > 1) process.stderr.write(`${ended - failed} of ${paths.length} notebooks ran well.\n`);
+  if (failed > 0 || ended < paths.length || wasStopped) process.exitCode = 1;
 }
 
-async function runOne(path: string, flags: Flags, signal: AbortSignal, junit?: JUnitReport): Promise<boolean> {
-  const progress = makeProgress(path, process.stderr);
-  let report: NotebookReport;
+async function runOne(path: string, flags: Flags, signal: AbortSignal, progress: RunProgress): Promise<Outcome> {
   try {
     const { timeout: timeoutS, cellTimeout: cellTimeoutS, parameter: parameters, anyKernel } = flags;
-    const onEvent = progress.show.bind(progress);
-    report = await runNotebook(path, { timeoutS, cellTimeoutS, parameters, anyKernel, signal, onEvent });
+    const onEvent = progress.show.bind(progress, path);
+    return { report: await runNotebook(path, { timeoutS, cellTimeoutS, parameters, anyKernel, signal, onEvent }) };
   } catch (error) {
-    progress.stop();
-    if (!(error instanceof WarpbookError)) throw error;
     // What the user asked for is wrong, not the notebook.
-    if (error.code === 'INVALID_ARGUMENT') throw error;
-    process.stderr.write(`FAILED ${error.message}\n`);
-    junit?.addError(path, error.message);
+    if (!(error instanceof WarpbookError) || error.code === 'INVALID_ARGUMENT') throw error;
+    return { error };
+  }
+}
+
+/** Tells of a notebook and writes what was asked for; whether it ran well. */
+async function conclude(
+  path: string,
+  outcome: Outcome,
+  flags: Flags,
+  progress: RunProgress,
+  junit?: JUnitReport,
+): Promise<boolean> {
+  if ('error' in outcome) {
+    const { message } = outcome.error;
+    progress.conclude(path, () => process.stderr.write(`FAILED ${message}\n`));
+    junit?.addError(path, message);
     return false;
   }
-  progress.stop();
+  const { report } = outcome;
   junit?.add(report);
-  if (flags.print) process.stdout.write(outputText(report.notebook));
+  const written: string[] = [];
   // A failed notebook is written as well: its outputs say more than the message.
-  if (flags.out !== undefined) await writeOutputs(report, flags.out, flags.html === true);
-  if (flags.writeBack) await writeOutputs(report, dirname(path), flags.html === true);
-  const seconds = (report.durationMs / 1000).toFixed(1);
-  if (report.failure) process.stderr.write(`FAILED ${failureText(path, report.failure)}\n`);
-  else process.stderr.write(`ok ${path}: ${report.cells.length} cells in ${seconds} s\n`);
+  if (flags.out !== undefined) written.push(...(await writeOutputs(report, flags.out, flags.html === true)));
+  if (flags.writeBack) written.push(...(await writeOutputs(report, dirname(path), flags.html === true)));
+  progress.conclude(path, () => {
+    if (flags.print) process.stdout.write(outputText(report.notebook));
+    for (const file of written) process.stderr.write(`wrote ${file}\n`);
+    const seconds = (report.durationMs / 1000).toFixed(1);
+    if (report.failure) process.stderr.write(`FAILED ${failureText(path, report.failure)}\n`);
+    else process.stderr.write(`ok ${path}: ${report.cells.length} cells in ${seconds} s\n`);
+  });
   return report.ok;
 }
 
-async function writeOutputs(report: NotebookReport, folder: string, html: boolean): Promise<void> {
+/** @returns the files that were written. */
+async function writeOutputs(report: NotebookReport, folder: string, html: boolean): Promise<string[]> {
   mkdirSync(folder, { recursive: true });
   const name = basename(report.path, '.ipynb');
   const file = join(folder, `${name}.ipynb`);
   writeNotebook(file, report.notebook);
-  process.stderr.write(`wrote ${file}\n`);
-  if (!html) return;
+  if (!html) return [file];
   const { renderNotebookHtml } = await import('../display/html.js');
   const page = join(folder, `${name}.html`);
   writeFileSync(page, await renderNotebookHtml(report.notebook));
-  process.stderr.write(`wrote ${page}\n`);
+  return [file, page];
 }

@@ -40,6 +40,11 @@ export interface CtaOverrides {
   pdl?: boolean;
   /** See {@link ProgramOptions.clusterSize}. */
   clusterSize?: number;
+  /**
+   * In a capture on a CUDA device: kernels of the same graph may change the node's grid and parameters or switch it off, once
+   * they know its handle ({@link Backend.writeNodeHandle}). Needs CUDA 12.4. Such a graph is instantiated once at most.
+   */
+  deviceUpdatable?: boolean;
 }
 
 /** One launch of a named program. */
@@ -74,7 +79,20 @@ export interface ProgramOptions {
    * only where {@link ProgramInfo.parameters} is unknown.
    */
   parameterOffsets?: readonly number[];
+  /** Kernels of the same image that this one launches, where they need more than 48 KiB of dynamic shared memory. */
+  children?: readonly ChildKernel[];
 }
+
+/** A kernel that another kernel launches: the device itself can't raise the limit of its shared memory. */
+export interface ChildKernel {
+  /** Its name in the image. */
+  readonly entry: string;
+  /** Dynamic shared memory of a CTA at most, bytes. */
+  readonly sharedMemoryBytes: number;
+}
+
+/** Conditional nodes of CUDA: what runs is decided by a value that a kernel sets. */
+export type ConditionKind = 'if' | 'while' | 'switch';
 
 /** Where a kernel's parameter lies in the bytes of a launch. */
 export interface ParameterPlace {
@@ -106,13 +124,15 @@ export interface ProgramInfo {
 export interface GraphNodeDescription {
   /** Position in the order of capture; also the handle for {@link Backend.updateNode}. */
   index: number;
-  kind: 'kernel' | 'copy' | 'fill' | 'empty' | 'graph';
+  kind: 'kernel' | 'copy' | 'fill' | 'empty' | 'graph' | 'conditional';
   /** Program name for kernels; a few words for the others. */
   label: string;
   grid?: readonly [number, number, number];
   byteLength?: number;
   /** Of a child graph: its own nodes, with indices and dependencies of their own. */
   nodes?: readonly GraphNodeDescription[];
+  /** Of a conditional node: the nodes of each body. */
+  bodies?: readonly (readonly GraphNodeDescription[])[];
   /** Indices of the nodes that must finish first. */
   dependencies: readonly number[];
 }
@@ -216,9 +236,23 @@ export interface Backend {
   abortCapture(stream: Handle): void;
   /** In a capture: one node that does all of `graph`, as it is now. */
   addChildGraph(stream: Handle, graph: Handle): void;
+  /**
+   * In a capture: a node that runs bodies, as they are now, by its value: an `if` its first body unless that is 0 (else its second
+   * one, where there is one), a `while` its body until it is 0, a `switch` the body of that number, or none. The value is
+   * `defaultValue` when a replay starts. Throws `UNSUPPORTED` where the device has no such nodes.
+   */
+  addConditional(stream: Handle, kind: ConditionKind, bodies: readonly Handle[], defaultValue: number): void;
+  /**
+   * Enqueues the writing of what kernels know a conditional node, or a launch that may be updated, by: 8 bytes. Not allowed in
+   * capture. Throws `UNSUPPORTED` where the device has no such thing.
+   */
+  writeNodeHandle(stream: Handle, buffer: Handle, byteOffset: number, graph: Handle, nodeIndex: number): void;
+  /** As {@link writeNodeHandle}, of an exec that kernels may launch. */
+  writeExecHandle(stream: Handle, buffer: Handle, byteOffset: number, exec: Handle): void;
   destroyGraph(graph: Handle): void;
   describeGraph(graph: Handle): Promise<readonly GraphNodeDescription[]>;
-  instantiate(graph: Handle, exec: Handle): void;
+  /** `deviceLaunch`: kernels may launch it. Throws `UNSUPPORTED` then where the device can't. */
+  instantiate(graph: Handle, exec: Handle, deviceLaunch: boolean): void;
   destroyExec(exec: Handle): void;
   /** Replaces grid and parameters of one kernel node; takes effect with the next replay that is enqueued. */
   updateNode(exec: Handle, nodeIndex: number, launch: LaunchDescription): void;

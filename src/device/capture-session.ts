@@ -22,8 +22,12 @@ export interface CapturedNode {
   readonly buffers: readonly Buffer[];
   /** The launched program; undefined for everything else. */
   readonly program: string | undefined;
-  /** The nodes of a child graph. */
+  /** The nodes of a child graph, or of all bodies of a conditional node. */
   readonly children?: readonly CapturedNode[];
+  /** What has children; default: a child graph. */
+  readonly what?: string;
+  /** A launch that kernels may update. */
+  readonly deviceUpdatable?: boolean;
   readonly dependencies: readonly number[];
 }
 
@@ -62,14 +66,14 @@ export class CaptureSession {
     return this.frontiers.get(stream) ?? [];
   }
 
-  addNode(stream: Stream, buffers: readonly Buffer[], program: string | undefined): void {
-    this.push(stream, { buffers, program, dependencies: this.frontier(stream) });
+  addNode(stream: Stream, buffers: readonly Buffer[], program: string | undefined, deviceUpdatable?: boolean): void {
+    this.push(stream, { buffers, program, dependencies: this.frontier(stream), deviceUpdatable });
   }
 
   /** A graph as one node: this one is as stale as that one is. */
-  addChild(stream: Stream, children: readonly CapturedNode[], guards: readonly CaptureGuard[]): void {
+  addChild(stream: Stream, children: readonly CapturedNode[], guards: readonly CaptureGuard[], what?: string): void {
     const buffers = [...new Set(children.flatMap((node) => node.buffers))];
-    this.push(stream, { buffers, program: undefined, children, dependencies: this.frontier(stream) });
+    this.push(stream, { buffers, program: undefined, children, what, dependencies: this.frontier(stream) });
     this.guards.push(...guards);
   }
 

@@ -10,6 +10,7 @@ import { loadAddon } from '../native/load';
 import type {
   Backend,
   BackendDescription,
+  ConditionKind,
   GraphNodeDescription,
   Handle,
   LaunchDescription,
@@ -163,6 +164,7 @@ export class CpuBackend implements Backend {
   }
 
   launch(stream: Handle, launch: LaunchDescription): void {
+    if (launch.deviceUpdatable) refuseMechanism('a launch that kernels may update');
     const [x, y, z] = launch.grid;
     const triples = this.triples.pack(launch.relocations);
     this.addon.cpu_launch(
@@ -206,7 +208,20 @@ export class CpuBackend implements Backend {
     return describeNodes(this.addon.cpu_describe_graph(this.device, graph));
   }
 
-  instantiate(graph: Handle, exec: Handle): void {
+  addConditional(_stream: Handle, kind: ConditionKind): void {
+    refuseMechanism(`a conditional node ('${kind}')`);
+  }
+
+  writeNodeHandle(): void {
+    refuseMechanism('writeNodeHandle()');
+  }
+
+  writeExecHandle(): void {
+    refuseMechanism('writeExecHandle()');
+  }
+
+  instantiate(graph: Handle, exec: Handle, deviceLaunch: boolean): void {
+    if (deviceLaunch) refuseMechanism('a graph that kernels may launch');
     this.addon.cpu_instantiate(this.device, graph, exec);
   }
 
@@ -267,6 +282,13 @@ export class CpuBackend implements Backend {
     }
     return index;
   }
+}
+
+function refuseMechanism(got: string): never {
+  throw new WarpbookError(
+    'UNSUPPORTED',
+    `Got ${got} on the CPU device, which launches nothing from kernels; it needs CUDA: await openDevice('cuda').`,
+  );
 }
 
 function refuseProgram(got: string): never {

@@ -10,6 +10,7 @@ import { loadAddon } from '../native/load';
 import type {
   Backend,
   BackendDescription,
+  ConditionKind,
   CtaOverrides,
   GraphNodeDescription,
   Handle,
@@ -26,6 +27,9 @@ export interface CudaBackendOptions {
   /** Which GPU, counted from 0 in the driver's order; default 0. */
   ordinal?: number;
 }
+
+/** By the numbers that the addon knows them by. */
+const CONDITION_KINDS: readonly ConditionKind[] = ['if', 'while', 'switch'];
 
 /** See the file head; every method is documented in {@link Backend}. */
 export class CudaBackend implements Backend {
@@ -77,6 +81,7 @@ export class CudaBackend implements Backend {
 
   async loadProgram(name: string, image: Uint8Array, options: ProgramOptions): Promise<ProgramInfo> {
     const handle = ++this.numPrograms;
+    const { children = [] } = options;
     const info = this.addon.cuda_load_program(
       this.device,
       handle,
@@ -89,6 +94,8 @@ export class CudaBackend implements Backend {
       options.pdl ?? false,
       options.clusterSize ?? 1,
       Int32Array.from(options.parameterOffsets ?? [0]),
+      children.map(({ entry }) => entry),
+      Int32Array.from(children, ({ sharedMemoryBytes }) => sharedMemoryBytes),
     );
     this.programs.set(name, handle);
     return programInfo(info);
@@ -235,8 +242,21 @@ export class CudaBackend implements Backend {
     return describeNodes(this.addon.cuda_describe_graph(this.device, graph));
   }
 
-  instantiate(graph: Handle, exec: Handle): void {
-    this.addon.cuda_instantiate(this.device, graph, exec);
+  addConditional(stream: Handle, kind: ConditionKind, bodies: readonly Handle[], defaultValue: number): void {
+    const code = CONDITION_KINDS.indexOf(kind);
+    this.addon.cuda_add_conditional(this.device, stream, code, Float64Array.from(bodies), defaultValue);
+  }
+
+  writeNodeHandle(stream: Handle, buffer: Handle, byteOffset: number, graph: Handle, nodeIndex: number): void {
+    this.addon.cuda_write_node_handle(this.device, stream, buffer, byteOffset, graph, nodeIndex);
+  }
+
+  writeExecHandle(stream: Handle, buffer: Handle, byteOffset: number, exec: Handle): void {
+    this.addon.cuda_write_exec_handle(this.device, stream, buffer, byteOffset, exec);
+  }
+
+  instantiate(graph: Handle, exec: Handle, deviceLaunch: boolean): void {
+    this.addon.cuda_instantiate(this.device, graph, exec, deviceLaunch);
   }
 
   destroyExec(exec: Handle): void {

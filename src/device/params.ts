@@ -84,3 +84,13 @@ export function defineParams<const F extends Fields>(structName: string, spec: F
   };
   return { structName, fields, byteLength, pack };
 }
+
+/** The parameters of a program that takes one struct made of two, the second behind the first. */
+export function concatParams(first: PackedParams, second: PackedParams): PackedParams {
+  const offset = first.params.length;
+  const params = new Uint8Array(offset + second.params.length);
+  params.set(first.params);
+  params.set(second.params, offset);
+  const moved = second.relocations.map((relocation) => ({ ...relocation, offset: relocation.offset + offset }));
+  return { params, relocations: [...first.relocations, ...moved] };
+}

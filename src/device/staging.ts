@@ -137,16 +137,20 @@ export class StagingRing {
     this.dispose();
   }
 
-  /** The slot that was handed out longest ago comes first: asking how far a stream has come is a call of the driver's. */
+  /**
+   * Of those that are known to be free the one that was handed out last, whose memory is still in the nearest cache; otherwise
+   * the one that was handed out longest ago, if it is free: asking how far a stream has come is a call of the driver's.
+   */
   private findFree(): SlotState | undefined {
-    const { states } = this;
-    for (let i = 0; i < states.length; i++) {
-      const state = states[(this.next + i) % states.length];
-      if (!isFree(state)) continue;
-      this.next = (state.slot.index + 1) % states.length;
-      return state;
+    const { states, next } = this;
+    const { length } = states;
+    let found = findLast(states, next, isKnownFree);
+    for (let i = 0; i < length && !found; i++) {
+      const state = states[(next + i) % length];
+      if (isFree(state)) found = state;
     }
-    return undefined;
+    if (found) this.next = (found.slot.index + 1) % length;
+    return found;
   }
 
   private acquired(slot: StagingSlot, call: string): SlotState {
@@ -166,6 +170,19 @@ export class StagingRing {
       `Got ${call} of a staging ring of ${formatBytes(this.slotBytes)} slots after its dispose(); make another one.`,
     );
   }
+}
+
+/** The last before `end`, going round, for which `test` holds. */
+function findLast<T>(items: readonly T[], end: number, test: (item: T) => boolean): T | undefined {
+  for (let i = 1; i <= items.length; i++) {
+    const item = items[(end + items.length - i) % items.length];
+    if (test(item)) return item;
+  }
+  return undefined;
+}
+
+function isKnownFree({ status, stream, operation }: SlotState): boolean {
+  return status === 'free' || (status === 'submitted' && stream?.isKnownCompleted(operation) === true);
 }
 
 function isFree(state: SlotState): boolean {

@@ -1,6 +1,6 @@
 /** An in-order queue of work that runs beside JavaScript. Every call here enqueues and returns. */
-import { WarpbookError } from '../errors';
-import type { CtaOverrides, Handle, LaunchDescription } from './backend';
+import { requireInteger, WarpbookError } from '../errors';
+import type { ConditionKind, CtaOverrides, Handle, LaunchDescription } from './backend';
 import type { Buffer } from './buffer';
 import { type GuardedCall, refuseInCapture } from './capture-guards';
 import { type CapturedGraph, CaptureSession } from './capture-session';
@@ -23,7 +23,8 @@ export interface Launch extends CtaOverrides {
 /** @internal A launch as it goes through the seam. */
 export function toDescription(launch: Launch): LaunchDescription {
   const { program, grid, params, threads, sharedMemoryBytes, cooperative, pdl, clusterSize } = launch;
-  const cta = { threads, sharedMemoryBytes, cooperative, pdl, clusterSize };
+  const { deviceUpdatable } = launch;
+  const cta = { threads, sharedMemoryBytes, cooperative, pdl, clusterSize, deviceUpdatable };
   return { program, grid, params: params.params, relocations: params.relocations, ...cta };
 }
 
@@ -37,6 +38,8 @@ export class Stream {
   session: CaptureSession | undefined;
   private readonly state: DeviceState;
   private numEnqueued = 0;
+  /** Operations that are known to have finished: asking anew is a call of the driver's. */
+  private numKnownCompleted = 0;
   private isDisposed = false;
   /** Disposed, and everything that was enqueued has finished. */
   private isDrained = false;
@@ -69,7 +72,7 @@ export class Stream {
     this.requireWorkable('launch', this.device);
     this.checkLaunch(launch);
     this.state.backend.launch(this.handle, toDescription(launch));
-    this.addWork(launch.buffers, launch.program);
+    this.addWork(launch.buffers, launch.program, launch.deviceUpdatable);
   }
 
   /**
@@ -89,6 +92,39 @@ export class Stream {
     const { handle, captured, guards } = graph.contents('launchGraph');
     this.state.backend.addChildGraph(this.handle, handle);
     session.addChild(this, captured, guards);
+  }
+
+  /**
+   * In a capture on a CUDA device: a node that runs `bodies`, as they are now, by a value that a kernel sets (`graph.writeHandle()`
+   * tells kernels which): an `if` its first body unless the value is 0, else its second one where there is one; a `while` its
+   * body until the value is 0; a `switch` the body of that number, or none. A replay starts with `defaultValue`.
+   *
+   * Bodies may hold launches, copies, fills, graphs and conditional nodes, but no kernel that launches kernels. Throws
+   * `INVALID_ARGUMENT` outside of a capture and for a number of bodies that the kind can't have, `UNSUPPORTED` on the CPU device
+   * and where the driver is too old (CUDA 12.3; 12.8 for `switch` and a second body).
+   */
+  launchConditional(kind: ConditionKind, bodies: readonly CapturedGraph[], defaultValue: number = 0): void {
+    for (const { device } of bodies) this.requireWorkable('launchConditional', device);
+    const { session } = this;
+    if (!session) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `Got launchConditional() on stream '${this.label}', which is not being captured; wanted a capture, as only graphs have ` +
+          'conditional nodes.',
+      );
+    }
+    const most = { if: 2, while: 1, switch: Number.MAX_SAFE_INTEGER }[kind];
+    requireInteger(`launchConditional: bodies of '${kind}'`, bodies.length, 1, most);
+    requireInteger('launchConditional: defaultValue', defaultValue, 0, 2 ** 32 - 1);
+    const contents = bodies.map((body) => body.contents('launchConditional'));
+    const handles = contents.map(({ handle }) => handle);
+    this.state.backend.addConditional(this.handle, kind, handles, defaultValue);
+    session.addChild(
+      this,
+      contents.flatMap(({ captured }) => captured),
+      contents.flatMap(({ guards }) => guards),
+      'conditional node',
+    );
   }
 
   /** Records `event` (or a new one) behind everything enqueued so far. In a capture it becomes an edge of the graph. */
@@ -136,7 +172,9 @@ export class Stream {
   /** Resolves when everything enqueued so far has finished; rejects with `DEVICE_LOST` if the device has failed. */
   async synchronize(): Promise<void> {
     this.requireEager('stream.synchronize', this.device);
+    const { numEnqueued } = this;
     await this.state.watch(this.state.backend.synchronize(this.handle));
+    this.numKnownCompleted = Math.max(this.numKnownCompleted, numEnqueued);
   }
 
   /** Operations that are enqueued and not finished. */
@@ -209,12 +247,20 @@ export class Stream {
 
   /** @internal Whether operation `number`, and so everything before it, has finished. */
   hasCompleted(number: number): boolean {
-    return this.isDisposed ? this.isDrained : this.state.backend.completed(this.handle) >= number;
+    if (this.isKnownCompleted(number)) return true;
+    if (this.isDisposed) return this.isDrained;
+    this.numKnownCompleted = this.state.backend.completed(this.handle);
+    return this.isKnownCompleted(number);
+  }
+
+  /** @internal Whether that is known without asking the driver. */
+  isKnownCompleted(number: number): boolean {
+    return number <= this.numKnownCompleted;
   }
 
   /** @internal Counts work that the backend has accepted: a node in a capture, an operation otherwise. */
-  addWork(buffers: readonly Buffer[], program?: string): void {
-    if (this.session) this.session.addNode(this, buffers, program);
+  addWork(buffers: readonly Buffer[], program?: string, deviceUpdatable?: boolean): void {
+    if (this.session) this.session.addNode(this, buffers, program, deviceUpdatable);
     else this.numEnqueued++;
   }
 

@@ -16,7 +16,8 @@ export function detailParams(colorBy: GanttColor): object[] {
     { name: TILE_PARAM, select: { type: 'point', on: 'click', fields: ['item', 'phase'], toggle: false } },
     {
       name: GROUP_PARAM,
-      select: { type: 'point', on: 'click', fields: [colorBy], toggle: false },
+      // A double click clears as it does the other: bound to a legend, a selection has no such default.
+      select: { type: 'point', on: 'click', clear: 'dblclick', fields: [colorBy], toggle: false },
       bind: { legend: 'click' },
     },
   ];

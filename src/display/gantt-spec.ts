@@ -29,9 +29,7 @@ export function ganttSpec(model: GanttModel, options: GanttOptions): VegaLiteSpe
   const aggregated = isAggregated(model);
   const isMerging = Array.from(model.merge).some(Boolean);
   const note = aggregated ? ' · shown as busy share by bin' : isMerging ? ' · merges are outlined' : '';
-  const drawn = aggregated
-    ? { view: { fill: LANE.color, fillOpacity: LANE.opacity }, layer: binLayers(model) }
-    : barLayers(model, options.colorBy ?? 'request', height);
+  const drawn = aggregated ? { layer: binLayers(model) } : barLayers(model, options.colorBy ?? 'request', height);
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v5.json',
     title: { text: model.title, subtitle: subtitleLines(model.subtitle + note, width) },
@@ -234,7 +232,6 @@ function binLayers(model: GanttModel): object[] {
   const bins = busyBins(model, Math.min(240, Math.max(24, Math.floor(MAX_CELLS / numRows))), lanesPerRow);
   const values: { row: number; bin: number; busy: number; items: number }[] = [];
   for (let cell = 0; cell < bins.share.length; cell++) {
-    if (bins.bars[cell] === 0) continue;
     const row = Math.floor(cell / bins.numBins);
     const busy = Math.round(bins.share[cell] * 1000) / 1000;
     values.push({ row, bin: cell - row * bins.numBins, busy, items: bins.bars[cell] });
@@ -242,7 +239,7 @@ function binLayers(model: GanttModel): object[] {
   const lanes = `${model.laneName}${lanesPerRow > 1 ? 's' : ''}`;
   const labels = JSON.stringify(rowLabels(model, lanesPerRow));
   // Cells overlap a little, or antialiasing leaves a grid of seams between them.
-  const overlap = 0.06;
+  const overlap = 0.15;
   return [
     {
       data: { values },
@@ -263,7 +260,8 @@ function binLayers(model: GanttModel): object[] {
         color: {
           field: 'busy',
           type: 'quantitative',
-          scale: { domain: [0, 1], ...SHARE_SCALE },
+          // As in the heat map of idle time: dark works, bright waits.
+          scale: { domain: [0, 1], ...SHARE_SCALE, reverse: true },
           legend: { title: 'Busy share', format: '.0%' },
         },
         tooltip: [

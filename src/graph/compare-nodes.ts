@@ -6,6 +6,9 @@ export function findDifference(has: readonly CapturedNode[], gets: readonly Capt
   if (has.length !== gets.length) return `it has ${nodes(gets.length)} and the instance ${has.length}`;
   for (const [index, node] of has.entries()) {
     const other = gets[index];
+    if (node.deviceUpdatable || other.deviceUpdatable) {
+      return `node ${index} may be updated by kernels, and CUDA exchanges no graph with such a node`;
+    }
     if (kindOf(node) !== kindOf(other)) {
       return `node ${index} is a ${kindOf(other)} and the instance's a ${kindOf(node)}`;
     }
@@ -19,7 +22,7 @@ export function findDifference(has: readonly CapturedNode[], gets: readonly Capt
 }
 
 function kindOf(node: CapturedNode): string {
-  if (node.children) return 'child graph';
+  if (node.children) return node.what ?? 'child graph';
   return node.program === undefined ? 'copy or fill' : 'launch';
 }
 

@@ -70,12 +70,12 @@ export class GraphExec {
   updateNode(index: number, launch: Launch): void {
     this.requireUsable('updateNode');
     requireInteger('node index', index, 0, this.captured.length - 1);
-    const { program, children } = this.captured[index];
+    const { program, children, what } = this.captured[index];
     if (program !== launch.program) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
         `Got an update of node ${index} to '${launch.program}'; wanted ` +
-          `${program === undefined ? `a kernel node: this one is a ${children ? 'child graph' : 'copy or a fill'}` : `'${program}', as captured`}.`,
+          `${program === undefined ? `a kernel node: this one is a ${children ? (what ?? 'child graph') : 'copy or a fill'}` : `'${program}', as captured`}.`,
       );
     }
     this.device.stream.checkLaunch(launch);
@@ -127,7 +127,7 @@ export class GraphExec {
     if (this.captured[index].children) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
-        `Got setEnabled() of node ${index}, a child graph; wanted a launch, a copy or a fill.`,
+        `Got setEnabled() of node ${index}, a ${this.captured[index].what ?? 'child graph'}; wanted a launch, a copy or a fill.`,
       );
     }
     this.device.state.backend.setNodeEnabled(this.handle, index, enabled);
@@ -141,6 +141,18 @@ export class GraphExec {
     this.requireUsable('upload');
     stream.requireEager('exec.upload', this.device);
     this.device.state.backend.upload(this.handle, stream.handle);
+    stream.countOperation();
+  }
+
+  /**
+   * Enqueues the writing of what kernels know the instance by, a `cudaGraphExec_t` of 8 bytes; the graph was instantiated with
+   * `deviceLaunch`. Throws `UNSUPPORTED` on the CPU device.
+   */
+  writeHandle(buffer: Buffer, byteOffset: number = 0, stream: Stream = this.device.stream): void {
+    this.requireUsable('writeHandle');
+    requireHandlePlace(buffer, byteOffset);
+    stream.requireEager('buffer.write', buffer.device);
+    this.device.state.backend.writeExecHandle(stream.handle, buffer.handle, byteOffset, this.handle);
     stream.countOperation();
   }
 
@@ -191,4 +203,14 @@ export class GraphExec {
     }
     this.checkedDisposals = numDisposals;
   }
+}
+
+const HANDLE_BYTES = 8;
+
+/** Throws `INVALID_ARGUMENT` unless a handle fits there. */
+export function requireHandlePlace(buffer: Buffer, byteOffset: number): void {
+  buffer.requireUsable('writeHandle');
+  requireInteger('writeHandle: byteOffset', byteOffset, 0, buffer.byteLength - HANDLE_BYTES);
+  if (byteOffset % HANDLE_BYTES === 0) return;
+  throw new WarpbookError('INVALID_ARGUMENT', `writeHandle: byteOffset is ${byteOffset}; wanted a multiple of 8.`);
 }

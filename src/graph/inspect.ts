@@ -8,6 +8,7 @@ const SHAPE: Record<GraphNodeDescription['kind'], string> = {
   fill: 'cylinder',
   empty: 'point',
   graph: 'component',
+  conditional: 'diamond',
 };
 
 /**

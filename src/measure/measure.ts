@@ -50,6 +50,8 @@ export interface MeasureOptions {
   readonly live?: boolean;
   /** `host` only: calls between waits for the device, so that its queues don't fill; default 4. */
   readonly callsPerWait?: number;
+  /** `host` only: enqueued after each call and not timed, such as the replay that follows a plan. */
+  readonly afterCall?: () => void;
 }
 
 /** Batches end after about this, so that progress shows and the stopping rule is asked. */
@@ -67,9 +69,7 @@ export async function measure(fn: Measured, options: MeasureOptions = {}): Promi
   checkOptions(options);
   const before = await device.telemetry();
   const sampler =
-    mode === 'host'
-      ? hostSampler(fn, stream, rotate, options.callsPerWait ?? 4)
-      : await deviceSampler(device, stream, fn, mode, options);
+    mode === 'host' ? hostSampler(fn, stream, rotate, options) : await deviceSampler(device, stream, fn, mode, options);
   const samples: number[] = [];
   const enqueue: number[] = [];
   let stoppedBy: StoppedBy | undefined;
@@ -161,7 +161,8 @@ async function deviceSampler(
   };
 }
 
-function hostSampler(fn: Measured, stream: Stream, rotate: number, callsPerWait: number): Sampler {
+function hostSampler(fn: Measured, stream: Stream, rotate: number, options: MeasureOptions): Sampler {
+  const { callsPerWait = 4, afterCall } = options;
   let next = 0;
   return {
     callsPerSample: 1,
@@ -172,6 +173,7 @@ function hostSampler(fn: Measured, stream: Stream, rotate: number, callsPerWait:
           const before = process.hrtime.bigint();
           fn(next++ % rotate);
           samples.push(Number(process.hrtime.bigint() - before));
+          afterCall?.();
         }
         await stream.synchronize();
       } while ((performance.now() - started) * 1e6 < BATCH_NS);

@@ -74,7 +74,7 @@ export interface NativeLiveCounts {
 
 /** A node of a captured graph; its index is its position in the list. */
 export interface NativeGraphNode {
-  kind: 'kernel' | 'copy' | 'fill' | 'graph';
+  kind: 'kernel' | 'copy' | 'fill' | 'graph' | 'conditional';
   label: string;
   /** Kernels only. */
   grid?: [number, number, number];
@@ -82,6 +82,8 @@ export interface NativeGraphNode {
   byte_length?: number;
   /** Child graphs only. */
   nodes?: NativeGraphNode[];
+  /** Conditional nodes only. */
+  bodies?: NativeGraphNode[][];
   dependencies: number[];
 }
 
@@ -221,7 +223,8 @@ export interface Addon {
   cuda_live_counts(device: NativeCudaDevice): NativeLiveCounts;
   /**
    * Loads kernel `entry` of a cubin; `program` is a handle of the caller's. Throws `UNSUPPORTED` where the GPU can't run
-   * it so. `threads` 0: every launch says it. `parameter_offsets` count where the driver can't tell them.
+   * it so. `threads` 0: every launch says it. `parameter_offsets` count where the driver can't tell them. `children`:
+   * kernels of the image that this one launches, with the dynamic shared memory that they may have.
    */
   cuda_load_program(
     device: NativeCudaDevice,
@@ -235,6 +238,8 @@ export interface Addon {
     pdl: boolean,
     cluster_size: number,
     parameter_offsets: Int32Array,
+    children: readonly string[],
+    children_shared_bytes: Int32Array,
   ): NativeProgramInfo;
   /** Launches and graphs that were made before keep it. */
   cuda_unload_program(device: NativeCudaDevice, program: number): void;
@@ -296,7 +301,7 @@ export interface Addon {
   ): void;
   /**
    * `cta` holds what differs from the program's: threads in x, y, z (0: don't differ), dynamic shared bytes, cooperative,
-   * pdl, CTAs of a cluster (-1: don't differ). `relocations` holds triples (offset into params, buffer, byte offset into
+   * pdl, CTAs of a cluster (-1: don't differ), and 1 where kernels may update the node. `relocations` holds triples (offset into params, buffer, byte offset into
    * it), of which the first `num_relocations` count. Everything is copied before it returns.
    */
   cuda_launch(
@@ -326,7 +331,35 @@ export interface Addon {
   cuda_destroy_graph(device: NativeCudaDevice, graph: number): void;
   cuda_describe_graph(device: NativeCudaDevice, graph: number): NativeGraphNode[];
   cuda_add_child_graph(device: NativeCudaDevice, stream: number, graph: number): void;
-  cuda_instantiate(device: NativeCudaDevice, graph: number, exec: number): void;
+  /**
+   * In a capture. `kind` 0: if, 1: while, 2: switch; `bodies` are graphs. Throws `UNSUPPORTED` where the driver is too old.
+   */
+  cuda_add_conditional(
+    device: NativeCudaDevice,
+    stream: number,
+    kind: number,
+    bodies: Float64Array,
+    default_value: number,
+  ): void;
+  /** Writes what kernels know a conditional node, or a launch that they may update, by: 8 bytes. */
+  cuda_write_node_handle(
+    device: NativeCudaDevice,
+    stream: number,
+    buffer: number,
+    byte_offset: number,
+    graph: number,
+    node_index: number,
+  ): void;
+  /** Writes what kernels know an exec by: 8 bytes. */
+  cuda_write_exec_handle(
+    device: NativeCudaDevice,
+    stream: number,
+    buffer: number,
+    byte_offset: number,
+    exec: number,
+  ): void;
+  /** `device_launch`: kernels may launch it. */
+  cuda_instantiate(device: NativeCudaDevice, graph: number, exec: number, device_launch: boolean): void;
   cuda_destroy_exec(device: NativeCudaDevice, exec: number): void;
   /** The arguments after `node_index` are those of {@link cuda_launch}; the program must be the node's own. */
   cuda_update_node(

@@ -9,25 +9,8 @@ import type { SectionName } from './layout';
 import type { AttentionProblem } from './problem';
 import { QUERY_TILE, QUERY_TILE_STRIDE } from './query-tiles';
 import type { TableCounts, TableSource } from './table-source';
-import {
-  KV_SEQUENCE,
-  KV_SEQUENCE_STRIDE,
-  MERGE_GROUP,
-  MERGE_GROUP_STRIDE,
-  TILE,
-  TILE_FLAG,
-  TILE_STRIDE,
-} from './work-tile';
-
-/** The pieces of one KV head, in the order of the query tiles. */
-export interface HeadPieces {
-  /** Records of {@link QUERY_TILE}, from `collectQueryTiles`. */
-  readonly queryTiles: Int32Array;
-  /** First piece of each query tile, and the number of pieces; int32 [numQueryTiles + 1]. */
-  readonly pieceIndptr: Int32Array;
-  /** First token of each piece; it ends where the next one of its query tile starts. int32 [numPieces]. */
-  readonly pieceStarts: Int32Array;
-}
+import { type HeadPieces, writeSequences, writeTile } from './tile-record';
+import { MERGE_GROUP, MERGE_GROUP_STRIDE, TILE, TILE_STRIDE } from './work-tile';
 
 /**
  * Where the pieces go. CTAs [group * width, (group + 1) * width) form a group; it takes `width` heads of a piece, one a
@@ -158,15 +141,19 @@ export class HeadTiles implements TableSource {
     const numGroups = Math.floor(numCtas / width);
     const counts = new Int32Array(numGroups);
     for (let item = 0; item < groups.length; item++) counts[groups[item]]++;
-    const next = new Int32Array(numGroups);
     let tile = 0;
     let cta = offsets.ctaIndptr;
     for (let group = 0; group < numGroups; group++) {
-      next[group] = tile;
       for (let w = 0; w < width; w++, tile += counts[group]) image[cta++] = tile;
     }
     while (cta <= offsets.ctaIndptr + numCtas) image[cta++] = tile;
+    if (width === problem.numKvHeads && isSorted(groups)) {
+      this.writeInTurn(image, offsets.tiles, pageStarts, counts);
+      return;
+    }
 
+    const next = new Int32Array(numGroups);
+    for (let group = 1; group < numGroups; group++) next[group] = next[group - 1] + counts[group - 1] * width;
     const blocks = problem.numKvHeads / width;
     const places = new Int32Array(groups.length);
     for (let q = 0, item = 0; q + 1 < pieces.pieceIndptr.length; q++) {
@@ -187,6 +174,64 @@ export class HeadTiles implements TableSource {
       }
     }
     this.writeHeads(image, offsets.tiles, groups, counts, places);
+  }
+
+  /**
+   * As writeGrouped, where groups take all heads, and their pieces in turn: a group is finished, heads and all, while it is
+   * in the nearest cache.
+   */
+  private writeInTurn(
+    image: Int32Array,
+    tiles: number,
+    pageStarts: ArrayLike<number> | undefined,
+    counts: Int32Array,
+  ): void {
+    const { problem, pieces } = this;
+    const { queryTiles, pieceIndptr } = pieces;
+    const { numKvHeads } = problem;
+    const { kvHead, partialSlot, mergeGroup } = TILE;
+    // Of each piece: partial rows from a head to the next, 0 where it is all of its query tile.
+    const rowSteps = new Int32Array(pieces.pieceStarts.length);
+    let q = 0;
+    let piece = 0;
+    let row = 0;
+    let merged = 0;
+    let at = tiles;
+    for (let group = 0; group < counts.length; group++) {
+      const start = at;
+      const firstPiece = piece;
+      for (const end = piece + counts[group]; piece < end; piece++, at += TILE_STRIDE) {
+        writeTile(problem, pieces, q, piece, pageStarts, image, at);
+        const first = pieceIndptr[q];
+        const count = pieceIndptr[q + 1] - first;
+        if (count > 1) {
+          const rowCount = queryTiles[q * QUERY_TILE_STRIDE + QUERY_TILE.rowCount];
+          image[at + partialSlot] = row + (piece - first) * rowCount;
+          image[at + mergeGroup] = merged;
+          rowSteps[piece] = count * rowCount;
+        }
+        if (piece + 1 < first + count) continue;
+        q++;
+        if (count === 1) continue;
+        row += rowSteps[piece] * numKvHeads;
+        merged += numKvHeads;
+      }
+      const size = at - start;
+      // Each copy takes all that is there already: three for eight heads.
+      for (let done = 1; done < numKvHeads && size > 0; done *= 2) {
+        image.copyWithin(start + done * size, start, start + Math.min(done, numKvHeads - done) * size);
+      }
+      at = start + size * numKvHeads;
+      for (let p = firstPiece, tile = start; p < piece; p++, tile += TILE_STRIDE) {
+        const rowStep = rowSteps[p];
+        for (let head = 1, to = tile + size + kvHead; head < numKvHeads; head++, to += size) image[to] = head;
+        if (rowStep === 0) continue;
+        for (let head = 1, to = tile + size; head < numKvHeads; head++, to += size) {
+          image[to + partialSlot] += head * rowStep;
+          image[to + mergeGroup] += head;
+        }
+      }
+    }
   }
 
   private writeHeads(
@@ -223,52 +268,7 @@ export class HeadTiles implements TableSource {
   }
 }
 
-/** The record of a piece; head, partial slot and merge group are the caller's where it isn't the whole tile of head 0. */
-function writeTile(
-  problem: AttentionProblem,
-  { queryTiles, pieceIndptr, pieceStarts }: HeadPieces,
-  q: number,
-  piece: number,
-  pageStarts: ArrayLike<number> | undefined,
-  image: Int32Array,
-  at: number,
-): void {
-  const tile = q * QUERY_TILE_STRIDE;
-  const request = queryTiles[tile + QUERY_TILE.request];
-  const last = pieceIndptr[q + 1] - 1;
-  const whole = last === pieceIndptr[q];
-  const kvStart = pieceStarts[piece];
-  const kvEnd = piece === last ? queryTiles[tile + QUERY_TILE.kvEnd] : pieceStarts[piece + 1];
-  image[at + TILE.tileClass] = 0;
-  image[at + TILE.kvHead] = 0;
-  image[at + TILE.kvSeq] = request;
-  image[at + TILE.rowStart] = queryTiles[tile + QUERY_TILE.rowStart];
-  image[at + TILE.rowCount] = queryTiles[tile + QUERY_TILE.rowCount];
-  image[at + TILE.kvStart] = kvStart;
-  image[at + TILE.kvEnd] = kvEnd;
-  image[at + TILE.segStart] = 0;
-  image[at + TILE.segCount] = 0;
-  image[at + TILE.partialSlot] = -1;
-  image[at + TILE.mergeGroup] = -1;
-  const masked = kvStart < queryTiles[tile + QUERY_TILE.fullStart] || kvEnd > queryTiles[tile + QUERY_TILE.fullEnd];
-  image[at + TILE.flags] = masked ? TILE_FLAG.needsMask : 0;
-  image[at + TILE.request] = request;
-  image[at + TILE.pageStart] = pageStarts ? pageStarts[request] : 0;
-  image[at + TILE.qoPositionBase] = problem.kvLens[request] - problem.qoIndptr[request + 1];
-  image[at + TILE.mergeGroupCount] = whole ? 0 : 1;
-}
-
-/** The plain table of KV sequences: one for each request. */
-function writeSequences(
-  problem: AttentionProblem,
-  image: Int32Array,
-  offset: number,
-  pageStarts: ArrayLike<number> | undefined,
-): void {
-  for (let r = 0, at = offset; r < problem.batchSize; r++, at += KV_SEQUENCE_STRIDE) {
-    image[at + KV_SEQUENCE.pageStart] = pageStarts ? pageStarts[r] : 0;
-    image[at + KV_SEQUENCE.kvLen] = problem.kvLens[r];
-    image[at + KV_SEQUENCE.positionOffset] = 0;
-    image[at + KV_SEQUENCE.request] = r;
-  }
+function isSorted(groups: Int32Array): boolean {
+  for (let item = 1; item < groups.length; item++) if (groups[item] < groups[item - 1]) return false;
+  return true;
 }

@@ -80,16 +80,16 @@ export function makeProblem(options: ProblemOptions): AttentionProblem {
       `numQoHeads ${numQoHeads} is not a multiple of numKvHeads ${numKvHeads}; each KV head serves the same number of query heads.`,
     );
   }
-  const kvLens = options.kvLens instanceof Int32Array ? options.kvLens.slice() : Int32Array.from(options.kvLens);
+  const { kvLens: given, qoLens } = options;
+  const kvLens = given instanceof Int32Array ? given.slice() : Int32Array.from(given);
   const batchSize = kvLens.length;
-  if (options.qoLens && options.qoLens.length !== batchSize) {
-    throw new WarpbookError('SHAPE_MISMATCH', `qoLens has ${options.qoLens.length} entries, kvLens ${batchSize}.`);
+  if (qoLens && qoLens.length !== batchSize) {
+    throw new WarpbookError('SHAPE_MISMATCH', `qoLens has ${qoLens.length} entries, kvLens ${batchSize}.`);
   }
   const qoIndptr = new Int32Array(batchSize + 1);
   for (let r = 0; r < batchSize; r++) {
-    const qoLen = options.qoLens ? options.qoLens[r] : 1;
-    if (!(kvLens[r] >= 0) || kvLens[r] !== options.kvLens[r])
-      requireInteger(`kvLens[${r}]`, options.kvLens[r], 0, 2 ** 31 - 1);
+    const qoLen = qoLens ? qoLens[r] : 1;
+    if (!(kvLens[r] >= 0) || kvLens[r] !== given[r]) requireInteger(`kvLens[${r}]`, given[r], 0, 2 ** 31 - 1);
     if (!Number.isInteger(qoLen) || qoLen < 0) requireInteger(`qoLens[${r}]`, qoLen, 0);
     qoIndptr[r + 1] = qoIndptr[r] + qoLen;
   }

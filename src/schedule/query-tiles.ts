@@ -72,10 +72,15 @@ export const QUERY_TILE_STRIDE = 8;
 export function collectQueryTiles(problem: AttentionProblem, queryRows: number): Int32Array {
   const { batchSize, qoIndptr, kvLens, groupSize } = problem;
   const rowsPerTile = queryRows >= groupSize ? queryRows - (queryRows % groupSize) : queryRows;
+  const masked = problem.causal || problem.windowLeft >= 0;
+  const rows = qoIndptr[batchSize] * groupSize;
+  if (!masked && rows === batchSize * groupSize && groupSize <= rowsPerTile) {
+    const tiles = decodeTiles(problem);
+    if (tiles) return tiles;
+  }
   let count = 0;
   for (let r = 0; r < batchSize; r++) count += Math.ceil(((qoIndptr[r + 1] - qoIndptr[r]) * groupSize) / rowsPerTile);
   const table = new Int32Array(count * QUERY_TILE_STRIDE);
-  const masked = problem.causal || problem.windowLeft >= 0;
   let at = 0;
   for (let r = 0; r < batchSize; r++) {
     const rowEnd = qoIndptr[r + 1] * groupSize;
@@ -98,6 +103,21 @@ export function collectQueryTiles(problem: AttentionProblem, queryRows: number):
       }
       at += QUERY_TILE_STRIDE;
     }
+  }
+  return table;
+}
+
+/** The table where every request has one query token and sees all of its keys; undefined where one has another number. */
+function decodeTiles({ batchSize, qoIndptr, kvLens, groupSize }: AttentionProblem): Int32Array | undefined {
+  const table = new Int32Array(batchSize * QUERY_TILE_STRIDE);
+  for (let r = 0, at = 0, row = 0; r < batchSize; r++, at += QUERY_TILE_STRIDE, row += groupSize) {
+    if (qoIndptr[r] !== r) return undefined;
+    const kvLen = kvLens[r];
+    table[at + QUERY_TILE.request] = r;
+    table[at + QUERY_TILE.rowStart] = row;
+    table[at + QUERY_TILE.rowCount] = groupSize;
+    table[at + QUERY_TILE.kvEnd] = kvLen;
+    table[at + QUERY_TILE.fullEnd] = kvLen;
   }
   return table;
 }

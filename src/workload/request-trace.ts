@@ -14,7 +14,7 @@ export interface Request {
   /** Tokens that were generated. */
   readonly outputLength: number;
   /**
-   * One id for each block of {@link TRACE_HASH_TOKENS} prompt tokens, the last one possibly partial. Equal leading
+   * One id for each block of 512 (`TRACE_HASH_TOKENS`) prompt tokens, the last one possibly partial. Equal leading
    * ids of two requests mean that they share this prefix. Absent where the trace doesn't tell.
    */
   readonly hashIds?: readonly number[];

@@ -65,6 +65,28 @@ describe('the planner on the device', () => {
   });
 });
 
+describe('planning a step ahead', () => {
+  it('appends, grows and attends, while a branch plans the next step, for a thousand steps by replays alone', async () => {
+    const steps = 1000;
+    const loop = await deviceLoop(device, {
+      ...heads,
+      dtype: 'bfloat16',
+      kvLens: Array.from({ length: 32 }, (_, r) => (r * 97) % 1500),
+      steps: steps + 1,
+      policy: 'headGroups',
+      ahead: true,
+    });
+    for (let step = 2; step <= steps; step += 2) {
+      loop.exec.replay();
+      if (step % 200 !== 0 && step > 4) continue;
+      const { looped, eager } = await loop.compare(step);
+      assert.deepEqual(looped, eager, `step ${step}`);
+    }
+    assert.deepEqual(await loop.decode.status(), { skippedPages: 0, badLengths: 0, unsplitPlans: 0 });
+    loop.dispose();
+  });
+});
+
 describe('page tables', () => {
   it('that grow by a page for each request are sent as pairs, and attended to', async () => {
     const cache = new PagedKvCache({ ...heads, device, numPages: 16384, dtype: 'bfloat16' });

@@ -172,6 +172,26 @@ describe('a question', () => {
     expect(streamText(kernel.published)).not.toContain('intruder');
     await expect.poll(() => refused).toContain('got a message with a wrong signature');
   });
+
+  it.each([
+    ['a wrong key', (frames: Buffer[]) => frames],
+    ['no signature', ([delimiter, , ...parts]: Buffer[]) => [delimiter, Buffer.alloc(0), ...parts]],
+    ['half a signature', ([delimiter, hmac, ...parts]: Buffer[]) => [delimiter, hmac.subarray(0, 32), ...parts]],
+    ['another content', (frames: Buffer[]) => [...frames.slice(0, -1), Buffer.from('{"restart":true}')]],
+  ])('cannot end or interrupt the kernel with %s', async (how, change) => {
+    const { info } = kernel;
+    const control = new zmq.Dealer({ linger: 0 });
+    control.connect(`tcp://${info.ip}:${info.control_port}`);
+    refused = '';
+    for (const type of ['interrupt_request', 'shutdown_request']) {
+      const message = { identities: [], header: makeHeader(type, 'intruder'), parentHeader: {}, metadata: {} };
+      const key = how === 'a wrong key' ? how : info.key;
+      await control.send(change(encodeMessage({ ...message, content: { restart: false } }, key)));
+    }
+    await expect.poll(() => refused.match(/wrong signature/g)?.length).toBe(2);
+    control.close();
+    expect((await kernel.execute('"alive"')).reply.content.status).toBe('ok');
+  });
 });
 
 describe('the process', () => {

@@ -21,6 +21,13 @@ test('every sanitizer case passes on the CPU device', { timeout: 120_000 }, () =
   expect(run().trim().split('\n')).toHaveLength(names.length);
 });
 
+test('parts have every case once', () => {
+  const names = run('--list').trim().split('\n');
+  const parts = [1, 2, 3].flatMap((part) => run('--list', '--part', `${part}/3`).trim().split('\n'));
+  expect(parts.sort()).toEqual(names.sort());
+  expect(() => run('--list', '--part', '4/3')).toThrow(/Got --part 4\/3; wanted such as 2\/4/);
+});
+
 test('a pattern that fits nothing is an error', () => {
   expect(() => run('no such case')).toThrow(/No case has no such case in its name/);
 });

@@ -1,6 +1,8 @@
 /**
  * A decoding loop without the host: a graph appends a token, grows the lengths, plans and attends, and is replayed. The keys
  * and values of a step are made of the outputs of the step before, so that one wrong bit is never forgotten.
+ *
+ * Planned ahead, two wrappers take turns, and a graph is a step of each: while one attends, a branch plans the other's step.
  */
 import { BatchDecode } from '../../src/attention/batch-decode';
 import type { DevicePolicy } from '../../src/attention/device-plan';
@@ -21,11 +23,14 @@ export interface LoopOptions {
   headDim: number;
   dtype: 'float32' | 'bfloat16';
   policy: DevicePolicy;
+  /** Plan each step while the one before attends; default false. */
+  ahead?: boolean;
 }
 
 export interface Loop {
-  /** Append, grow, plan, attend. */
+  /** Append, grow, plan, attend: `stepsPerReplay` times. */
   readonly exec: GraphExec;
+  readonly stepsPerReplay: number;
   readonly decode: BatchDecode;
   /**
    * Bytes of the output and LSE of the step that was replayed last, and those of a run that the host plans for `step`
@@ -36,7 +41,7 @@ export interface Loop {
 }
 
 export async function deviceLoop(device: Device, options: LoopOptions): Promise<Loop> {
-  const { kvLens, steps, numQoHeads, numKvHeads, headDim, dtype, policy } = options;
+  const { kvLens, steps, numQoHeads, numKvHeads, headDim, dtype, policy, ahead = false } = options;
   const batch = kvLens.length;
   const pages = kvLens.map((length) => Math.ceil((length + steps) / 16));
   const numPages = pages.reduce((sum, count) => sum + count, 0);
@@ -69,17 +74,50 @@ export async function deviceLoop(device: Device, options: LoopOptions): Promise<
   const lse = empty([batch, numQoHeads], { dtype: 'float32', device });
   const [k, v] = [0, 1].map(() => empty([batch, numKvHeads, headDim], { dtype, device }));
 
-  const graph = capture(device, () => {
+  const append = (): void => {
     k.copyFrom(out.slice(1, 0, numKvHeads));
     v.copyFrom(out.slice(1, numQoHeads - numKvHeads, numQoHeads));
     cache.appendAt({ batchIndices, positions: lengths, pagedKvIndptr, pagedKvIndices }, k, v);
     lengths.increment();
+  };
+  const made: { dispose(): void }[] = [];
+  const step = (): void => {
+    append();
     decode.planOnDevice(lengths, { policy });
     decode.run(q, cache, { out, lse });
-  });
+  };
+  let stepsAhead: (() => void) | undefined;
+  if (ahead) {
+    const other = await BatchDecode.create(wrapper);
+    other.plan(table);
+    // The first step's plan is there before the first replay; later ones come from the replay before.
+    const planned = fromHost(
+      Int32Array.from(kvLens, (length) => length + 1),
+      { dtype: 'int32', device },
+    );
+    decode.planOnDevice(planned, { policy });
+    const branch = device.createStream();
+    const [forked, joined] = [device.createEvent(), device.createEvent()];
+    made.push(other, planned, branch, forked, joined);
+    stepsAhead = () => {
+      for (const [now, next] of [
+        [decode, other],
+        [other, decode],
+      ]) {
+        branch.wait(device.stream.record(forked));
+        planned.increment(1, { stream: branch });
+        next.planOnDevice(planned, { policy, stream: branch });
+        append();
+        now.run(q, cache, { out, lse });
+        device.stream.wait(branch.record(joined));
+      }
+    };
+  }
+  const graph = capture(device, stepsAhead ?? step);
   const exec = graph.instantiate();
   return {
     exec,
+    stepsPerReplay: ahead ? 2 : 1,
     decode,
     async compare(step) {
       const plan = host.plan(
@@ -100,7 +138,7 @@ export async function deviceLoop(device: Device, options: LoopOptions): Promise<
     },
     dispose() {
       for (const resource of [exec, graph, decode, host, q, out, lse, k, v, lengths, batchIndices]) resource.dispose();
-      for (const tensor of [pagedKvIndptr, pagedKvIndices, pagedKvLastPageLen, cache]) tensor.dispose();
+      for (const tensor of [pagedKvIndptr, pagedKvIndices, pagedKvLastPageLen, cache, ...made]) tensor.dispose();
     },
   };
 }

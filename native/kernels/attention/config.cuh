@@ -15,7 +15,7 @@ constexpr int kTeamWarps = WB_TEAM_WARPS;
 constexpr int kTeams = kWarps / kTeamWarps;
 // Tiles of 8 query rows of a warp.
 constexpr int kRowTiles = WB_ROW_TILES;
-// Blocks of keys and values that each team keeps in flight.
+// Stages of keys and values that each team keeps in flight.
 constexpr int kStages = WB_STAGES;
 constexpr int kCtasPerSm = WB_CTAS_PER_SM;
 // Blocks that each team asks the L2 for while the kernel before is still running.
@@ -33,8 +33,10 @@ constexpr int kRowsPerWarp = 8 * kRowTiles;
 constexpr int kRows = kRowsPerWarp * kTeamWarps;
 // The accumulators leave no registers for addresses that could as well be computed again.
 constexpr bool kTight = kRowTiles * kHeadDim >= 256;
-// KV tokens of a block: what a stage holds and one step of the main loop takes.
+// KV tokens of a block: the unit in which keys are shared out to teams, and never in two pages where these are aligned.
 constexpr int kBlockTokens = 16;
+// Blocks of a stage, which is what one step of the main loop takes.
+constexpr int kStepBlocks = WB_STEP_BLOCKS;
 constexpr bool kFloat8 = kKvDtype == DTYPE_FLOAT8_E4M3FN || kKvDtype == DTYPE_FLOAT8_E5M2;
 constexpr int kKvBytes = kFloat8 ? 1 : 2;
 // float8 keys and values are widened to float16, which holds them exactly, so queries and weights are float16 there too.
@@ -46,5 +48,6 @@ static_assert(kHeadDim == 64 || kHeadDim == 128 || kHeadDim == 256, "head_dim is
 static_assert(kRowTiles == 1 || kRowTiles == 2, "8 or 16 query rows a warp");
 static_assert(kWarps % kTeamWarps == 0 && kTeams <= 15, "every team has a barrier of its own, beside the CTA's");
 static_assert(kStages >= 1 && kStages <= 16, "stages");
+static_assert(kStepBlocks == 1 || kStepBlocks == 2 || kStepBlocks == 4, "1, 2 or 4 blocks a step");
 
 }  // namespace warpbook

@@ -42,33 +42,26 @@ class KvCursor {
     ++known_;
   }
 
-  // Moves to the next block of this team and finds out where it is. False where no known tile has one. Reads plan data
-  // alone.
-  __device__ __forceinline__ bool prepare(NextBlock& next) {
+  // Moves to the next blocks of this team and finds out where they are. False where no known tile has one. The blocks of a
+  // step are of one pass over one tile; those beyond its last are empty. Reads plan data alone.
+  __device__ __forceinline__ bool prepare(NextBlock (&next)[kStepBlocks]) {
     if (!seek()) return false;
-    const int batch = step_ >> batch_shift();
-    if (step_ == batch << batch_shift()) {
-      if (step_ > 0 || pass_ > 0) ids_ = ids_next_;
-      const bool last = batch + 1 << batch_shift() >= num_steps_;
-      // After the last batch comes the first one of the next pass.
-      if (!last || pass_ + 1 < num_passes_) ids_next_ = load_ids(keys_, page_start_, num_steps_, last ? 0 : batch + 1);
+    locate(next[0]);
+#pragma unroll
+    for (int i = 1; i < kStepBlocks; ++i) {
+      next[i] = {};
+      if (step_ < num_steps_) locate(next[i]);
     }
-    const KeyBlock block = block_of(view_, keys_, team_.index + step_ * kTeams);
-    next.position = block.position;
-    next.masked = block.masked;
-    if (aligned_) {
-      locate_aligned(block, next);
-    } else {
-      locate_scattered(block, next);
-    }
-    ++step_;
     return true;
   }
 
   // After the first prepare(): brings this team's first blocks to the L2. Before the kernel before has ended keys and
   // values may not be read, for it may be writing some of them, but nothing forbids to fetch them from memory.
   __device__ __forceinline__ void warm_l2() const {
-    if (!aligned_) return;
+    if (!aligned_) {
+      if constexpr (kGeneral) warm_scattered();
+      return;
+    }
 #pragma unroll 1
     for (int step = team_.member; step < min(num_steps_, kWarmBlocks); step += kTeamWarps) {
       const KeyBlock block = block_of(view_, keys_, team_.index + step * kTeams);
@@ -76,17 +69,23 @@ class KvCursor {
       if (!in_pool(page)) continue;
       const int slot = block.position - page_of(block.position) * params_.page_size + (lane_ & 15);
       const int64 offset = page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_;
-      prefetch_l2(static_cast<const char*>(lane_ < 16 ? params_.k : params_.v) + offset * kKvBytes, kRowBytes);
+      prefetch_l2<kRowBytes>(static_cast<const char*>(lane_ < 16 ? params_.k : params_.v) + offset * kKvBytes);
     }
   }
 
-  // Copies the block's keys into a stage and describes it there; then its values.
-  __device__ __forceinline__ void copy_keys(const NextBlock& next, const KvStage& stage) const {
-    copy<true>(next, stage);
-    if (lane_ == 0 && team_.member == 0) *stage.info = {next.position, static_cast<int>(next.valid), next.masked, 0};
+  // Copies the keys of blocks into a stage and describes them there; then their values.
+  __device__ __forceinline__ void copy_keys(const NextBlock (&next)[kStepBlocks], const KvStage& stage) const {
+#pragma unroll
+    for (int i = 0; i < kStepBlocks; ++i) {
+      copy<true>(next[i], stage.block(i));
+      if (lane_ == 0 && team_.member == 0) {
+        *stage.block(i).info = {next[i].position, static_cast<int>(next[i].valid), next[i].masked, 0};
+      }
+    }
   }
-  __device__ __forceinline__ void copy_values(const NextBlock& next, const KvStage& stage) const {
-    copy<false>(next, stage);
+  __device__ __forceinline__ void copy_values(const NextBlock (&next)[kStepBlocks], const KvStage& stage) const {
+#pragma unroll
+    for (int i = 0; i < kStepBlocks; ++i) copy<false>(next[i], stage.block(i));
   }
 
   // To be called once a step: asks for one more thing about the tile after this one.
@@ -116,6 +115,26 @@ class KvCursor {
     if (indices == nullptr) return entry;
     // Beyond the list: no page of the pool.
     return entry < params_.num_kv_indices ? indices[entry] : -1;
+  }
+
+  // Finds the block number `step_` of this team in the tile, and moves on.
+  __device__ __forceinline__ void locate(NextBlock& next) {
+    const int batch = step_ >> batch_shift();
+    if (step_ == batch << batch_shift()) {
+      if (step_ > 0 || pass_ > 0) ids_ = ids_next_;
+      const bool last = batch + 1 << batch_shift() >= num_steps_;
+      // After the last batch comes the first one of the next pass.
+      if (!last || pass_ + 1 < num_passes_) ids_next_ = load_ids(keys_, page_start_, num_steps_, last ? 0 : batch + 1);
+    }
+    const KeyBlock block = block_of(view_, keys_, team_.index + step_ * kTeams);
+    next.position = block.position;
+    next.masked = block.masked;
+    if (aligned_) {
+      locate_aligned(block, next);
+    } else {
+      locate_scattered(block, next);
+    }
+    ++step_;
   }
 
   // Requests the next tile's record, then its first page ids.
@@ -158,6 +177,18 @@ class KvCursor {
     ids_ = ids_ahead_;
     step_ = pass_ = 0;
     ahead_ = kNothing;
+  }
+
+  // Of the steps whose page ids are here: a token a lane.
+  __device__ __forceinline__ void warm_scattered() const {
+    if (team_.member != 0 || lane_ >> 4 >= num_steps_) return;
+    const KeyBlock block = block_of(view_, keys_, team_.index + (lane_ >> 4) * kTeams);
+    const int token = block.position + (lane_ & 15);
+    if (token < block.begin || token >= block.end || !in_pool(ids_)) return;
+    const int slot = token - page_of(token) * params_.page_size;
+    const int64 offset = (ids_ * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_) * kKvBytes;
+    prefetch_l2<kRowBytes>(static_cast<const char*>(params_.k) + offset);
+    prefetch_l2<kRowBytes>(static_cast<const char*>(params_.v) + offset);
   }
 
   __device__ void count_bad_page() const {

@@ -1,4 +1,4 @@
-// A stage: one block of keys and one of values in shared memory, private to a warp. Rows are swizzled in 16-byte chunks
+// A stage: blocks of keys and of values in shared memory, private to a team. Rows are swizzled in 16-byte chunks
 // so that the fragments of the matrix instruction are read without bank conflicts.
 #pragma once
 
@@ -11,9 +11,9 @@ namespace warpbook {
 constexpr int kRowBytes = kHeadDim * kKvBytes;
 constexpr int kRowChunks = kRowBytes / 16;
 constexpr int kSlabBytes = kBlockTokens * kRowBytes;
-constexpr int kStageBytes = 2 * kSlabBytes;
+constexpr int kStageBytes = kStepBlocks * 2 * kSlabBytes;
 
-// What a stage holds, written by the load side for the arithmetic.
+// What a block holds, written by the load side for the arithmetic.
 struct __align__(16) StageInfo {
   // Position of the first token, counted from the first of the KV sequence.
   int position;
@@ -24,11 +24,17 @@ struct __align__(16) StageInfo {
   int reserved;
 };
 
+// A block of a stage.
 struct KvStage {
   // Addresses in the shared window.
   uint32 keys;
   uint32 values;
   StageInfo* info;
+
+  // The block `index` places on in the same stage.
+  __device__ __forceinline__ KvStage block(int index) const {
+    return {keys + index * 2 * kSlabBytes, values + index * 2 * kSlabBytes, info + index};
+  }
 };
 
 // A warp reads chunks t, t + 4, ... (t = 0..3) of rows g and g + 8 (g = 0..7): eight lanes cover two rows.

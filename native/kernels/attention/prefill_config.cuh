@@ -6,6 +6,7 @@
 #define WB_ROW_TILES 1
 #define WB_TEAM_WARPS 1
 #define WB_STAGES 2
+#define WB_STEP_BLOCKS 1
 #define WB_WARM_BLOCKS 0
 #define WB_GENERAL 1
 #include "attention/config.cuh"

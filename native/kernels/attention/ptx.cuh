@@ -45,15 +45,20 @@ __device__ __forceinline__ void copy16_or_zero(uint32 shared, const void* global
   asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;"
                ::"r"(shared), "l"(global), "r"(bytes), "l"(policy) : "memory");
 }
-// Asks for `bytes` contiguous bytes (a multiple of 16) in the L2. Coherent: who writes there afterwards writes to the L2.
-__device__ __forceinline__ void prefetch_l2(const void* global, uint32 bytes) {
+// Asks for kBytes contiguous bytes (a multiple of 16) in the L2. Coherent: who writes there afterwards writes to the L2. A bulk
+// request takes long to issue, so a short row is left to the load unit.
+template <int kBytes>
+__device__ __forceinline__ void prefetch_l2(const void* global) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
-#else
-  for (uint32 i = 0; i < bytes; i += 128) {
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const char*>(global) + i) : "memory");
+  if constexpr (kBytes >= 256) {
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "n"(kBytes) : "memory");
+    return;
   }
 #endif
+#pragma unroll
+  for (int i = 0; i < kBytes; i += 128) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const char*>(global) + i) : "memory");
+  }
 }
 
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }

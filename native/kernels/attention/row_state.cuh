@@ -75,29 +75,40 @@ class RowState {
 
   // `rows`: one a query row; not looked at where neither `masked` nor ALiBi is on.
   __device__ __forceinline__ void attend(
-      const KvStage& stage, const StageInfo& info, const Queries& queries, const LogitRule& rule, const RowContext* rows,
-      const Team& team, int lane) {
+      const KvStage& stage, const Queries& queries, const LogitRule& rule, const RowContext* rows, const Team& team,
+      int lane) {
+    StageInfo info[kStepBlocks];
+#pragma unroll
+    for (int b = 0; b < kStepBlocks; ++b) info[b] = *stage.block(b).info;
     if constexpr (kTight) lane = forget(lane);
     const int g = lane >> 2;
     const int t = lane & 3;
-    float scores[kRowTiles][4];
-    multiply_keys(stage.keys, queries, g, t, scores);
+    float scores[kStepBlocks][kRowTiles][4];
+#pragma unroll
+    for (int b = 0; b < kStepBlocks; ++b) multiply_keys(stage.block(b).keys, queries, g, t, scores[b]);
 
     wait_for_values(team);
-    uint4 values[kEarlyRuns > 0 ? kEarlyRuns : 1][4];
+    uint4 values[kStepBlocks][kEarlyRuns > 0 ? kEarlyRuns : 1][4];
 #pragma unroll
-    for (int h = 0; h < kEarlyRuns; ++h) load_values(stage.values, h, g, t, info.valid, values[h]);
+    for (int b = 0; b < kStepBlocks; ++b) {
+#pragma unroll
+      for (int h = 0; h < kEarlyRuns; ++h) load_values(stage.block(b).values, h, g, t, info[b].valid, values[b][h]);
+    }
 
-    to_logits(scores, info, rule, rows, g, t);
-    uint32 weights[kRowTiles][2];
+#pragma unroll
+    for (int b = 0; b < kStepBlocks; ++b) to_logits(scores[b], info[b], rule, rows, g, t);
+    uint32 weights[kStepBlocks][kRowTiles][2];
     update(scores, weights);
 
 #pragma unroll
-    for (int h = 0; h < kEarlyRuns; ++h) multiply_values(h, values[h], weights);
+    for (int b = 0; b < kStepBlocks; ++b) {
 #pragma unroll
-    for (int h = kEarlyRuns; h < kRuns; ++h) {
-      load_values(stage.values, h, g, t, info.valid, values[0]);
-      multiply_values(h, values[0], weights);
+      for (int h = 0; h < kEarlyRuns; ++h) multiply_values(h, values[b][h], weights[b]);
+#pragma unroll
+      for (int h = kEarlyRuns; h < kRuns; ++h) {
+        load_values(stage.block(b).values, h, g, t, info[b].valid, values[b][0]);
+        multiply_values(h, values[b][0], weights[b]);
+      }
     }
   }
 
@@ -189,26 +200,35 @@ class RowState {
   }
 
   // Scores to weights, packed as the second operand of the product with the values.
-  __device__ __forceinline__ void update(float (&scores)[kRowTiles][4], uint32 (&weights)[kRowTiles][2]) {
+  __device__ __forceinline__ void update(
+      float (&scores)[kStepBlocks][kRowTiles][4], uint32 (&weights)[kStepBlocks][kRowTiles][2]) {
     float top[kRowTiles][2];
     bool exceeds = false;
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
 #pragma unroll
       for (int c = 0; c < 2; ++c) {
-        top[n][c] = fmaxf(scores[n][c], scores[n][2 + c]);
+        top[n][c] = fmaxf(scores[0][n][c], scores[0][n][2 + c]);
+#pragma unroll
+        for (int b = 1; b < kStepBlocks; ++b) {
+          top[n][c] = fmaxf(top[n][c], fmaxf(scores[b][n][c], scores[b][n][2 + c]));
+        }
         exceeds |= top[n][c] > max[n][c] + kLazyRescale;
       }
     }
     if (__any_sync(kAllLanes, exceeds)) rescale(top);
 #pragma unroll
-    for (int n = 0; n < kRowTiles; ++n) {
+    for (int b = 0; b < kStepBlocks; ++b) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) scores[n][i] = exp2_approx(scores[n][i] - max[n][i & 1]);
-      sum[n][0] += scores[n][0] + scores[n][2];
-      sum[n][1] += scores[n][1] + scores[n][3];
-      weights[n][0] = transpose8x8(pack_compute(scores[n][0], scores[n][1]));
-      weights[n][1] = transpose8x8(pack_compute(scores[n][2], scores[n][3]));
+      for (int n = 0; n < kRowTiles; ++n) {
+        float(&x)[4] = scores[b][n];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) x[i] = exp2_approx(x[i] - max[n][i & 1]);
+        sum[n][0] += x[0] + x[2];
+        sum[n][1] += x[1] + x[3];
+        weights[b][n][0] = transpose8x8(pack_compute(x[0], x[1]));
+        weights[b][n][1] = transpose8x8(pack_compute(x[2], x[3]));
+      }
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * `warpbook bench plan`: what a step costs the host: a plan with its upload enqueued; a run, a replay, an append and a bare launch
- * enqueued; and what a plan on the device adds to a step. Batches come from the trace: their lengths change from plan to plan, the
+ * `warpbook bench plan`: what a step costs the host: a plan with its upload enqueued, on its own and in steps of plan, replay and
+ * wait; a run, a replay, an append and a bare launch enqueued; and what a plan on the device adds to a step, before it or ahead of it. Batches come from the trace: their lengths change from plan to plan, the
  * page table stays.
  */
 import { BatchDecode } from '../../attention/batch-decode';
@@ -9,7 +9,7 @@ import { PageTable } from '../../attention/page-table';
 import { PagedKvCache } from '../../attention/paged-kv';
 import { PLAN_POLICY } from '../../attention/plan-params';
 import { capture } from '../../graph/capture';
-import { compare } from '../../measure/compare';
+import { compare, type Verdict } from '../../measure/compare';
 import { measure } from '../../measure/measure';
 import { arange, fromHost, full } from '../../tensor/create';
 import { normal } from '../../tensor/random';
@@ -57,19 +57,12 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
   const k = normal([batch, numKvHeads, headDim], { seed: 2, dtype, device });
   const slots = arange(batch, { dtype: 'int64', device });
   const capacity = { maxBatch: batch, maxPages: batch * pagesEach };
-  const decode = await BatchDecode.create({
-    numQoHeads,
-    numKvHeads,
-    headDim,
-    dtype,
-    kvDtype,
-    pageSize,
-    capacity,
-    device,
-  });
+  const wrapper = { numQoHeads, numKvHeads, headDim, dtype, kvDtype, pageSize, capacity, device };
+  const [decode, other] = [await BatchDecode.create(wrapper), await BatchDecode.create(wrapper)];
   try {
     for (const tensor of [cache.k, cache.v]) tensor.buffer.fill(Uint8Array.of(0, 0, 0x80, 0x3f));
     const { uploadedBytes } = decode.plan(table, { policy }).cost;
+    other.plan(table, { policy });
     const run = (): void => void decode.run(q, cache, { out, lse });
     run();
     const host = { device, mode: 'host', maxSeconds, maxSamples: 4000, precisionPct: 0.5 } as const;
@@ -79,7 +72,16 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
     const launched = await measure(run, { ...host, what: 'run enqueued' });
     const graph = capture(device, run);
     const exec = graph.instantiate();
-    const replayed = await measure(() => exec.replay(), { ...host, what: 'replay enqueued' });
+    const replay = (): void => exec.replay();
+    const replayed = await measure(replay, { ...host, what: 'replay enqueued' });
+    // As a serving loop has them: the step of before has just been waited for, and the caches have seen other things.
+    const step = { ...host, rotate: lengths.length, afterCall: replay };
+    const waited = await measure(plan, { ...step, callsPerWait: 1, what: 'plan of a step: plan, replay, wait' });
+    const ahead = await measure(plan, {
+      ...step,
+      callsPerWait: 4,
+      what: 'plan of a step: plan, replay, a wait in four',
+    });
     exec.dispose();
     graph.dispose();
     const append = (): void => cache.appendToSlots(slots, k, k);
@@ -88,9 +90,12 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
     const launch = { program: 'noop', grid: [1, 1, 1], params: NO_PARAMS, buffers: [] } as const;
     const bare = await measure(() => device.stream.launch(launch), { ...host, what: 'bare launch enqueued' });
     const onDevice = isDevicePolicy(policyName)
-      ? [await planOnDevice(context, decode, run, lengths[0], policyName)]
+      ? [
+          await planOnDevice(context, decode, run, lengths[0], policyName),
+          await planAhead(context, [decode, other], (now) => now.run(q, cache, { out, lse }), lengths[0], policyName),
+        ]
       : [];
-    const hostRows = [planned, launched, replayed, appended, bare].map((measured) => ({
+    const hostRows = [planned, waited, ahead, launched, replayed, appended, bare].map((measured) => ({
       ...shapeOf({ ...bench, what: measured.what, kvLens: Array.from(lengths[0]) }),
       policy: policyName,
       trace,
@@ -103,7 +108,7 @@ export async function benchPlan(context: BenchContext, bench: BenchCase, policyN
     const shape = shapeOf({ ...bench, kvLens: Array.from(lengths[0]) });
     return [...hostRows, ...onDevice.map((row) => ({ ...shape, policy: policyName, trace, ...row }))];
   } finally {
-    for (const resource of [decode, cache, q, out, lse, k, slots]) resource.dispose();
+    for (const resource of [decode, other, cache, q, out, lse, k, slots]) resource.dispose();
   }
 }
 
@@ -116,26 +121,60 @@ async function planOnDevice(
   run: () => void,
   lengths: Int32Array,
   policy: DevicePolicy,
-): Promise<Pick<ResultRow, 'what' | 'medianUs' | 'minUs' | 'spreadPct' | 'floorUs' | 'peers'>> {
+): Promise<DeviceRow> {
   const kvLens = fromHost(lengths, { dtype: 'int32', device });
   try {
     const both = (): void => {
       decode.planOnDevice(kvLens, { policy });
       run();
     };
-    const { a, b } = await compare(both, run, { device, names: ['plan and run', 'run'] });
-    const [step, alone] = [a.median / 1e3, b.median / 1e3];
-    return {
-      what: 'plan on the device and run',
-      medianUs: round(step),
-      minUs: round(a.min / 1e3),
-      spreadPct: round(a.spreadPct),
-      floorUs: null,
-      peers: { 'run alone': round(alone) },
-    };
+    return besideRun(
+      'plan on the device and run',
+      await compare(both, run, { device, names: ['plan and run', 'run'] }),
+    );
   } finally {
     kvLens.dispose();
   }
+}
+
+/** The same where two wrappers take turns: while one's step runs, a branch of the graph plans the other's. */
+async function planAhead(
+  { device }: BenchContext,
+  wrappers: readonly [BatchDecode, BatchDecode],
+  run: (wrapper: BatchDecode) => void,
+  lengths: Int32Array,
+  policy: DevicePolicy,
+): Promise<DeviceRow> {
+  const kvLens = fromHost(lengths, { dtype: 'int32', device });
+  const [stream, branch] = [device.stream, device.createStream()];
+  const [forked, joined] = [device.createEvent(), device.createEvent()];
+  try {
+    for (const wrapper of wrappers) wrapper.planOnDevice(kvLens, { policy });
+    const both = (i: number): void => {
+      branch.wait(stream.record(forked));
+      wrappers[1 - i].planOnDevice(kvLens, { policy, stream: branch });
+      run(wrappers[i]);
+      stream.wait(branch.record(joined));
+    };
+    const names = ['plan ahead and run', 'run'] as const;
+    const verdict = await compare(both, (i) => run(wrappers[i]), { device, names, rotate: 2 });
+    return besideRun('plan a step ahead and run', verdict);
+  } finally {
+    for (const resource of [kvLens, forked, joined, branch]) resource.dispose();
+  }
+}
+
+type DeviceRow = Pick<ResultRow, 'what' | 'medianUs' | 'minUs' | 'spreadPct' | 'floorUs' | 'peers'>;
+
+function besideRun(what: string, { a, b }: Verdict): DeviceRow {
+  return {
+    what,
+    medianUs: round(a.median / 1e3),
+    minUs: round(a.min / 1e3),
+    spreadPct: round(a.spreadPct),
+    floorUs: null,
+    peers: { 'run alone': round(b.median / 1e3) },
+  };
 }
 
 /** Batches of exactly this many requests. */

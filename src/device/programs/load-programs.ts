@@ -39,6 +39,7 @@ export async function loadPrograms(
       cooperative: launch?.cooperative,
       pdl: launch?.pdl,
       clusterSize: launch?.clusterSize,
+      children: launch?.children,
     });
     infos.set(source.name, info);
   }

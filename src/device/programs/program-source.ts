@@ -1,5 +1,7 @@
 /** A kernel to compile: which file, with which definitions, and how it is launched. Knows neither compiler nor device. */
 
+import type { ChildKernel } from '../backend';
+
 /** See the file head. Everything but `name` and the launch options takes part in the cache's key. */
 export interface ProgramSource {
   /** What launches call it, such as `attention`; unique among the programs of a device. */
@@ -26,6 +28,10 @@ export interface ProgramSourceOptions {
   readonly clusterSize?: number;
   /** Further options of NVRTC, such as `--maxrregcount=128`. */
   readonly compilerOptions?: readonly string[];
+  /** Kernels that this one launches; it is then linked with CUDA's device runtime. See `ProgramOptions` of the seam. */
+  readonly children?: readonly ChildKernel[];
+  /** The kernel calls the device runtime: it is linked with it. Default: whether it has children. */
+  readonly linksDeviceRuntime?: boolean;
   /** Spilled bytes of a thread that are justified; default 0. `warpbook build-kernels` fails above. */
   readonly maxSpillBytes?: number;
 }

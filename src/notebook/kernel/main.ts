@@ -6,6 +6,7 @@ import { readFileSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parseConnectionInfo } from '../run/protocol';
 import { CellRunner } from './cell-runner';
+import { keepCompiledCode } from './code-cache';
 import { makeImmediatesSafe } from './immediates';
 import { takeQuietBaseline } from './quiet';
 import { KernelServer } from './server';
@@ -21,6 +22,7 @@ function main(): void {
   const file = values['connection-file'];
   if (file === undefined) throw new Error('got no --connection-file; Jupyter and `warpbook run` pass one.');
   const connection = parseConnectionInfo(readFileSync(file, 'utf8'), file);
+  keepCompiledCode();
   makeImmediatesSafe();
 
   let runner: CellRunner | undefined;

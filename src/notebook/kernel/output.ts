@@ -44,8 +44,8 @@ export class CellOutput {
     if (last?.stream === stream && last.parts) last.parts.push(text);
     else this.items.push({ msgType: 'stream', content: {}, stream, parts: [text] });
     this.characters += text.length;
-    // The clock covers prints of a loop that never lets the timer run.
-    if (this.characters > FLUSH_CHARACTERS || performance.now() - this.lastFlush > 10 * FLUSH_MS) this.flush();
+    // The clock covers busy code, which never lets the timer run: a cell's first print goes out at once.
+    if (this.characters > FLUSH_CHARACTERS || performance.now() - this.lastFlush > 2 * FLUSH_MS) this.flush();
     else this.timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
   }
 
@@ -53,7 +53,7 @@ export class CellOutput {
   send(msgType: string, content: Content, metadata?: Content): void {
     if (this.closed) return;
     this.items.push({ msgType, content, metadata });
-    this.flush();
+    this.drain();
   }
 
   /** Shows a value; its place is held while its bundle is made. `content` makes the message's content. */
@@ -94,10 +94,14 @@ export class CellOutput {
 
   /** Sends what can be sent without passing a display that is still being made. */
   flush(): void {
+    this.lastFlush = performance.now();
+    this.drain();
+  }
+
+  private drain(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
     this.characters = 0;
-    this.lastFlush = performance.now();
     while (this.items.length > 0 && this.items[0].content !== undefined) {
       const { msgType, content, metadata, parts, stream } = this.items.shift() as Required<Item>;
       this.publish(msgType, parts ? { name: stream, text: parts.join('') } : content, metadata);

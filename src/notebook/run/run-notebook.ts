@@ -16,6 +16,7 @@ export type RunEvent =
   | {
       readonly type: 'cell-ended';
       readonly cell: number;
+      readonly numCells: number;
       readonly status: CellStatus;
       readonly durationMs: number;
       readonly reason?: string;
@@ -119,7 +120,7 @@ class NotebookRun {
     const reason = await session.skips(number);
     if (reason !== undefined) {
       this.cells.push({ number, status: 'skipped', durationMs: 0, reason });
-      this.options.onEvent?.({ type: 'cell-ended', cell: number, status: 'skipped', durationMs: 0, reason });
+      this.options.onEvent?.({ type: 'cell-ended', cell: number, numCells, status: 'skipped', durationMs: 0, reason });
       return;
     }
     this.options.onEvent?.({ type: 'cell-started', cell: number, numCells });
@@ -128,7 +129,7 @@ class NotebookRun {
     this.cells.push(report);
     this.firstResultMs ||= performance.now() - this.start;
     const { status, durationMs } = report;
-    this.options.onEvent?.({ type: 'cell-ended', cell: number, status, durationMs });
+    this.options.onEvent?.({ type: 'cell-ended', cell: number, numCells, status, durationMs });
   }
 
   private withinLimits(session: NotebookSession, number: number): Promise<CellResult> {

@@ -4,6 +4,7 @@
  * every plan and over whole policies.
  */
 import { WarpbookError } from '../../errors';
+import type { AttentionProblem } from '../problem';
 import { runPolicy } from '../run-policy';
 import { type Policy, Schedule } from '../schedule';
 import { isTrusted, trustPolicy } from '../trusted';
@@ -20,8 +21,10 @@ export interface AutoOptions {
  * @param candidatesOf the policies that suit a batch, where none are given
  * @throws WarpbookError INVALID_ARGUMENT; when planning, INVALID_POLICY for a score that is no number
  */
-export function autoAmong(candidatesOf: (schedule: Parameters<Policy>[0]) => readonly Policy[]) {
-  return (options: AutoOptions): Policy => {
+export function autoAmong(
+  candidatesOf: (problem: AttentionProblem) => readonly Policy[],
+): (options: AutoOptions) => Policy {
+  return (options) => {
     const { score, candidates } = options ?? {};
     if (typeof score !== 'function') {
       const what = 'auto: got no score; wanted a function from a Schedule to its cost, such as a simulated time.';

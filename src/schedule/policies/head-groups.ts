@@ -33,10 +33,11 @@ export function headGroups(problem: AttentionProblem, machine: Machine): Schedul
     return new Schedule('headGroups', problem, machine, tiles, decisions);
   }
 
+  const unitsOf = new Int32Array(numQueryTiles);
   let totalUnits = 0;
-  for (let at = 0; at < queryTiles.length; at += QUERY_TILE_STRIDE) {
-    totalUnits +=
-      units(queryTiles[at + QUERY_TILE.kvStart], queryTiles[at + QUERY_TILE.kvEnd], unitTokens) + TILE_UNITS;
+  for (let q = 0, at = 0; q < numQueryTiles; q++, at += QUERY_TILE_STRIDE) {
+    unitsOf[q] = units(queryTiles[at + QUERY_TILE.kvStart], queryTiles[at + QUERY_TILE.kvEnd], unitTokens);
+    totalUnits += unitsOf[q] + TILE_UNITS;
   }
   // Group g has the units [shareEnd(g - 1), shareEnd(g)). A share that ends among a tile's TILE_UNITS, which come last,
   // ends with the tile's keys. Boundaries within a tile's keys are cuts, so there are fewer cuts than groups.
@@ -53,7 +54,7 @@ export function headGroups(problem: AttentionProblem, machine: Machine): Schedul
   let end = shareEnd(0);
   for (let q = 0, at = 0; q < numQueryTiles; q++, at += QUERY_TILE_STRIDE) {
     const kvStart = queryTiles[at + QUERY_TILE.kvStart];
-    const endUnit = firstUnit + units(kvStart, queryTiles[at + QUERY_TILE.kvEnd], unitTokens);
+    const endUnit = firstUnit + unitsOf[q];
     if (end <= firstUnit) {
       if (firstUnit > 0) used++;
       while (end <= firstUnit) end = shareEnd(++group);

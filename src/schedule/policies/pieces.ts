@@ -1,10 +1,11 @@
 /** What policies share that cut all KV heads alike: cuts at multiples of a chunk, and pieces dealt longest first. */
 import { ceilDiv, roundUp } from '../../units';
 import { dealToGroups, groupWidth } from '../deal';
-import { type HeadPieces, HeadTiles } from '../head-tiles';
+import { HeadTiles } from '../head-tiles';
 import { type Machine, numCtaSlots } from '../machine';
 import type { AttentionProblem } from '../problem';
 import { QUERY_TILE, QUERY_TILE_STRIDE } from '../query-tiles';
+import type { HeadPieces } from '../tile-record';
 
 /** Every query tile as one piece. */
 export function wholePieces(queryTiles: Int32Array): HeadPieces {

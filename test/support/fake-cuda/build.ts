@@ -59,7 +59,17 @@ export function fakeImage(...kernels: readonly string[]): Uint8Array {
 }
 
 /** Kernels of the fake that every device here has, by name: bytes of parameters. */
-const PROGRAMS = { noop: 0, tensor_arange: 48, add_u32: 16, report: 16, wait_word: 16, fault: 16 } as const;
+const PROGRAMS = {
+  noop: 0,
+  tensor_arange: 48,
+  add_u32: 16,
+  report: 16,
+  wait_word: 16,
+  fault: 16,
+  set_conditional: 32,
+  launch_exec: 16,
+  set_grid: 16,
+} as const;
 
 /** Opens a CUDA device of the fake driver's, with its programs loaded. */
 export async function openFakeCuda(options: DeviceOptions = {}, library: string = buildFakeDriver()): Promise<Device> {

@@ -12,7 +12,9 @@ CUgraphNode_st::~CUgraphNode_st() = default;
 namespace {
 
 // What the driver tells apart: a launch, a child graph, anything else.
-int kind_of(const CUgraphNode_st& node) { return node.function != nullptr ? 0 : node.child ? 1 : 2; }
+int kind_of(const CUgraphNode_st& node) {
+  return node.function != nullptr ? 0 : node.child ? 1 : node.conditional ? 2 : 3;
+}
 
 // All of a graph's work as that of one node, with a copy of everything.
 std::function<void()> flatten(const CUgraph_st& graph) {
@@ -31,6 +33,18 @@ CUgraphNode add_node(CUgraph graph, const CUgraphNode* dependencies, size_t coun
 }
 
 }  // namespace
+
+std::function<void()> CUgraphExec_st::all() {
+  std::vector<std::function<void()>> steps;
+  for (CUgraphNode node : order) {
+    if (disabled.count(node) == 0) steps.push_back(work[node]);
+  }
+  const auto values = conditionals;
+  return [steps, values] {
+    for (const auto& value : values) value->value = value->default_value;
+    for (const auto& step : steps) step();
+  };
+}
 
 extern "C" {
 
@@ -94,8 +108,50 @@ CUresult cuGraphAddChildGraphNode(CUgraphNode* node, CUgraph graph, const CUgrap
   *node = add_node(graph, dependencies, count);
   (*node)->work = flatten(*child);
   (*node)->child = std::make_unique<CUgraph_st>();
+  graph->conditionals.insert(graph->conditionals.end(), child->conditionals.begin(), child->conditionals.end());
   return CUDA_SUCCESS;
 }
+#ifndef FAKE_CUDA_12_0
+CUresult cuGraphConditionalHandleCreate(CUgraphConditionalHandle* handle, CUgraph graph, CUcontext, unsigned value,
+                                        unsigned flags) {
+  FAKE_ENTER;
+  if (flags != CU_GRAPH_COND_ASSIGN_DEFAULT) return CUDA_ERROR_INVALID_VALUE;
+  auto made = std::make_shared<fake::Conditional>();
+  made->default_value = value;
+  graph->conditionals.push_back(made);
+  *handle = reinterpret_cast<CUgraphConditionalHandle>(made.get());
+  return CUDA_SUCCESS;
+}
+CUresult cuGraphAddNode_v2(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies, const CUgraphEdgeData*,
+                           size_t count, CUgraphNodeParams* params) {
+  FAKE_ENTER;
+  if (params->type != CU_GRAPH_NODE_TYPE_CONDITIONAL || params->conditional.size == 0) return CUDA_ERROR_INVALID_VALUE;
+  *node = add_node(graph, dependencies, count);
+  (*node)->conditional = true;
+  for (unsigned i = 0; i < params->conditional.size; ++i) {
+    graph->bodies.push_back(std::make_unique<CUgraph_st>());
+    (*node)->bodies.push_back(graph->bodies.back().get());
+  }
+  params->conditional.phGraph_out = (*node)->bodies.data();
+  // Bodies are filled before the graph is instantiated: what is read here is what they have then.
+  const auto type = params->conditional.type;
+  auto* value = reinterpret_cast<fake::Conditional*>(params->conditional.handle);
+  const std::vector<CUgraph> bodies = (*node)->bodies;
+  (*node)->work = [type, value, bodies] {
+    const auto run = [&](size_t body) {
+      for (const auto& inner : bodies[body]->nodes) inner->work();
+    };
+    if (type == CU_GRAPH_COND_TYPE_WHILE) {
+      while (value->value != 0) run(0);
+    } else if (type == CU_GRAPH_COND_TYPE_SWITCH) {
+      if (value->value < bodies.size()) run(value->value);
+    } else if (value->value != 0 || bodies.size() > 1) {
+      run(value->value != 0 ? 0 : 1);
+    }
+  };
+  return CUDA_SUCCESS;
+}
+#endif
 CUresult cuGraphGetNodes(CUgraph graph, CUgraphNode* nodes, size_t* count) {
   if (nodes != nullptr) {
     for (size_t i = 0; i < std::min(*count, graph->nodes.size()); ++i) nodes[i] = graph->nodes[i].get();
@@ -122,8 +178,13 @@ CUresult cuGraphDestroy(CUgraph graph) {
   delete graph;
   return CUDA_SUCCESS;
 }
-CUresult cuGraphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph, unsigned long long) {
+CUresult cuGraphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph, unsigned long long flags) {
   FAKE_ENTER;
+  const bool updatable =
+      std::any_of(graph->nodes.begin(), graph->nodes.end(), [](const auto& node) { return node->updatable != nullptr; });
+  if (updatable && graph->num_execs++ > 0) return CUDA_ERROR_INVALID_VALUE;
+  // As CUDA: no conditional node in what the device launches.
+  if (flags == CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH && !graph->conditionals.empty()) return CUDA_ERROR_INVALID_VALUE;
   auto made = std::make_unique<CUgraphExec_st>();
   for (const auto& node : graph->nodes) {
     made->order.push_back(node.get());
@@ -132,6 +193,8 @@ CUresult cuGraphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph, unsigned 
     made->flags[node.get()] = node->flags;
   }
   made->edges = graph->edges;
+  made->conditionals = graph->conditionals;
+  made->device_launch = flags == CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH;
   *exec = made.release();
   return CUDA_SUCCESS;
 }
@@ -177,13 +240,7 @@ CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CUgraphExecUpdate
 }
 CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream) {
   FAKE_ENTER;
-  std::vector<std::function<void()>> work;
-  for (CUgraphNode node : exec->order) {
-    if (exec->disabled.count(node) == 0) work.push_back(exec->work[node]);
-  }
-  stream->push([work] {
-    for (const auto& step : work) step();
-  });
+  stream->push(exec->all());
   return CUDA_SUCCESS;
 }
 CUresult cuGraphExecDestroy(CUgraphExec exec) {

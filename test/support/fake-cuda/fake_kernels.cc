@@ -84,6 +84,29 @@ void run_kernel(const std::string& entry, const LaunchShape& shape, const std::v
   } else if (entry == "wait_word") {
     const auto* word = reinterpret_cast<std::atomic<uint32_t>*>(address);
     while (word->load() == 0 && sticky_error.load() == 0) std::this_thread::sleep_for(std::chrono::microseconds(50));
+  } else if (entry == "set_conditional") {
+    // (handle*, unsigned value): counts down a word where there is one: (handle*, unsigned value, unsigned* steps)
+    uint64_t handle = 0, word = 0;
+    uint32_t value = 0;
+    std::memcpy(&handle, reinterpret_cast<void*>(address), sizeof handle);
+    std::memcpy(&value, params.data() + 8, sizeof value);
+    std::memcpy(&word, params.data() + 16, sizeof word);
+    if (word != 0) value = ++*reinterpret_cast<uint32_t*>(word) < value ? 1 : 0;
+    reinterpret_cast<Conditional*>(handle)->value = value;
+  } else if (entry == "launch_exec") {
+    // (exec*)
+    CUgraphExec exec = nullptr;
+    std::memcpy(&exec, reinterpret_cast<void*>(address), sizeof exec);
+    if (exec->device_launch) exec->all()();
+    else sticky_error = CUDA_ERROR_INVALID_VALUE;
+  } else if (entry == "set_grid") {
+    // (node*, unsigned grid); 0 switches it off
+    CUgraphDeviceNode node = nullptr;
+    uint32_t grid = 0;
+    std::memcpy(&node, reinterpret_cast<void*>(address), sizeof node);
+    std::memcpy(&grid, params.data() + 8, sizeof grid);
+    node->enabled = grid != 0;
+    if (grid != 0) node->grid = grid;
   } else if (entry == "fault") {
     sticky_error = CUDA_ERROR_ILLEGAL_ADDRESS;
   }
@@ -182,6 +205,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, voi
                        config->sharedMemBytes,
                        0,
                        1};
+  std::shared_ptr<CUgraphDeviceUpdatableNode_st> updatable;
   for (unsigned i = 0; i < config->numAttrs; ++i) {
     const CUlaunchAttribute& attribute = config->attrs[i];
     if (attribute.id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE && attribute.value.cooperative == 1) shape.flags |= 1;
@@ -189,13 +213,27 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, voi
         attribute.value.programmaticStreamSerializationAllowed == 1) {
       shape.flags |= 2;
     }
+    if (attribute.id == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE) {
+      if (!config->hStream->capture) return CUDA_ERROR_INVALID_VALUE;
+      updatable = std::make_shared<CUgraphDeviceUpdatableNode_st>();
+      config->attrs[i].value.deviceUpdatableKernelNode.devNode = updatable.get();
+    }
     if (attribute.id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) shape.cluster_size = attribute.value.clusterDim.x;
   }
   if (shape.cluster_size > function->max_cluster_size) return CUDA_ERROR_INVALID_VALUE;
   const std::vector<uint8_t> copy = gather(*function, params);
   const std::string entry = function->entry;
-  add_work(config->hStream, [=] { run_kernel(entry, shape, copy); }, function);
-  if (config->hStream->capture) config->hStream->frontier.front()->flags = shape.flags;
+  const auto work = [=] {
+    LaunchShape now = shape;
+    if (updatable && !updatable->enabled) return;
+    if (updatable && updatable->grid != 0) now.grid[0] = updatable->grid;
+    run_kernel(entry, now, copy);
+  };
+  add_work(config->hStream, work, function);
+  if (config->hStream->capture) {
+    config->hStream->frontier.front()->flags = shape.flags;
+    last_node(config->hStream)->updatable = updatable;
+  }
   return CUDA_SUCCESS;
 }
 

@@ -72,8 +72,17 @@ void run_kernel(const std::string& entry, const LaunchShape& shape, const std::v
 
 // Enqueues, or captures.
 void add_work(CUstream stream, std::function<void()> work, CUfunction function = nullptr);
+// In a capture: the node that was added last.
+CUgraphNode last_node(CUstream stream);
 
 }  // namespace fake
+
+// What kernels know a launch by that they may change.
+struct CUgraphDeviceUpdatableNode_st {
+  // 0: as captured.
+  std::atomic<unsigned> grid{0};
+  std::atomic<bool> enabled{true};
+};
 
 struct CUgraphNode_st {
   CUgraphNode_st();
@@ -82,13 +91,32 @@ struct CUgraphNode_st {
   CUfunction function = nullptr;
   // As in LaunchShape.
   unsigned flags = 0;
+  std::shared_ptr<CUgraphDeviceUpdatableNode_st> updatable;
+  bool conditional = false;
+  // The bodies that the driver made for it.
+  std::vector<CUgraph> bodies;
   // Of a child graph: a copy of its own.
   std::unique_ptr<CUgraph_st> child;
 };
 
+namespace fake {
+
+// A conditional node's value, which its handle points to.
+struct Conditional {
+  unsigned default_value;
+  std::atomic<unsigned> value;
+};
+
+}  // namespace fake
+
 struct CUgraph_st {
   std::vector<std::unique_ptr<CUgraphNode_st>> nodes;
   std::vector<std::pair<CUgraphNode, CUgraphNode>> edges;
+  // Of the graph and of all graphs in it.
+  std::vector<std::shared_ptr<fake::Conditional>> conditionals;
+  // Bodies belong to it.
+  std::vector<std::unique_ptr<CUgraph_st>> bodies;
+  int num_execs = 0;
 };
 
 // Nodes are those of the graph that it was made from.
@@ -99,6 +127,11 @@ struct CUgraphExec_st {
   std::map<CUgraphNode, CUfunction> functions;
   std::map<CUgraphNode, unsigned> flags;
   std::set<CUgraphNode> disabled;
+  std::vector<std::shared_ptr<fake::Conditional>> conditionals;
+  bool device_launch = false;
+
+  // Everything that a launch does now.
+  std::function<void()> all();
 };
 
 namespace fake {

@@ -19,6 +19,8 @@ void add_work(CUstream stream, std::function<void()> work, CUfunction function) 
   stream->frontier = {node};
 }
 
+CUgraphNode last_node(CUstream stream) { return stream->capture->graph->nodes.back().get(); }
+
 }  // namespace fake
 
 namespace {

@@ -50,12 +50,19 @@ describe('the table of kernels', () => {
       WB_TEAM_WARPS: 1,
       WB_WARPS: 8,
       WB_STAGES: 2,
+      WB_STEP_BLOCKS: 1,
       WB_CTAS_PER_SM: 1,
       WB_GENERAL: 0,
       WB_TRACE: 0,
       WB_WARM_BLOCKS: 2,
       WB_SHARED_MEMORY_BYTES: 166912,
     });
+  });
+
+  test('two blocks a step where one has 2 KB, and as many bytes in flight', () => {
+    const short = makeVariant({ numQoHeads: 32, numKvHeads: 8, headDim: 64, kvDtype: 'float8_e4m3fn' }, false);
+    const { defines } = attentionProgram(selectKernel(short, needs), 'sm_90a');
+    expect(defines).toMatchObject({ WB_STEP_BLOCKS: 2, WB_STAGES: 4, WB_WARM_BLOCKS: 8, WB_WARPS: 8 });
   });
 });
 

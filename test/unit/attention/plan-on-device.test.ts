@@ -238,5 +238,25 @@ describe('a loop without the host', () => {
       loop.exec.replay();
       expect((await loop.decode.status()).badLengths).toBeGreaterThan(0);
     });
+
+    test(`does so while a branch plans (${policy}) the next step`, async () => {
+      const steps = 60;
+      const loop = await deviceLoop(device, {
+        ...heads,
+        dtype: 'float32',
+        kvLens: [500, 3, 0, 1200, 31],
+        steps: steps + 1,
+        policy,
+        ahead: true,
+      });
+      keep(loop);
+      for (let step = 2; step <= steps; step += loop.stepsPerReplay) {
+        loop.exec.replay();
+        if (step % 12 !== 0 && step > 2) continue;
+        const { looped, eager } = await loop.compare(step);
+        expect(looped).toEqual(eager);
+      }
+      expect(await loop.decode.status()).toEqual({ skippedPages: 0, badLengths: 0, unsplitPlans: 0 });
+    });
   }
 });

@@ -404,11 +404,12 @@ describe('timeline', () => {
       expect(span.endNs).toBeGreaterThanOrEqual(span.startNs);
       if (span.phase !== 'tile') continue;
       const tile = schedule.tile(span.item);
-      expect([span.cta, span.request, span.kvHead, span.kvTokens]).toEqual([
+      expect([span.cta, span.request, span.kvHead, span.kvTokens, timeline.kvStart?.[i]]).toEqual([
         tile.cta,
         tile.request,
         tile.kvHead,
         tile.kvEnd - tile.kvStart,
+        tile.kvStart,
       ]);
     }
   });

@@ -5,6 +5,7 @@ import type { Device } from '../../../src/device/device';
 import { defineParams } from '../../../src/device/params';
 import { StagingRing } from '../../../src/device/staging';
 import type { Launch, Stream } from '../../../src/device/stream';
+import { deviceBundle } from '../../../src/display/device-display';
 import { arange, noop, words } from '../../support/device-programs';
 import { fakeImage, openFakeCuda } from '../../support/fake-cuda/build';
 
@@ -37,6 +38,15 @@ describe('the CUDA device, over a fake driver', () => {
   afterAll(() => {
     device.dispose();
     expect(backend().liveCounts()).toMatchObject({ buffers: 0, staging: 0, streams: 0, events: 0, execs: 0 });
+  });
+
+  it('shows what it is, what it can do and its limits', async () => {
+    const text = String((await deviceBundle(device, {}))['text/plain']);
+    expect(text).toMatch(/^SMs +\d+$/m);
+    expect(text).toMatch(/^can do +graphs, kernels from CUDA sources \(device\.compile\), cooperative launches/m);
+    expect(text).toMatch(/^threads +[\d,]+ an SM$/m);
+    expect(text).toMatch(/^shared memory +[\d.]+ KiB a CTA at most$/m);
+    expect(text).toMatch(/^driver +CUDA \d+\.\d+$/m);
   });
 
   async function gate(): Promise<Buffer> {

@@ -48,6 +48,28 @@ describe('StagingRing', () => {
     buffer.dispose();
   });
 
+  it('hands out the slot used last once its copy is known to have finished, and others while it has not', async () => {
+    const ring = new StagingRing(device, 64, 4);
+    const large = device.allocate(1 << 26);
+    const buffer = device.allocate(64);
+    const use = (): number => {
+      const slot = ring.acquire();
+      ring.submit(slot, 64, device.stream, buffer);
+      return slot.index;
+    };
+    const first = use();
+    await device.stream.synchronize();
+    expect(use()).toBe(first);
+    await device.stream.synchronize();
+    keepBusy(device.stream, large, 10);
+    expect(new Set([use(), use(), use(), use()]).size).toBe(4);
+    expect(() => ring.acquire()).toThrow(expect.objectContaining({ code: 'PLAN_QUEUE_FULL' }));
+    await device.stream.synchronize();
+    ring.dispose();
+    large.dispose();
+    buffer.dispose();
+  });
+
   it('finds a slot free after its stream was disposed', async () => {
     const ring = new StagingRing(device, 64, 1);
     const stream = device.createStream();

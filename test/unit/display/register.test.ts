@@ -8,11 +8,15 @@ import { type Device, openDevice } from '../../../src/device/device';
 import { registerDisplays } from '../../../src/display/register';
 import { capture } from '../../../src/graph/capture';
 import { type MimeBundle, renderBundle } from '../../../src/renderers';
-import { cpuMachine } from '../../../src/schedule/machine';
+import { cpuMachine, machines } from '../../../src/schedule/machine';
 import { policies } from '../../../src/schedule/policies/known';
 import { makeProblem } from '../../../src/schedule/problem';
 import { arange } from '../../../src/tensor/create';
+import { formatCount } from '../../../src/units';
 import { RequestTrace } from '../../../src/workload/request-trace';
+import { snapshot } from '../../../src/workload/snapshot';
+import { syntheticTrace } from '../../../src/workload/synthetic';
+import { measuredAt } from '../../support/charts';
 import { timelineOf } from '../timeline/spans';
 
 const CHART = ['application/vnd.vegalite.v5+json', 'image/png', 'text/plain'];
@@ -116,6 +120,7 @@ describe('device, tensors and graphs', () => {
     expect(mimes).toEqual(TEXT);
     expect(text).toMatch(/threads +2/);
     expect(text).toMatch(/instruction set +\S+/);
+    expect(text).toMatch(/can do +graphs, attention on virtual CTAs, built-in programs only/);
     expect(text).toContain(`of 64.0 MiB`);
     expect(text).toMatch(/<script>alert\("x"\)<\/script> +1\.00 MiB +1,048,576 +1/);
     expect(html).toContain('&lt;script&gt;alert(&quot;x&quot;)');
@@ -170,5 +175,52 @@ describe('data', () => {
     expect(mimes).toEqual(TEXT);
     expect(text).toMatch(/requests +3/);
     expect(text).toMatch(/input tokens/);
+  });
+});
+
+describe('what policies take and where it comes from', () => {
+  test('a problem shows its lengths, heads, mask and bytes', async () => {
+    const problem = makeProblem({
+      kvLens: [100, 900, 500],
+      numQoHeads: 4,
+      numKvHeads: 2,
+      headDim: 64,
+      windowLeft: 256,
+    });
+    const { mimes, text } = await show(problem);
+    expect(mimes).toEqual(TEXT);
+    expect(text).toMatch(/^Attention problem: 3 requests\n/);
+    expect(text).toMatch(/KV tokens +1,500 in all; 100 … 900, median 500/);
+    expect(text).toMatch(/lengths +▁█▅/);
+    expect(text).toMatch(/query tokens +one a request \(decode\)/);
+    expect(text).toMatch(/mask +window 256 tokens/);
+    const prefill = makeProblem({ kvLens: [], qoLens: [], numQoHeads: 4, numKvHeads: 2, headDim: 64 });
+    expect((await show(prefill)).text).toMatch(/KV tokens +none/);
+  });
+
+  test('a machine shows its rates and the tiles that it offers', async () => {
+    const { mimes, text } = await show({ ...machines.h100, name: `H100${HOSTILE}` });
+    expect(mimes).toEqual(TEXT);
+    expect(text).toMatch(/SMs +132/);
+    expect(text).toMatch(/ridge +295 FLOP\/byte/);
+    expect(text).toMatch(/^1 +128 +64 +128 +128 +110 KiB +2 +264$/m);
+  });
+
+  test('a running batch shows its requests', async () => {
+    const batch = snapshot(syntheticTrace({ seed: 1 }), { concurrency: 4, seed: 7 });
+    const { mimes, text } = await show(batch);
+    expect(mimes).toEqual(TEXT);
+    expect(text).toMatch(/^Batch of decode step [\d,]+: 4 requests\n/);
+    for (const { id, kvLen } of batch.requests) expect(text).toMatch(new RegExp(`^${id} +${formatCount(kvLen)} `, 'm'));
+    expect((await show({ step: 0, requests: [], kvLens: new Int32Array(0), timeNs: 5 })).text).toMatch(
+      /KV tokens +none/,
+    );
+  });
+
+  test('a measured roof is a roofline without points', async () => {
+    const read = measuredAt(1e6, { bytes: 3e9 });
+    const { mimes, text } = await show({ readGbps: 3180, tflops: 630, read, arithmetic: read });
+    expect(mimes).toEqual(CHART);
+    expect(text).toBe('Roof of NVIDIA H100\nmeasured roof: 3,180 GB/s, 630 TFLOP/s, ridge at 198 FLOP/byte');
   });
 });

@@ -55,8 +55,11 @@ describe('measure', () => {
     const inStream = await measure(read(4 * KIB), { device, mode: 'stream', maxSeconds: 0.1, sampleUs: 200 });
     expect(inStream.enqueue?.median).toBeGreaterThan(0);
     let calls = 0;
-    const onHost = await measure(() => void calls++, { device, mode: 'host', maxSeconds: 0.05, maxSamples: 100_000 });
+    let after = 0;
+    const host = { device, mode: 'host', maxSeconds: 0.05, maxSamples: 100_000 } as const;
+    const onHost = await measure(() => void calls++, { ...host, afterCall: () => void after++ });
     expect(onHost.time.count).toBe(calls);
+    expect(after).toBe(calls);
     expect(onHost.enqueue).toBeUndefined();
     expect(onHost.callsPerSample).toBe(1);
   });

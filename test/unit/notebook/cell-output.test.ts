@@ -31,6 +31,14 @@ describe("a cell's output", () => {
     expect(sent).toHaveLength(1);
   });
 
+  it("sends a cell's first print at once: busy code may follow", () => {
+    const { output, sent } = recorded();
+    output.send('execute_input', {});
+    output.write('stdout', 'first');
+    output.write('stdout', 'second');
+    expect(sent.map(([, { text }]) => text)).toEqual([undefined, 'first']);
+  });
+
   it('sends soon what is printed while the loop turns', async () => {
     const { output, sent } = recorded();
     output.flush();
