@@ -25,6 +25,8 @@ export interface CalibrateOptions {
   readonly onProgress?: (progress: CalibrateProgress) => void;
   /** Samples of each measurement; default 9, the median counts. */
   readonly samples?: number;
+  /** Bytes of keys and values; default: see ColdPool. Few bytes leave keys in a cache. */
+  readonly poolBytes?: number;
 }
 
 export interface CalibrateProgress {
@@ -89,10 +91,10 @@ async function measureCases(
   device: Device,
   cases: readonly CalibrationCase[],
   guess: CostModel,
-  { samples = SAMPLES }: CalibrateOptions,
+  { samples = SAMPLES, poolBytes }: CalibrateOptions,
   tell: (done: number, what: string) => void,
 ): Promise<Observation[]> {
-  const pool = new ColdPool(device, SHAPE);
+  const pool = new ColdPool(device, { ...SHAPE, bytes: poolBytes });
   const timer = new BatchTimer(device, pool, SHAPE, LIMITS);
   try {
     const observations: Observation[] = [];

@@ -19,6 +19,7 @@ const kernelCost = z.object({
   launchNs: cost,
   prologueNs: cost,
   hiddenNs: cost,
+  warmSteps: cost,
   tileNs: cost,
   lastTileNs: cost,
   busyShare: cost,

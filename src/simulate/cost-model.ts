@@ -19,6 +19,8 @@ export interface KernelCost {
   readonly prologueNs: number;
   /** From the last CTA's end to the release of the next launch: that much of a prologue is hidden for every CTA. */
   readonly hiddenNs: number;
+  /** Steps of a CTA's first tile that are in the L2 at the release, where it was ready in time to ask for them. */
+  readonly warmSteps: number;
   /** What a tile takes beyond its keys where another one follows; `lastTileNs` where none does. */
   readonly tileNs: number;
   readonly lastTileNs: number;

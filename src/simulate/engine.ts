@@ -43,14 +43,17 @@ export interface Drained {
 /** Groups that a CTA announces before it counts arrivals (attention/merge_groups.cuh); the CPU device counts at once. */
 const PENDING_GROUPS = 4;
 
+/** How long before the release a CTA has to be ready for what it asks for to be in the L2 by then: a read of cold memory. */
+const WARM_NS = 1000;
+
 /** Runs a schedule through a model. */
 export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
   const costs = tileCostsOf(schedule, model);
-  const { launchNs, prologueNs, hiddenNs } = costs.classes[0];
+  const { launchNs, prologueNs } = costs.classes[0];
   let starts: Float64Array = new Float64Array(schedule.numCtas);
   if (prologueNs > 0) {
     const undelayed = new Run(schedule, model, costs, starts, undefined);
-    starts = lateStarts(undelayed.finishNs, prologueNs, hiddenNs);
+    starts = startsOfNext(undelayed.finishNs, costs.classes[0]);
   }
   const { finishNs } = new Run(schedule, model, costs, starts, sink);
   const makespanNs = largest(finishNs);
@@ -60,14 +63,14 @@ export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Dr
 }
 
 /**
- * When CTAs start, after the release: CTA c of the next launch takes the c-th place that becomes free, and needs a prologue
- * from then on.
+ * When CTAs are ready, after the release: CTA c of the next launch takes the c-th place that becomes free, and needs a prologue
+ * from then on. Negative: so long before it, with time to ask for its first keys.
  */
-function lateStarts(finishNs: Float64Array, prologueNs: number, hiddenNs: number): Float64Array {
+function startsOfNext(finishNs: Float64Array, { prologueNs, hiddenNs, launchNs }: KernelCost): Float64Array {
   const release = largest(finishNs) + hiddenNs;
   const starts = finishNs.slice().sort();
   for (let c = 0; c < starts.length; c++) {
-    starts[c] = Math.min(prologueNs, Math.max(0, starts[c] + prologueNs - release));
+    starts[c] = Math.max(-launchNs - release, Math.min(prologueNs, starts[c] + prologueNs - release));
   }
   return starts;
 }
@@ -100,6 +103,8 @@ class Run {
   private readonly following: Int32Array;
   private readonly demand: Float64Array;
   private readonly latency: Float64Array;
+  /** How long before the release a CTA was ready, until its first tile has begun. */
+  private readonly early: Float64Array;
   private readonly arrived: Int32Array;
   private readonly pending: number[][] = [];
   private readonly merges: number[][] = [];
@@ -137,6 +142,7 @@ class Run {
     this.following = new Int32Array(numCtas);
     this.demand = new Float64Array(numCtas);
     this.latency = new Float64Array(numCtas);
+    this.early = new Float64Array(numCtas);
     this.arrived = new Int32Array(costs.work.groupArrivals.length);
     this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
     this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
@@ -162,7 +168,8 @@ class Run {
       }
       this.tile[cta] = first;
       this.state[cta] = STATE.waiting;
-      this.timers.set(cta, this.now + starts[cta]);
+      this.timers.set(cta, this.now + Math.max(0, starts[cta]));
+      this.early[cta] = Math.max(0, -starts[cta]);
       return;
     }
   }
@@ -240,12 +247,30 @@ class Run {
     let latency = costs.restNs[tile] + (this.isLast(cta) ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
     if (this.tiles[tile * TILE_STRIDE + TILE.partialSlot] >= 0) latency += cost.partialNs;
     if (this.schedule.dispatch !== 'static') latency += cost.drawNs;
+    // Keys that were asked for before the release are in the L2: they take their time, and nothing of memory's.
+    const warm = this.warmShare(cta, tile, cost);
+    latency += costs.streamNs[tile] * warm;
     this.latency[cta] = latency;
-    const stream = costs.streamNs[tile] * (this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1);
-    const whole = stream / this.pace + latency;
-    this.demand[cta] = whole > 0 ? costs.memoryBytes[tile] / (stream + latency * this.pace) : 0;
+    const stream = (1 - warm) * costs.streamNs[tile] * (this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1);
+    this.demand[cta] = this.demandOf((1 - warm) * costs.memoryBytes[tile], stream, latency);
     this.ask(this.demand[cta]);
     this.streams.set(cta, this.clock + stream);
+  }
+
+  /** Share of a CTA's first tile that came before the release. */
+  private warmShare(cta: number, tile: number, { warmSteps }: KernelCost): number {
+    const early = this.early[cta];
+    if (early === 0 || warmSteps === 0) return 0;
+    this.early[cta] = 0;
+    const steps = this.costs.work.steps[tile];
+    return steps > 0 ? Math.min(1, warmSteps / steps) * Math.min(1, early / WARM_NS) : 0;
+  }
+
+  /** What a tile asks for in the mean, bytes per ns of stream: at the pace that it will itself bring about. */
+  private demandOf(bytes: number, stream: number, latency: number): number {
+    if (stream + latency === 0) return 0;
+    const first = bytes / (stream + latency * this.pace);
+    return bytes / (stream + latency * this.paceAt(this.totalDemand + first));
   }
 
   /** A CTA joins or leaves its SM: the others there slow down, or speed up. */
@@ -269,8 +294,12 @@ class Run {
 
   private ask(change: number): void {
     this.totalDemand = Math.max(0, this.totalDemand + change);
-    const demand = this.totalDemand;
-    this.pace = demand > this.model.dram.demandGbs[0] ? Math.min(1, drawnGbs(this.model.dram, demand) / demand) : 1;
+    this.pace = this.paceAt(this.totalDemand);
+  }
+
+  private paceAt(demand: number): number {
+    const { dram } = this.model;
+    return demand > dram.demandGbs[0] ? Math.min(1, drawnGbs(dram, demand) / demand) : 1;
   }
 
   private endTile(cta: number): void {

@@ -20,6 +20,7 @@ const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
     launchNs: 1500,
     prologueNs: 2300,
     hiddenNs: 650,
+    warmSteps: 0.5,
     tileNs: 2200,
     lastTileNs: 900,
     busyShare: 0.4,
@@ -35,6 +36,7 @@ const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
     launchNs: 1000,
     prologueNs: 0,
     hiddenNs: 0,
+    warmSteps: 0,
     tileNs: 7500,
     lastTileNs: 7000,
     busyShare: 0,
@@ -53,6 +55,7 @@ const CPU_LATENCIES: Latencies = {
   launchNs: 10_000,
   prologueNs: 0,
   hiddenNs: 0,
+  warmSteps: 0,
   tileNs: 500,
   lastTileNs: 500,
   busyShare: 0,
@@ -111,5 +114,7 @@ const CURVE_POINTS: readonly number[] = [1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1];
 /** A curve with a soft knee, as the measured ones have. */
 function saturation(bandwidth: number, mostDemand: number): SaturationCurve {
   const demandGbs = CURVE_POINTS.map((share) => share * mostDemand);
-  return { demandGbs, drawnGbs: demandGbs.map((demand) => (demand ** -4 + bandwidth ** -4) ** -0.25) };
+  const drawnGbs = demandGbs.map((demand) => (demand ** -4 + bandwidth ** -4) ** -0.25);
+  drawnGbs[0] = demandGbs[0];
+  return { demandGbs, drawnGbs };
 }

@@ -6,26 +6,11 @@ import { TRACE_PHASE } from '../timeline/trace-record';
 import { type CostModel, requireModelFor } from './cost-model';
 import { defaultModel } from './cost-models';
 import { drain } from './engine';
+import { Prediction } from './prediction';
 
 export interface SimulateOptions {
   /** Take a model of another machine; default false: it is refused. */
   readonly allowMismatch?: boolean;
-}
-
-/** What `predict` answers. */
-export interface Prediction {
-  /** Launch to launch in a graph, ns: what `measure` finds with cold caches. */
-  readonly durationNs: number;
-  /** From the first CTA's start to the last one's end, ns: what a timeline shows. */
-  readonly makespanNs: number;
-  /** Keys and values that are read from memory. */
-  readonly bytes: number;
-  /** Bytes over duration, GB/s. */
-  readonly gbps: number;
-  /** When each CTA has ended, ns after the release; float64 [numCtas], 0 where it had no tile. */
-  readonly finishNs: Float64Array;
-  /** Name of the model, which says where it comes from. */
-  readonly model: string;
 }
 
 /**
@@ -63,7 +48,8 @@ function predictionOf(
   { makespanNs, periodNs, bytes, finishNs }: ReturnType<typeof drain>,
   model: CostModel,
 ): Prediction {
-  return { durationNs: periodNs, makespanNs, bytes, gbps: bytes / periodNs, finishNs, model: model.name };
+  const calibrated = model.kind === 'calibrated';
+  return new Prediction({ durationNs: periodNs, makespanNs, bytes, finishNs, model: model.name, calibrated });
 }
 
 function modelFor(schedule: Schedule, model: CostModel | undefined, options: SimulateOptions): CostModel {
@@ -159,4 +145,12 @@ class SpanColumns {
       mergeGroupCount,
     });
   }
+}
+
+/**
+ * A scorer for policies that choose among several schedules: the predicted time, ns; less is better.
+ * @param model as for {@link predict}
+ */
+export function predictedCost(model?: CostModel): (schedule: Schedule) => number {
+  return (schedule) => predict(schedule, model).durationNs;
 }
