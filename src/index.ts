@@ -112,7 +112,7 @@ export { type AttentionAxes, type AttentionSweepOptions, sweepAttention } from '
 export type { AttentionPoint } from './lab/sweep/attention-point';
 export type { Axes, Json } from './lab/sweep/points';
 export { Sweep, type SweepContext, type SweepModule, type SweepOptions, sweep } from './lab/sweep/sweep';
-export type { DataTable, TableExpression } from './lab/tables';
+export type { DataTable, TableExpression, TableRow } from './lab/tables';
 // Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';

@@ -24,6 +24,8 @@ export interface PredictedFigures {
   readonly partialBytes: number;
   readonly tiles: number;
   readonly merges: number;
+  /** Query rows that tiles gather from several requests; 0 where none does. */
+  readonly gatheredRows: number;
   /** Requests, of those asked, whose keys are cut otherwise than when they run alone: their bits depend on the batch. */
   readonly cutsChangedPct: number;
 }
@@ -84,6 +86,7 @@ export function evaluateSchedule(policy: Policy, batch: LabBatch, options: Evalu
     partialBytes: schedule.partialBytes,
     tiles: schedule.numTiles,
     merges: schedule.numMergeGroups,
+    gatheredRows: schedule.numRows,
     cutsChangedPct: asked.length > 0 ? (changed.length / asked.length) * 100 : 0,
   };
 }
