@@ -107,7 +107,8 @@ async function compileAll(
       );
       programs.set(source, program);
     } catch (error) {
-      if (!(error instanceof WarpbookError && error.code === 'UNSUPPORTED' && /nvJitLink/.test(error.message))) throw error;
+      if (!(error instanceof WarpbookError && error.code === 'UNSUPPORTED' && /nvJitLink/.test(error.message)))
+        throw error;
       process.stdout.write(`${architecture} ${source.name} left out: ${error.message}\n`);
     }
   }
