@@ -114,12 +114,17 @@ export const HOST_BATCH = 32;
 /** Steps between waits for the device, so that its staging rings don't fill. */
 const STEPS_PER_WAIT = 4;
 const HOST_WARM_UP = 100;
+/** Tokens of the shortest request; the longest has twice as many. */
+const HOST_LENGTH = 1000;
 
 /** What a step costs the host when nothing has gone cold: steps one after the other, with the same requests, lengths growing. */
-export async function hostCosts(device: Device, steps: number): Promise<HostCost[]> {
+export async function hostCosts(
+  device: Device,
+  steps: number,
+  { warmUp = HOST_WARM_UP, length: first = HOST_LENGTH }: { warmUp?: number; length?: number } = {},
+): Promise<HostCost[]> {
   const heads = device.kind === 'cuda' ? { numQoHeads: 32, numKvHeads: 8, headDim: 128 } : {};
-  const first = 1000;
-  const maxKvLen = 2 * first + HOST_WARM_UP + steps + 16;
+  const maxKvLen = 2 * first + warmUp + steps + 16;
   const model = await DecodeModel.create({ device, ...heads, layers: 4, maxBatch: HOST_BATCH, maxKvLen });
   const requests = Array.from({ length: HOST_BATCH }, () => model.caches[0].allocate(maxKvLen));
   const pages = model.caches[0].pageTable(requests);
@@ -132,13 +137,13 @@ export async function hostCosts(device: Device, steps: number): Promise<HostCost
     const remaining = new Int32Array(HOST_BATCH).fill(2 ** 30);
     await strategy.step({ kvLens, remaining, stepsAhead: 1, table: pages.withLengths(kvLens) });
     const times: number[] = [];
-    for (let i = 0; i < HOST_WARM_UP + steps; i++) {
+    for (let i = 0; i < warmUp + steps; i++) {
       for (let r = 0; r < HOST_BATCH; r++) kvLens[r]++;
       const started = process.hrtime.bigint();
       const report = strategy.step({ kvLens, remaining, stepsAhead: 1 });
       const ns = Number(process.hrtime.bigint() - started);
       await report;
-      if (i >= HOST_WARM_UP) times.push(ns);
+      if (i >= warmUp) times.push(ns);
       if (i % STEPS_PER_WAIT === 0) await device.synchronize();
     }
     await strategy.check();

@@ -73,7 +73,7 @@ export async function* benchStrategies(
     for (const { name, reason } of comparison.skipped) say(`not run: ${name}: ${reason}`);
     yield comparison.results.map((_, index) => rowOf(comparison, index, trace, flags));
   }
-  const hosts = await hostCosts(device, flags.quick ? 60 : 400);
+  const hosts = await (flags.quick ? hostCosts(device, 12, { warmUp: 4, length: 64 }) : hostCosts(device, 400));
   say(hostTable(hosts));
   yield hosts.map((host) => hostRow(device, host));
   const periods = await mechanismPeriods(device);
