@@ -84,6 +84,11 @@ export function benchCommand(): Command {
       .option('--max-kv <number>', 'tokens of a request at most; longer ones are left out', number)
       .option('--heads <list>', 'query heads / KV heads', list)
       .option('--head-dim <list>', 'head dim', list)
+      .option(
+        '--step-ms <number>',
+        'what a step takes by the clock of arrivals (default 20; 0: requests always wait)',
+        number,
+      )
       .option('--trace <path>', 'a trace file or a folder with one (default: WARPBOOK_TRACES, else synthetic)')
       .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json', 'bench/results')
       .option('--no-out', 'write no file')
