@@ -39,7 +39,7 @@ const ALL: readonly StrategyChoice[] = [
 const compare = (maxBatch: number, choices: readonly StrategyChoice[], chunkTokens?: number) =>
   compareStrategies({
     device,
-    trace: smallTrace(60, { longest: 1900 }),
+    trace: smallTrace(300, { longest: 1900 }),
     steps: 40,
     deviceTime: false,
     checkEvery: 1,
