@@ -17,9 +17,9 @@ for (const m of [
   'tensor/random',
   'tensor/create',
 ])
-  Object.assign(wb, require(root + '/dist/' + m));
+  Object.assign(wb, require(`${root}/dist/${m}`));
 const { openDevice, PagedKvCache, BatchDecode, BatchPrefill, policies, measure, normal, zeros, numCtaSlots } = wb;
-const fs = require('fs');
+const fs = require('node:fs');
 const gpu = kind === 'cuda';
 const result = { device: '', cascade: [], mixed: [], notes: [] };
 const save = () => fs.writeFileSync(out, JSON.stringify(result));
@@ -71,19 +71,19 @@ async function cascadeCase(device, { users, prompt, own, numQoHeads, numKvHeads 
     ['headGroupsSpare', policies.headGroupsSpare, {}, capacity],
     ['cascade r32', policies.cascade, { sharedPrefixes: true }, capacity],
     ...[32, 96, 384].map((tileTokens) => [
-      'cascade r32 tile ' + tileTokens,
+      `cascade r32 tile ${tileTokens}`,
       policies.cascade({ tileTokens }),
       { sharedPrefixes: true },
       capacity,
     ]),
     ...[512, 640, 1024].map((chunkTokens) => [
-      'cascade r32 chunk ' + chunkTokens,
+      `cascade r32 chunk ${chunkTokens}`,
       policies.cascade({ chunkTokens }),
       { sharedPrefixes: true },
       capacity,
     ]),
     ...[512, 640, 1024].map((chunkTokens) => [
-      'cascade r16 chunk ' + chunkTokens,
+      `cascade r16 chunk ${chunkTokens}`,
       policies.cascade({ chunkTokens }),
       {},
       { ...capacity, maxRows: users * numQoHeads, maxKvSequences: 2 * users, maxMergeSlots: 16384 },
@@ -112,10 +112,10 @@ async function cascadeCase(device, { users, prompt, own, numQoHeads, numKvHeads 
       wanted = zeros([users, numQoHeads, 128], { dtype: 'bfloat16', device });
       wrappers[0].run(q, list[0].cache, { out: wanted, lse });
     }
-    row[name + ' error'] = +(await l2(o, wanted)).toExponential(1);
+    row[`${name} error`] = +(await l2(o, wanted)).toExponential(1);
     const { schedule } = wrappers[0].currentPlan;
-    row[name + ' readMiB'] = +(schedule.kvBytesRead / 2 ** 20).toFixed(2);
-    row[name + ' tiles'] = schedule.numTiles;
+    row[`${name} readMiB`] = +(schedule.kvBytesRead / 2 ** 20).toFixed(2);
+    row[`${name} tiles`] = schedule.numTiles;
     made.push([name, wrappers, o, lse]);
   }
   for (let round = 0; round < 2; round++)
@@ -126,11 +126,12 @@ async function cascadeCase(device, { users, prompt, own, numQoHeads, numKvHeads 
         },
         { device, rotate: sets, maxSeconds: gpu ? 0.8 : 0.1, what: name },
       );
-      (row[name] ??= []).push(spread(m));
+      row[name] ??= [];
+      row[name].push(spread(m));
     }
   for (const [name] of made)
     if (name.startsWith('cascade'))
-      row[name + ' speedup'] = +(
+      row[`${name} speedup`] = +(
         Math.min(...['binarySearch', 'headGroupsSpare'].map((n) => row[n][1].medianUs)) / row[name][1].medianUs
       ).toFixed(3);
   say(row.users, row.prompt, row.own, row.heads);
@@ -140,13 +141,13 @@ async function cascadeCase(device, { users, prompt, own, numQoHeads, numKvHeads 
       name.padEnd(24),
       row[name][1].medianUs,
       'µs',
-      row[name + ' speedup'] ?? '',
+      row[`${name} speedup`] ?? '',
       'tiles',
-      row[name + ' tiles'],
+      row[`${name} tiles`],
       'MiB',
-      row[name + ' readMiB'],
+      row[`${name} readMiB`],
       'error',
-      row[name + ' error'],
+      row[`${name} error`],
     );
   result.cascade.push(row);
   save();
@@ -275,7 +276,8 @@ async function mixedCase(device, { prompt, decodes, kvLen, numQoHeads, numKvHead
   );
   const pairs = {};
   row.maps[0].forEach((sm, c) => {
-    (pairs[sm] ??= []).push(c);
+    pairs[sm] ??= [];
+    pairs[sm].push(c);
   });
   say(
     'pairs',
@@ -288,7 +290,7 @@ async function mixedCase(device, { prompt, decodes, kvLen, numQoHeads, numKvHead
   const gaps = {};
   for (const p of Object.values(pairs))
     if (p.length === 2) gaps[p[1] - p[0]] = (gaps[p[1] - p[0]] ?? 0) + 1;
-    else gaps['n' + p.length] = (gaps['n' + p.length] ?? 0) + 1;
+    else gaps[`n${p.length}`] = (gaps[`n${p.length}`] ?? 0) + 1;
   say('gaps', JSON.stringify(gaps));
   // One kind after the other: the same batch without the other requests, and decodes with the decode kernel.
   const alone = await BatchPrefill.create({ ...heads, device, capacity });
