@@ -6,7 +6,16 @@
  * Runs on the compiled library, as users do. WARPBOOK_TRACES names a trace; without one they are synthetic. Processor time is
  * what counts: a machine that others use as well gives less of it, not less in it.
  */
-import { loadTrace, machines, makeProblem, policies, predict, type Schedule, simulate, snapshots } from '../dist/index.js';
+import {
+  loadTrace,
+  machines,
+  makeProblem,
+  policies,
+  predict,
+  type Schedule,
+  simulate,
+  snapshots,
+} from '../dist/index.js';
 import { describeHost, writeResults } from './support.mjs';
 
 const BATCH = 128;
@@ -43,4 +52,9 @@ const rows = (['noSplit', 'binarySearch', 'headGroups', 'longestFirst'] as const
     plansPerSecond: Math.round(1000 / planAndPredictMs),
   };
 });
-await writeResults('cpu', 'simulate', 'npm run bench:simulate', { ...describeHost(), trace: trace.name, batches: problems.length, rows });
+await writeResults('cpu', 'simulate', 'npm run bench:simulate', {
+  ...describeHost(),
+  trace: trace.name,
+  batches: problems.length,
+  rows,
+});
