@@ -44,8 +44,8 @@ export interface PredictionResult {
 const SHAPE = { numKvHeads: 8, headDim: 128, pageSize: 16 } as const;
 const LIMITS = { maxBatch: 128, maxQoTokens: 20_480, maxTiles: 40_000 } as const;
 const GPU_SHARE_OF_POOL = 0.95;
-const ROUNDS = 2;
-const SAMPLES = 5;
+/** Rounds of all policies, and samples of each. The CPU device takes its time. */
+const EFFORT = { cuda: { rounds: 2, samples: 5 }, cpu: { rounds: 1, samples: 3 } } as const;
 /** Every how many-th batch is traced too. */
 const TRACED = 3;
 /** A golden-section walk through the batches, so that whatever the time allows is a fair sample. */
@@ -136,10 +136,11 @@ async function judgeBatch(
   const policies = Object.entries(judgedPolicies[batch.kind]);
   const expected = (schedule: Schedule): number => predict(schedule, model).durationNs;
   const measured = new Map<string, number>();
-  // Two rounds, and the better median: what else the machine does hits one of them.
-  for (let round = 0; round < ROUNDS; round++) {
+  const { rounds, samples } = EFFORT[timer.device.kind];
+  // Two rounds on a GPU, and the better median: what else the machine does hits one of them.
+  for (let round = 0; round < rounds; round++) {
     for (const [name, policy] of policies) {
-      const { medianNs, minNs } = await timer.time(batch, cold, policy, expected, SAMPLES);
+      const { medianNs, minNs } = await timer.time(batch, cold, policy, expected, samples);
       const ns = timer.device.kind === 'cpu' ? minNs : medianNs;
       measured.set(name, Math.min(ns, measured.get(name) ?? Number.POSITIVE_INFINITY));
     }
