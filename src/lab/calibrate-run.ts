@@ -45,7 +45,7 @@ export interface Calibration {
 }
 
 const SHAPE = { numKvHeads: 8, headDim: 128, pageSize: 16 } as const;
-const LIMITS = { maxBatch: 128, maxQoTokens: 8192, maxTiles: 16384 } as const;
+const LIMITS = { maxBatch: 128, maxQoTokens: 16_384, maxTiles: 16384 } as const;
 const SAMPLES = 9;
 
 /**

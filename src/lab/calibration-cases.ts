@@ -123,6 +123,8 @@ export const gpuCases: readonly CalibrationCase[] = [
   prefill('512 of 2048', [512], [2048], noSplit),
   prefill('4096 of 4096', [4096], [4096], noSplit),
   prefill('8192 of 8192', [8192], [8192], noSplit),
+  prefill('4 × 4096 of 4096', repeat(4, 4096), repeat(4, 4096), noSplit),
+  prefill('4 × 4096 of 4096, queue', repeat(4, 4096), repeat(4, 4096), longestFirst),
   prefill('128 of 128, head groups', [128], [128], headGroups),
   prefill('2048 of 2048, head groups', [2048], [2048], headGroups),
   prefill('8192 of 8192, head groups', [8192], [8192], headGroups),

@@ -58,6 +58,7 @@ const COSTS: Readonly<Record<KernelKind, readonly (keyof KernelCost)[]>> = {
     'mergeBatchNs',
     'stepNs',
     'sharedRowNs',
+    'smSpread',
   ],
 };
 

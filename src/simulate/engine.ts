@@ -71,6 +71,11 @@ function lateStarts(finishNs: Float64Array, { prologueNs, hiddenNs }: KernelCost
   return starts;
 }
 
+/** Where an SM stands among the others, −1 to 1: evenly spread, in no order (multiples of the golden ratio). */
+function rankOf(sm: number): number {
+  return 2 * ((sm * 0.6180339887498949) % 1) - 1;
+}
+
 function largest(values: Float64Array): number {
   let most = 0;
   for (const value of values) if (value > most) most = value;
@@ -245,7 +250,8 @@ class Run {
     if (this.tiles[tile * TILE_STRIDE + TILE.partialSlot] >= 0) latency += cost.partialNs;
     if (this.schedule.dispatch !== 'static') latency += cost.drawNs;
     this.latency[cta] = latency;
-    const stream = costs.streamNs[tile] * (this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1);
+    const shared = this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1;
+    const stream = costs.streamNs[tile] * shared * (1 + cost.smSpread * rankOf(this.sm[cta]));
     this.demand[cta] = this.demandOf(costs.memoryBytes[tile], stream, latency);
     this.ask(this.demand[cta]);
     this.streams.set(cta, this.clock + stream);

@@ -30,6 +30,7 @@ const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
     mergeStateNs: 0,
     mergeBatchNs: 900,
     raggedShare: 0.6,
+    smSpread: 0,
   },
   prefill: {
     launchNs: 1000,
@@ -45,6 +46,7 @@ const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
     mergeStateNs: 2,
     mergeBatchNs: 1000,
     raggedShare: 1,
+    smSpread: 0.04,
   },
 };
 
@@ -63,6 +65,7 @@ const CPU_LATENCIES: Latencies = {
   mergeStateNs: 50,
   mergeBatchNs: 0,
   raggedShare: 0,
+  smSpread: 0,
 };
 
 /**

@@ -31,6 +31,7 @@ const quiet: KernelCost = {
   raggedShare: 1,
   stepRowNs: 0,
   sharedRowNs: 0,
+  smSpread: 0,
 };
 /** What a CTA draws at full speed: 128 tokens of 512 bytes in 1 µs. */
 const CTA_GBS = 65.536;
