@@ -10,6 +10,12 @@ namespace warpbook {
 
 // How rows are brought to the L2. With 64 head dims they are too short for a bulk request each (docs/kernels.md).
 constexpr bool kBulkRows = kHeadDim > 64;
+// Whether blocks of many pages are brought there too. The builds left out have no registers for it.
+#if __CUDA_ARCH__ >= 900
+constexpr bool kWarmScattered = kGeneral && kTeamWarps == 1;
+#else
+constexpr bool kWarmScattered = kGeneral && kTeamWarps == 1 && !kTraced;
+#endif
 
 // The block that a team loads next.
 struct NextBlock {
@@ -62,8 +68,7 @@ class KvCursor {
   // values may not be read, for it may be writing some of them, but nothing forbids to fetch them from memory.
   __device__ __forceinline__ void warm_l2() const {
     if (!aligned_) {
-      // Teams have no registers for it.
-      if constexpr (kGeneral && kTeamWarps == 1) warm_scattered();
+      if constexpr (kWarmScattered) warm_scattered();
       return;
     }
 #pragma unroll 1
