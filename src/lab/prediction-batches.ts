@@ -50,7 +50,8 @@ export function decodeBatches(
         const drawn = snapshots(trace, { concurrency, count: perKind, seed: numQoHeads * 1000 + concurrency });
         for (const [i, { kvLens }] of drawn.entries()) {
           const what = `${name} ${concurrency} #${i}, ${numQoHeads} heads`;
-          batches.push({ what, kind: 'decode', kvLens: within(kvLens, maxTokens), numQoHeads });
+          const kept = within(kvLens, maxTokens);
+          if (kept.length > 0) batches.push({ what, kind: 'decode', kvLens: kept, numQoHeads });
         }
       }
     }

@@ -43,9 +43,11 @@ export interface PredictionResult {
 
 const SHAPE = { numKvHeads: 8, headDim: 128, pageSize: 16 } as const;
 const LIMITS = { maxBatch: 128, maxQoTokens: 20_480, maxTiles: 40_000 } as const;
+/** 64 MiB of keys and values: what a CPU's last cache holds. */
+const CPU_TOKENS = 16_384;
 const GPU_SHARE_OF_POOL = 0.95;
 /** Rounds of all policies, and samples of each. The CPU device takes its time. */
-const EFFORT = { cuda: { rounds: 2, samples: 5 }, cpu: { rounds: 1, samples: 3 } } as const;
+const EFFORT = { cuda: { rounds: 2, samples: 5 }, cpu: { rounds: 2, samples: 9 } } as const;
 /** Every how many-th batch is traced too. */
 const TRACED = 3;
 /** A golden-section walk through the batches, so that whatever the time allows is a fair sample. */
@@ -117,7 +119,7 @@ async function batchesOf(options: PredictionOptions, isGpu: boolean, maxTokens: 
   ] as const;
   const decode = isGpu
     ? decodeBatches(traces, options.batches, maxTokens)
-    : decodeBatches(traces, options.batches, Math.min(maxTokens, 65_536), [1, 2, 4, 8, 16]);
+    : decodeBatches(traces, options.batches, Math.min(maxTokens, CPU_TOKENS), [1, 2, 4, 8, 16]);
   const all = isGpu ? [...decode, ...prefillBatches(traces, options.prefillBatches)] : decode;
   const order = all.map((batch, i) => ({ batch, at: (i * STRIDE) % 1 }));
   return order.sort((a, b) => a.at - b.at).map(({ batch }) => batch);
