@@ -128,6 +128,7 @@ async function runPrediction(flags: PredictionFlags, command: Command): Promise<
       ...run,
       summary,
       summaries,
+      failures: result.failures,
       calibration: result.calibration,
       model,
       rows: [...rows],
