@@ -154,6 +154,7 @@ async function runPrediction(flags: PredictionFlags, command: Command): Promise<
       ...run,
       summary,
       summaries,
+      failures: result.failures,
       calibration: result.calibration,
       model,
       rows: [...rows],

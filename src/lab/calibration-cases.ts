@@ -145,8 +145,8 @@ export const cpuCases: readonly CalibrationCase[] = [
   decode('64 tiles of 256', repeat(8, 256), spread(1)),
   decode('split in 8', [4096], spread(8)),
   decode('split in 32', [2048], spread(32)),
-  decode('head groups', RAGGED.slice(0, 16), headGroups),
-  decode('longest first', RAGGED.slice(0, 16), longestFirst),
+  decode('head groups', RAGGED_SHORT, headGroups),
+  decode('longest first', RAGGED_SHORT, longestFirst),
   decode('one long, many short', [8192, ...repeat(15, 128)], noSplit),
   decode('8 rows', repeat(8, 1024), noSplit, 64),
 ];

@@ -38,14 +38,20 @@ export interface PredictionResult {
   /** What the model was fitted to, µs measured and fitted; empty where a calibration was given. */
   readonly calibration: Readonly<Record<string, readonly [measuredUs: number, fittedUs: number]>>;
   readonly summary: PredictionSummary;
+  /** Times that are off by more than 13 %. */
+  readonly failures: readonly { readonly what: string; readonly policy: string; readonly errorPct: number }[];
   readonly summaries: Readonly<Record<string, PredictionSummary>>;
 }
 
 const SHAPE = { numKvHeads: 8, headDim: 128, pageSize: 16 } as const;
 const LIMITS = { maxBatch: 128, maxQoTokens: 20_480, maxTiles: 40_000 } as const;
+/** 64 MiB of keys and values: what a CPU's last cache holds. */
+const CPU_TOKENS = 16_384;
+/** From here on a prediction is told as a failure. */
+const FAILED_PCT = 13;
 const GPU_SHARE_OF_POOL = 0.95;
 /** Rounds of all policies, and samples of each. The CPU device takes its time. */
-const EFFORT = { cuda: { rounds: 2, samples: 5 }, cpu: { rounds: 1, samples: 3 } } as const;
+const EFFORT = { cuda: { rounds: 2, samples: 5 }, cpu: { rounds: 2, samples: 9 } } as const;
 /** Every how many-th batch is traced too. */
 const TRACED = 3;
 /** A golden-section walk through the batches, so that whatever the time allows is a fair sample. */
@@ -79,7 +85,19 @@ export async function benchPrediction(
     const of = (kind: string): JudgedBatch[] => judged.filter((one) => one.kind === kind).map((one) => one.batch);
     const kinds = [...new Set(judged.map(({ kind }) => kind))];
     const summaries = Object.fromEntries(kinds.map((kind) => [kind, summarizePredictions(of(kind))]));
-    return { rows, model, calibration, summary: summarizePredictions(judged.map(({ batch }) => batch)), summaries };
+    const failures = judged.flatMap(({ batch: { what, times } }) =>
+      times.flatMap((time) =>
+        Math.abs(errorPct(time)) > FAILED_PCT ? [{ what, policy: time.policy, errorPct: errorPct(time) }] : [],
+      ),
+    );
+    return {
+      rows,
+      model,
+      calibration,
+      failures,
+      summary: summarizePredictions(judged.map(({ batch }) => batch)),
+      summaries,
+    };
   } finally {
     timer.dispose();
     pool.dispose();
@@ -117,7 +135,7 @@ async function batchesOf(options: PredictionOptions, isGpu: boolean, maxTokens: 
   ] as const;
   const decode = isGpu
     ? decodeBatches(traces, options.batches, maxTokens)
-    : decodeBatches(traces, options.batches, Math.min(maxTokens, 65_536), [1, 2, 4, 8, 16]);
+    : decodeBatches(traces, options.batches, Math.min(maxTokens, CPU_TOKENS), [1, 2, 4, 8, 16]);
   const all = isGpu ? [...decode, ...prefillBatches(traces, options.prefillBatches)] : decode;
   const order = all.map((batch, i) => ({ batch, at: (i * STRIDE) % 1 }));
   return order.sort((a, b) => a.at - b.at).map(({ batch }) => batch);
