@@ -18,12 +18,11 @@ namespace warpbook {
 constexpr int kPending = 4;
 // Slots of a group that are kept in shared memory, a lane each; further ones are read from the schedule.
 constexpr int kKeptSlots = 32;
+// Partial states that a merging warp has in flight, where there are more than kFewStates.
+constexpr int kManyStates = kHeadDim <= 128 ? 16 : 8;
 constexpr int kFewStates = 8;
-// Rows of a group that a warp merges at once, where there are at most kFewStates states, and where there are more.
-constexpr int kRowsOfFew = kHeadDim <= 128 && kRows >= 2 * kWarps ? 2 : 1;
-constexpr int kRowsOfMany = kHeadDim > 128 || kRows < 2 * kWarps ? 1 : kRows < 4 * kWarps ? 2 : 4;
-// States of each row that a warp has in flight, where there are more than kFewStates.
-constexpr int kManyStates = (kHeadDim <= 128 ? 16 : 8) / kRowsOfMany;
+// Rows of a group that a warp merges at once, where there are few states.
+constexpr int kRowsAtOnce = kHeadDim <= 128 && kRows >= 2 * kWarps ? 2 : 1;
 // How often a merge is tried before it asks which states are missing.
 constexpr int kTries = 4;
 constexpr int kDimsPerLane = kHeadDim / 32;
@@ -156,7 +155,7 @@ class MergeGroups {
   // This warp's rows of a group, kDimsPerLane head dims a lane. kFew: there are at most kFewStates states, and no loop.
   template <bool kFew>
   __device__ __forceinline__ void merge_rows(const PendingGroup& entry) const {
-    constexpr int kAtOnce = kFew ? kRowsOfFew : kRowsOfMany;
+    constexpr int kAtOnce = kFew ? kRowsAtOnce : 1;
     const int num_rows = entry.words[MERGE_GROUP_ROW_COUNT];
 #pragma unroll 1
     for (int first = warp_ * kAtOnce; first < num_rows; first += kWarps * kAtOnce) {
@@ -184,7 +183,7 @@ class MergeGroups {
         }
         if (!unlikely(__any_sync(kAllLanes, sum != sum)) || complete) break;
         // A state that isn't there yet makes a NaN; so do a NaN and an infinity among the keys and values.
-        if (tries % kTries == 0) complete = are_complete(entry, first, min(first + kAtOnce, num_rows));
+        if (tries % kTries == 0) complete = is_complete(entry, rows[0]) && is_complete(entry, rows[kAtOnce - 1]);
       }
 #pragma unroll
       for (int r = 0; r < kAtOnce; ++r) write_merged(targets[r], softmax[r], total[r]);
@@ -233,7 +232,6 @@ class MergeGroups {
         lse[r] = observe(partial_lse(params_, slot + rows[r]));
         load_states(slot + rows[r], 0, state[r]);
       }
-      float weight[kAtOnce];
 #pragma unroll
       for (int r = 0; r < kAtOnce; ++r) {
         const float own = lane_ < left ? lse[r] * kLog2e : -__int_as_float(0x7f800000);
@@ -245,23 +243,17 @@ class MergeGroups {
         if (kFew) largest = __shfl_sync(kAllLanes, largest, 0);
         largest = fmaxf(largest, softmax[r].reference);
         const float factor = exp2_approx(softmax[r].reference - largest);
-        weight[r] = exp2_approx(own - largest);
+        const float weight = exp2_approx(own - largest);
         softmax[r].reference = largest;
         softmax[r].sum *= factor;
 #pragma unroll
         for (int d = 0; d < kDimsPerLane; ++d) total[r][d] *= factor;
-      }
 #pragma unroll 1
-      for (int i = 0; i < (kFew ? 1 : min(left, 32)); i += kInFlight) {
-        if (!kFew && i > 0) {
-#pragma unroll
-          for (int r = 0; r < kAtOnce; ++r) load_states(slot + rows[r], i, state[r]);
-        }
-#pragma unroll
-        for (int r = 0; r < kAtOnce; ++r) {
+        for (int i = 0; i < (kFew ? 1 : min(left, 32)); i += kInFlight) {
+          if (!kFew && i > 0) load_states(slot + rows[r], i, state[r]);
 #pragma unroll
           for (int j = 0; j < kInFlight; ++j) {
-            const float w = __shfl_sync(kAllLanes, weight[r], i + j);
+            const float w = __shfl_sync(kAllLanes, weight, i + j);
             softmax[r].sum += w;
 #pragma unroll
             for (int d = 0; d < kDimsPerLane; ++d) total[r][d] += w * state[r][j][d];
@@ -281,13 +273,6 @@ class MergeGroups {
     }
   }
 
-  // Whether all states of the rows [first, end) are there.
-  __device__ __forceinline__ bool are_complete(const PendingGroup& entry, int first, int end) const {
-    bool complete = true;
-#pragma unroll 1
-    for (int row = first; row < end; ++row) complete = complete && is_complete(entry, row);
-    return complete;
-  }
   // Whether all states of a row are there.
   __device__ __forceinline__ bool is_complete(const PendingGroup& entry, int index) const {
     const int count = entry.words[MERGE_GROUP_SLOT_COUNT];
@@ -316,13 +301,10 @@ class MergeGroups {
       const int left = min(count - first, 32);
       const int slot = slot_of(entry, first, left) + index;
       if (lane_ < left) *partial_lse(params_, slot) = unwritten();
-#pragma unroll 1
-      for (int i = 0; i < (kFew ? 1 : left); i += kFewStates) {
-#pragma unroll
-        for (int j = 0; j < kFewStates; ++j) {
-          // Those beyond are the last one, once more.
-          clear(partial_output(params_, __shfl_sync(kAllLanes, slot, i + j)) + lane_ * kDimsPerLane);
-        }
+#pragma unroll(kFew ? kFewStates : 1)
+      for (int i = 0; i < (kFew ? kFewStates : left); ++i) {
+        // Of few states those beyond are the last one's, once more.
+        clear(partial_output(params_, __shfl_sync(kAllLanes, slot, i)) + lane_ * kDimsPerLane);
       }
     }
   }
