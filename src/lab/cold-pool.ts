@@ -41,8 +41,8 @@ const FREE_SHARE = 0.4;
 const RANDOM_BLOCK = 2 ** 24;
 /** Bytes that are read before a set comes round again: many times the last cache. */
 const ROTATED_GPU = 1.5e9;
-const ROTATED_CPU = 0.4e9;
-const MAX_SETS = 96;
+const ROTATED_CPU = 0.7e9;
+const MAX_SETS = 160;
 
 export class ColdPool {
   private readonly pools: PagedKvCache[] = [];

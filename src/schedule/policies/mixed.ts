@@ -4,8 +4,9 @@
  * leaves idle. POD's CTAs choose their kind when they start, by the SM that they find themselves on. Here the list says it:
  * of the CTAs that share an SM, the last takes the decode tiles, strung out over its prefill tiles, and the others prefill.
  *
- * CTA c is taken to be on SM c mod numSms, which is how a grid of exactly the CTAs that fit fills an empty GPU. Nothing but the
- * overlap depends on it.
+ * Of the CTAs of an SM, one is taken to have a number below numSms, one a number of the next numSms, and so on: which is how
+ * a grid of exactly the CTAs that fit fills an empty GPU (traced on an H100: CTA c shares with c + 132, c + 124 or c + 80). Launches
+ * that begin while their predecessor ends fill SMs as they become free, and mix CTAs otherwise; nothing but the overlap depends on it.
  */
 import { requireInteger, WarpbookError } from '../../errors';
 import { roundUp } from '../../units';
@@ -161,7 +162,7 @@ function weighPieces(
 }
 
 /**
- * The CTA of each piece. Where there is more prefill than the other CTAs of an SM do in the same time, decode keeps to the last
+ * The CTA of each piece; CTAs of the last numSms are the last ones of their SMs. Where there is more prefill than the other CTAs of an SM do in the same time, decode keeps to the last
  * CTA of each SM and prefill fills up everywhere; where there is less, prefill keeps to the others and decode fills up.
  */
 function dealBySm(
