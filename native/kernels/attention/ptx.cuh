@@ -110,10 +110,10 @@ __device__ __forceinline__ float reciprocal(float x) {
   return r;
 }
 
-// Adds 1 and orders nothing else.
-__device__ __forceinline__ uint32 count_arrival(uint32* counter) {
+// Adds to a counter, answers what it was, and orders nothing else.
+__device__ __forceinline__ uint32 count(uint32* counter, uint32 x) {
   uint32 old;
-  asm volatile("atom.add.relaxed.gpu.global.u32 %0, [%1], 1;" : "=r"(old) : "l"(counter) : "memory");
+  asm volatile("atom.add.relaxed.gpu.global.u32 %0, [%1], %2;" : "=r"(old) : "l"(counter), "r"(x) : "memory");
   return old;
 }
 
