@@ -41,7 +41,7 @@ export interface BatchAttentionOptions extends AttentionVariantOptions {
   capacity: CapacityOptions;
   /**
    * Make room for schedules that attend to a prefix once for all requests that share it (`policies.cascade`); default false.
-   * A CUDA device then brings a kernel that gathers rows, up to 32 of them in a tile. What `capacity` says goes first.
+   * A CUDA device then brings a kernel that gathers rows, up to 16 of them in a tile. What `capacity` says goes first.
    */
   sharedPrefixes?: boolean;
   /**

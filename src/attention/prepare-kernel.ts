@@ -48,8 +48,6 @@ export async function prepareKernel(
 
 /** Rows of a build for wrappers that gather rows: more would slow the tiles that don't. */
 const GATHERED_ROWS = 16;
-/** … and for those that are made for shared prefixes: what a tile gathers reads the prefix once. */
-const SHARED_PREFIX_ROWS = 32;
 
 /**
  * The program for a wrapper and the tile class that it is planned with: the decode kernel where the capacity leaves a request no
@@ -67,8 +65,7 @@ export function chooseProgram(
   const maxRows = options.capacity.maxRows ?? (sharedPrefixes ? maxQoTokens * variant.numQoHeads : 0);
   const rowsOfRequest = (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch));
   // Gathered tiles hold rows of several requests, to read what these share once.
-  const gathered = sharedPrefixes ? Math.min(SHARED_PREFIX_ROWS, mostDecodeRows(variant.headDim)) : GATHERED_ROWS;
-  const rows = Math.max(rowsOfRequest, Math.min(maxRows, gathered));
+  const rows = Math.max(rowsOfRequest, Math.min(maxRows, GATHERED_ROWS));
   const traced = options.trace ?? false;
   const prefill = rows > mostDecodeRows(variant.headDim) ? findPrefillKernel(variant, traced, architecture) : undefined;
   if (prefill) {

@@ -27,7 +27,7 @@ export interface CascadeOptions {
   /** Ranges are cut at multiples of this; default: what makes the longest CTA shortest, of a few lengths. */
   chunkTokens?: number;
   /**
-   * What a tile costs beside its keys, in tokens; default 192. A prefix leaves each request a short rest, and a CTA that takes
+   * What a tile costs beside its keys, in tokens; default 384. A prefix leaves each request a short rest, and a CTA that takes
    * several of them is not done sooner than one with a long piece.
    */
   tileTokens?: number;
@@ -39,7 +39,7 @@ const CHUNK_SHARES = [0.5, 0.75, 1, 1.5, 2, 3] as const;
 /** Needs room for gathered rows: make the wrapper with `sharedPrefixes: true`. Without shared prefixes, equal shares. */
 export const cascade: ConfigurablePolicy<CascadeOptions> = configurable(
   'cascade',
-  ({ minPrefixTokens = MIN_CHUNK_TOKENS, chunkTokens, tileTokens = 192 }: CascadeOptions): Policy => {
+  ({ minPrefixTokens = MIN_CHUNK_TOKENS, chunkTokens, tileTokens = 384 }: CascadeOptions): Policy => {
     requireInteger('cascade: minPrefixTokens', minPrefixTokens, 1);
     if (chunkTokens !== undefined) requireInteger('cascade: chunkTokens', chunkTokens, 1);
     requireInteger('cascade: tileTokens', tileTokens, 0, 2 ** 20);
