@@ -237,9 +237,20 @@ for (const size of [8, 32]) {
   for (const sharedTokens of [4096, 16384]) {
     const kvLens = batch(size, sharedTokens + 64);
     for (const rows of [16, 32] as const) {
-      timed.push({ name: `${size} users ${sharedTokens} shared r${rows}`, kvLens, sharedTokens, rows, policy: 'cascade' });
+      timed.push({
+        name: `${size} users ${sharedTokens} shared r${rows}`,
+        kvLens,
+        sharedTokens,
+        rows,
+        policy: 'cascade',
+      });
     }
-    timed.push({ name: `${size} users ${sharedTokens} shared unshared`, kvLens, sharedTokens, policy: 'headGroupsSpare' });
+    timed.push({
+      name: `${size} users ${sharedTokens} shared unshared`,
+      kvLens,
+      sharedTokens,
+      policy: 'headGroupsSpare',
+    });
   }
 }
 for (const heads of [
