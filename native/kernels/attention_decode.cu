@@ -53,6 +53,7 @@ class Decode {
       const int begin = queue_ ? cta : __shfl_sync(kAllLanes, range, 0);
       const int end = queue_ ? min(cta + 1, num_tiles_) : __shfl_sync(kAllLanes, range, 1);
       if (begin < end) drain(begin, end - begin);
+      if (kShared && !queue_ && cta + gridDim.x < num_ctas) sync_cta();  // pending groups may still be read
     }
     wait_once();
     groups_.write_empty_groups(first_slot_count, num_groups);
@@ -164,10 +165,12 @@ class Decode {
         groups_.prefetch_slots();
         team_.sync();
       }
+      // Gathered rows are looked up while page ids are on their way, all others found behind the requests for keys.
+      if (kShared && step == -kStages) queries_.resolve(record, 0);
       NextBlock next[kStepBlocks];
       const bool more = cursor_.prepare(next);
       if (!waited_ && more) cursor_.warm_l2();
-      if (step == -kStages) queries_.resolve(record, 0);
+      if (!kShared && step == -kStages) queries_.resolve(record, 0);
       wait_once();
       if (step == -kStages) queries_.request();
       if (more) cursor_.copy_keys(next, current);

@@ -3,13 +3,14 @@
 // It holds how many tiles have arrived. In builds that share merges it holds further how many have started, and, once the last
 // of them has arrived, how many had arrived before the last one started: all later arrivers know that all have started. So the
 // arrivers that take a part are the last ones in a row, each knows its own part from how many come after it, and the last
-// arriver of all knows how many parts are left to it.
+// arriver of all knows how many parts are left to it. Plain C++: test/unit/cuda/merge-count.cc tries it in any order of events.
 #pragma once
 
 #include "attention/config.cuh"
-#include "attention/ptx.cuh"
 
 namespace warpbook {
+
+using uint32 = unsigned int;
 
 // How many CTAs merge a group at most.
 constexpr int kMostSharers = kRows > 8 ? 8 : 1;
@@ -48,7 +49,10 @@ struct MergeShare {
     static_assert(kMostSharers == 1 || kMostSharers == 8, "num_parts");
     part = num_tiles - 1 - arrived;
     taken = 1;
-    if (all_started) taken = min(num_parts, num_tiles - static_cast<int>(word >> 2 * kCountBits));
+    if (all_started) {
+      const int arrived_since = num_tiles - static_cast<int>(word >> 2 * kCountBits);
+      taken = arrived_since < num_parts ? arrived_since : num_parts;
+    }
     if (part > 0 && (!all_started || part >= num_parts)) part = -1;
   }
   // Packed, so that it is kept as one word; 0: none.

@@ -57,6 +57,7 @@ class MergeGroups {
       const int num_groups = record.get(TILE_MERGE_GROUP_COUNT);
       const int index = lane_ - num_pending_;
       if (index >= 0) started_ = kNotStarted;
+      arrivals_ = 0;  // no register keeps it meanwhile
       if (group_ahead_ < 0) return;
       // A CTA that has other tiles to do should not wait for anybody's state meanwhile: then its starts aren't counted.
       if (warp_ == 0 && index >= 0 && index < num_groups && num_pending_ + num_groups + num_later <= kPending) {
@@ -70,13 +71,22 @@ class MergeGroups {
   }
   // To be called once the words may have arrived and counters may be written; cheap.
   __device__ __forceinline__ void prefetch_slots() {
-    if (group_ahead_ < 0 || slots_known_ || (!kShared && warp_ != 0)) return;
+    if constexpr (kShared) {
+      if (group_ahead_ < 0) return;
+      slots_ahead_ = load_slots(words_ahead_);
+      if (num_pending_ + warp_ < kPending && lane_ < WB_MERGE_GROUP_STRIDE) {
+        pending_[num_pending_ + warp_].words[lane_] = words_ahead_;
+      }
+      if (lane_ >= num_pending_) {
+        uint32* counter = static_cast<uint32*>(params_.counters) + group_ahead_ + lane_ - num_pending_;
+        started_ = counts_starts(started_) ? count(counter, kOneStart) : kNotStarted;
+      }
+      group_ahead_ = -1;
+      return;
+    }
+    if (group_ahead_ < 0 || slots_known_ || warp_ != 0) return;
     slots_ahead_ = load_slots(words_ahead_);
     slots_known_ = true;
-    if (kShared && lane_ >= num_pending_) {
-      uint32* counter = static_cast<uint32*>(params_.counters) + group_ahead_ + lane_ - num_pending_;
-      started_ = counts_starts(started_) ? count(counter, kOneStart) : kNotStarted;
-    }
   }
 
   // One arrival of the tile at its group number `index`, to be counted by elect(). To be called by all threads.
@@ -103,14 +113,13 @@ class MergeGroups {
     const int group = record.get(TILE_MERGE_GROUP) + first;
 #pragma unroll 1
     for (int i = warp_; i < count; i += kWarps) {
-      int words = words_ahead_;
+      PendingGroup& entry = pending_[num_pending_ + i];
       int slot = slots_ahead_;
       if (unlikely(first > 0 || i >= kWarps)) {
-        words = load_words(group + i);
+        const int words = load_words(group + i);
+        if (lane_ < WB_MERGE_GROUP_STRIDE) entry.words[lane_] = words;
         slot = load_slots(words);
       }
-      PendingGroup& entry = pending_[num_pending_ + i];
-      if (lane_ < WB_MERGE_GROUP_STRIDE) entry.words[lane_] = words;
       entry.slots[lane_] = slot;
       if (lane_ == 0) entry.group = group + i;
     }
