@@ -65,6 +65,7 @@ export { latencyChart, sampleChart } from './display/latency-chart';
 export { leaderboardChart, predictionChart } from './display/leaderboard-display';
 export { type LiveChart, liveChart } from './display/live-chart';
 export { type MemoryChartOptions, memoryChart } from './display/memory-chart';
+export { saturationChart } from './display/prediction-display';
 export { type Progress, type ProgressOptions, progress } from './display/progress';
 export { type RooflineOptions, roofline } from './display/roofline';
 export { type SplitHistogramOptions, splitHistogram } from './display/split-histogram';
@@ -78,10 +79,20 @@ export type { Graph, InstantiateOptions } from './graph/graph';
 export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
 export type { LabBatch, ModelShape, TraceWorkload, Workload } from './lab/batches';
+// Calibration
+export {
+  type CalibrateOptions,
+  type CalibrateProgress,
+  type Calibration,
+  calibrate,
+  calibrateDevice,
+} from './lab/calibrate-run';
+export { costModelFor, readCostModel, writeCostModel } from './lab/calibration-store';
 // Experiments
 export { type CompareStrategiesOptions, compareStrategies, type StrategyChoice } from './lab/compare-strategies';
 export { DecodeLoop, type DecodeLoopOptions } from './lab/decode-loop';
 export type { BatchEvaluation } from './lab/evaluate';
+export { gpuKernelHash, kernelHash } from './lab/kernel-hash';
 export { Leaderboard, type LeaderboardOptions, leaderboard } from './lab/leaderboard';
 // The lab
 export { type PerfettoOptions, savePerfetto, toPerfetto } from './lab/perfetto/perfetto';
@@ -101,7 +112,7 @@ export { type AttentionAxes, type AttentionSweepOptions, sweepAttention } from '
 export type { AttentionPoint } from './lab/sweep/attention-point';
 export type { Axes, Json } from './lab/sweep/points';
 export { Sweep, type SweepContext, type SweepModule, type SweepOptions, sweep } from './lab/sweep/sweep';
-export type { DataTable, TableExpression } from './lab/tables';
+export type { DataTable, TableExpression, TableRow } from './lab/tables';
 // Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';
@@ -170,8 +181,9 @@ export {
   type SaturationCurve,
 } from './simulate/cost-model';
 export { costModels } from './simulate/cost-models';
+export { Prediction } from './simulate/prediction';
 export { rooflineModel } from './simulate/roofline';
-export { type Prediction, predict, type SimulateOptions, simulate } from './simulate/simulate';
+export { predict, predictedCost, type SimulateOptions, simulate } from './simulate/simulate';
 // Ways to live with CUDA graphs
 export type { PrefillChunk, StepBatch, StepCapacity } from './strategy/batch';
 export type { GraphPoolOptions, PooledGraph } from './strategy/graph-pool';

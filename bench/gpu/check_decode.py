@@ -6,8 +6,10 @@ import sys
 
 import torch
 
-from decode_case import DecodeCase, load_cases, torch_dtype
+from decode_case import DecodeCase, load_cases, share_pages, torch_dtype
 
+# Runs of a case, which must all give the same bits.
+RUNS = 3
 LIMIT = {"float16": 1e-3, "bfloat16": 4e-3}
 
 
@@ -17,7 +19,7 @@ def make_pools(case):
     num_pages = case["pages"] + 7
     shape = (num_pages, page, heads, dim) if case["layout"] == "NHD" else (num_pages, heads, page, dim)
     kv_dtype = torch_dtype(case["kvDtype"])
-    order = torch.randperm(num_pages, device=device)[: case["pages"]].int()
+    order = share_pages(case, torch.randperm(num_pages, device=device)[: case["pages"]].int())
     if case["badPages"]:
         bad = torch.randperm(case["pages"], device=device)[: case["pages"] // 10]
         order[bad[::2]] = -1
@@ -35,7 +37,10 @@ def make_pools(case):
             good = (pages >= 0) & (pages < num_pages) & listed
             token = torch.arange(length, device=device)
             seen = good[token // page] if length else torch.zeros(0, dtype=torch.bool, device=device)
-            x = torch.randn(length, heads, dim, device=device).to(kv_dtype)
+            x = torch.randn(length, heads, dim, device=device)
+            if requests and case["sharedTokens"]:
+                x[: case["sharedTokens"]] = requests[0][0][: case["sharedTokens"]].float()
+            x = x.to(kv_dtype)
             at = pages[token // page][seen] if length else pages
             by_token.view(torch.uint8 if kv_dtype.itemsize == 1 else torch.int16)[at, (token % page)[seen]] = x[seen].view(
                 torch.uint8 if kv_dtype.itemsize == 1 else torch.int16)
@@ -85,7 +90,7 @@ def run(folder, cubins, case):
     if decode.kernel.ctas_per_sm != 1:
         return f"{decode.kernel.ctas_per_sm} CTAs fit an SM"
     results = []
-    for _ in range(3):
+    for _ in range(RUNS):
         decode.poison()
         decode.launch()
         torch.cuda.synchronize()

@@ -40,6 +40,15 @@ def pack_params(layout, values):
     return bytes(block)
 
 
+def share_pages(case, lists):
+    """Page lists [..., pages] in which all requests begin with the first one's pages, as far as the case says so."""
+    pages, start = case.get("sharedTokens", 0) // case["pageSize"], 0
+    for length in case["kvLens"] if pages else []:
+        lists[..., start : start + pages] = lists[..., :pages]
+        start += -(-length // case["pageSize"])
+    return lists
+
+
 def torch_dtype(name):
     return getattr(torch, name)
 

@@ -41,6 +41,10 @@ interface Case {
   sinks?: boolean;
   alibi?: boolean;
   trace?: boolean;
+  /** The first tokens of all requests are in the same pages. */
+  sharedTokens?: number;
+  /** Query rows of a tile at least. */
+  rows?: 16 | 32;
 }
 
 /** Query tiles of 128 rows: the kernel takes them in passes. */
@@ -60,6 +64,7 @@ const policyOf: Record<string, Policy> = {
   split64: policies.fixedSplitSize(64),
   wideRows,
   queue,
+  cascade: policies.cascade,
 };
 
 const RAGGED = [0, 1, 15, 16, 17, 31, 33, 64, 65, 127, 128, 129, 1000, 1024, 4097, 20000, 3];
@@ -156,8 +161,37 @@ for (const dtype of ['bfloat16', 'float16'] as const) {
   }
 }
 
-const timed: Case[] = [];
 const batch = (size: number, kvLen: number): number[] => Array<number>(size).fill(kvLen);
+// Merges that are shared, and tiles that arrive at several groups.
+for (const heads of [
+  [32, 8],
+  [32, 1],
+  [16, 16],
+] as [number, number][]) {
+  for (const rows of [16, 32] as const) {
+    for (const sharedTokens of [256, 4096]) {
+      for (const size of [8, 33]) {
+        const what = `${size} users ${sharedTokens} shared ${heads.join('/')} r${rows}`;
+        const kvLens = batch(size, sharedTokens).map((n, i) => n + ((i * 37) % 200));
+        checks.push({ name: what, kvLens, sharedTokens, heads, rows, policy: 'cascade' });
+      }
+    }
+  }
+}
+checks.push({
+  name: '8 users 4096 shared, traced',
+  kvLens: batch(8, 4160),
+  sharedTokens: 4096,
+  rows: 32,
+  policy: 'cascade',
+  trace: true,
+});
+for (const policy of ['headGroups', 'binarySearch', 'split64', 'split100', 'queue']) {
+  checks.push({ name: `heads 32/1 4096 ${policy}`, kvLens: [4096], heads: [32, 1], policy });
+  checks.push({ name: `heads 64/2 8 x 4096 ${policy}`, kvLens: batch(8, 4096), heads: [64, 2], policy });
+}
+
+const timed: Case[] = [];
 const skewed = [65536, ...batch(31, 512)];
 const table: [number, number][] = [];
 for (const size of [1, 8, 32, 128]) for (const kvLen of [1024, 4096, 16384, 65536]) table.push([size, kvLen]);
@@ -199,9 +233,48 @@ for (const [size, kvLen] of few) {
   }
 }
 
+for (const size of [8, 32]) {
+  for (const sharedTokens of [4096, 16384]) {
+    const kvLens = batch(size, sharedTokens + 64);
+    for (const rows of [16, 32] as const) {
+      timed.push({
+        name: `${size} users ${sharedTokens} shared r${rows}`,
+        kvLens,
+        sharedTokens,
+        rows,
+        policy: 'cascade',
+      });
+    }
+    timed.push({
+      name: `${size} users ${sharedTokens} shared unshared`,
+      kvLens,
+      sharedTokens,
+      policy: 'headGroupsSpare',
+    });
+  }
+}
+for (const heads of [
+  [32, 1],
+  [64, 2],
+] as [number, number][]) {
+  for (const [size, kvLen] of [
+    [1, 1024],
+    [1, 4096],
+    [8, 4096],
+  ]) {
+    timed.push({
+      name: `${size}x${kvLen} ${heads.join('/')} merges`,
+      kvLens: batch(size, kvLen),
+      heads,
+      policy: 'binarySearch',
+    });
+  }
+}
+
 function write(folder: string, kind: string, entry: Case, index: number): object {
   const [numQoHeads, numKvHeads] = entry.heads ?? [32, 8];
   const { headDim = 128, pageSize = 16, causal = false, windowLeft = -1, policy = 'headGroups' } = entry;
+  const { sharedTokens = 0, rows = 0 } = entry;
   const qoLens = entry.qoLens ?? entry.kvLens.map(() => 1);
   const problem = makeProblem({
     kvLens: entry.kvLens,
@@ -212,6 +285,7 @@ function write(folder: string, kind: string, entry: Case, index: number): object
     pageSize,
     causal,
     windowLeft,
+    prefixes: sharedTokens > 0 ? [{ length: sharedTokens, requests: entry.kvLens.map((_, r) => r) }] : [],
   });
   const dtype = entry.dtype ?? 'bfloat16';
   const kvDtype = entry.kvDtype ?? dtype;
@@ -219,10 +293,10 @@ function write(folder: string, kind: string, entry: Case, index: number): object
   const variant = makeVariant({ numQoHeads, numKvHeads, headDim, dtype, kvDtype, sinks, alibi }, causal);
   const kernel = selectKernel(variant, {
     traced: trace,
-    rows: (numQoHeads / numKvHeads) * Math.max(...qoLens),
+    rows: Math.max(rows, (numQoHeads / numKvHeads) * Math.max(...qoLens)),
     pageSize,
     maxSegments: 0,
-    maxRows: 0,
+    maxRows: policy === 'cascade' ? 1 : 0,
   });
   const program = attentionProgram(kernel, ARCHITECTURE);
   programs.set(program.name, program);
@@ -245,6 +319,7 @@ function write(folder: string, kind: string, entry: Case, index: number): object
     softCap: 0,
     badPages: false,
     unlistedPages: 0,
+    sharedTokens,
     ...entry,
     sinks,
     alibi,

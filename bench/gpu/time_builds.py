@@ -13,7 +13,7 @@ import time
 import torch
 
 import decode_case
-from decode_case import DecodeCase, load_cases, torch_dtype
+from decode_case import DecodeCase, load_cases, share_pages, torch_dtype
 from time_decode import BYTES_PER_US, REPLAYS, ROTATED_BYTES, SPREAD_TOKENS, gpu_facts, make_pool, time_cudnn
 
 # 2.7 GB of keys, and as much of values.
@@ -69,7 +69,7 @@ def time_case(case, builds, pools, with_cudnn):
     num_pages = k.numel() // page_elements
     rotations = max(1, min(-(-ROTATED_BYTES // size), num_pages // case["pages"], 256))
     num_pages = min(num_pages, max(rotations * case["pages"], SPREAD_TOKENS // case["pageSize"]))
-    lists = torch.randperm(num_pages, device="cuda")[: rotations * case["pages"]].int().view(rotations, case["pages"])
+    lists = share_pages(case, torch.randperm(num_pages, device="cuda")[: rotations * case["pages"]].int().view(rotations, case["pages"]))
     calls = max(rotations, min(512, int(3000 / max(3, size / BYTES_PER_US))), 2)
     runs = []
     for build in builds:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from decode_case import DecodeCase, load_cases, torch_dtype
+from decode_case import DecodeCase, load_cases, share_pages, torch_dtype
 
 POOL_ELEMENTS = 128 * 65536 * 8 * 128 + (1 << 20)
 # Pages are drawn from this many tokens, or as many as a case needs: 4.3 GB of bf16 keys and values with 8 heads of 128.
@@ -68,7 +68,7 @@ def time_case(folder, cubins, case, pools, peers):
     num_pages = k.numel() // page_elements
     rotations = max(1, min(-(-ROTATED_BYTES // size), num_pages // case["pages"], 256))
     num_pages = min(num_pages, max(rotations * case["pages"], SPREAD_TOKENS // case["pageSize"]))
-    lists = torch.randperm(num_pages, device="cuda")[: rotations * case["pages"]].int().view(rotations, case["pages"])
+    lists = share_pages(case, torch.randperm(num_pages, device="cuda")[: rotations * case["pages"]].int().view(rotations, case["pages"]))
     decode = DecodeCase(folder, cubins, case, k[: num_pages * page_elements], v[: num_pages * page_elements], lists)
     calls = max(rotations, min(512, int(3000 / max(3, size / BYTES_PER_US))), 2)
     median, low, spread = chain(lambda i: decode.launch(i % rotations), calls)

@@ -53,6 +53,7 @@ class Decode {
       const int begin = queue_ ? cta : __shfl_sync(kAllLanes, range, 0);
       const int end = queue_ ? min(cta + 1, num_tiles_) : __shfl_sync(kAllLanes, range, 1);
       if (begin < end) drain(begin, end - begin);
+      if (kShared && !queue_ && cta + gridDim.x < num_ctas) sync_cta();  // pending groups may still be read
     }
     wait_once();
     groups_.write_empty_groups(first_slot_count, num_groups);
@@ -79,7 +80,7 @@ class Decode {
     int tile = first_tile;
     for (int ordinal = 0; ordinal < num_tiles; ++ordinal) {
       if (kTraced) start_ = global_time_ns();
-      groups_.prefetch(record);
+      groups_.prefetch(record, unlikely(queue_) ? kPending : num_tiles - ordinal - 1);
       int next_tile = unlikely(queue_) ? draw() : tile + 1;
       TileRecord next_record = record;
       if (!queue_ && ordinal + 1 < num_tiles) next_record = load_record(view_, next_tile, lane_);
@@ -88,6 +89,8 @@ class Decode {
       const int num_steps = (num_blocks + kStepBlocks - 1) / kStepBlocks;
       const int num_passes = (record.get(TILE_ROW_COUNT) + kRows - 1) / kRows;
       const int num_groups = record.get(TILE_PARTIAL_SLOT) < 0 ? 0 : record.get(TILE_MERGE_GROUP_COUNT);
+      // Whether they are announced before the states are written: a single one, or, where merges are shared, several too.
+      const bool early = kShared ? num_groups <= groups_.room() : num_groups <= 1;
       bool elected = false;
       for (int pass = 0; pass < num_passes; ++pass) {
         // The ring runs on across the tiles that are known; those of a queue come one by one.
@@ -103,8 +106,12 @@ class Decode {
         }
         state_.reduce_sums();
         if (last) {
-          if (num_groups == 1) groups_.announce(record, 0);
-          elected = groups_.any() && num_groups <= 1 && (is_end(ordinal, num_tiles) || groups_.is_full());
+          if constexpr (kShared) {
+            if (early) groups_.announce(record, 0, num_groups);
+          } else if (num_groups == 1) {
+            groups_.announce(record, 0);
+          }
+          elected = groups_.any() && early && (is_end(ordinal, num_tiles) || groups_.is_full());
         }
         const int num_rows = min(record.get(TILE_ROW_COUNT) - pass * kRows, kRows);
         share_state(num_rows);
@@ -121,10 +128,17 @@ class Decode {
         write_result(record, pass * kRows, num_rows);
       }
       const bool more = ordinal + 1 < num_tiles;
-      // A tile of one group has announced it already.
-      int group = num_groups == 1 ? 1 : 0;
+      int group = early ? num_groups : 0;
       do {
-        while (group < num_groups && !groups_.is_full()) groups_.announce(record, group++);
+        if constexpr (kShared) {
+          if (const int count = min(num_groups - group, groups_.room()); count > 0) {
+            groups_.announce(record, group, count);
+            group += count;
+            sync_cta();
+          }
+        } else {
+          while (group < num_groups && !groups_.is_full()) groups_.announce(record, group++);
+        }
         const bool due = groups_.is_full() || (!more && group >= num_groups);
         if (!due || !groups_.any()) continue;
         if (!elected) groups_.elect();
@@ -151,10 +165,12 @@ class Decode {
         groups_.prefetch_slots();
         team_.sync();
       }
+      // Gathered rows are looked up while page ids are on their way, all others found behind the requests for keys.
+      if (kShared && step == -kStages) queries_.resolve(record, 0);
       NextBlock next[kStepBlocks];
       const bool more = cursor_.prepare(next);
       if (!waited_ && more) cursor_.warm_l2();
-      if (step == -kStages) queries_.resolve(record, 0);
+      if (!kShared && step == -kStages) queries_.resolve(record, 0);
       wait_once();
       if (step == -kStages) queries_.request();
       if (more) cursor_.copy_keys(next, current);

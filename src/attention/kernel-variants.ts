@@ -124,7 +124,7 @@ function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number)
   const stage = stageBytes(kernel) + 16 * stepBlocks(kernel);
   const state = rows * ((headDim + 4) * 4 + 8);
   const rowContexts = warps * rowTiles * 8 * 8;
-  const pendingGroups = 4 * (8 + 32 + 2) * 4;
+  const pendingGroups = (rows > 8 ? 16 : 4) * (8 + 32 + 2) * 4;
   const bytes = (warps / teamWarps) * (stages * stage + state) + rowContexts + pendingGroups + 16;
   return Math.ceil(bytes / 128) * 128;
 }

@@ -2,7 +2,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { openDevice } from '../attention/open-device';
 import type { Device } from '../device/device';
-import { diagnoseCuda } from '../device/programs/diagnose';
 import { onMeasuring } from '../measure/progress';
 import { type BenchCase, type CaseLists, policyByName, QUICK_ROWS, shapeCases, tableCases } from './bench/cases';
 import { type BenchContext, type CommonFlags, openBench } from './bench/context';
@@ -14,6 +13,7 @@ import { resultTable } from './bench/report';
 import { describeRun, type ResultRow, writeResultFile } from './bench/result-file';
 import { benchStrategies, type StrategyFlags } from './bench/strategies';
 import { benchTrace } from './bench/trace';
+import { deviceKind } from './device-kind';
 import { measuringBar } from './progress';
 
 interface Flags extends CommonFlags {
@@ -84,6 +84,11 @@ export function benchCommand(): Command {
       .option('--max-kv <number>', 'tokens of a request at most; longer ones are left out', number)
       .option('--heads <list>', 'query heads / KV heads', list)
       .option('--head-dim <list>', 'head dim', list)
+      .option(
+        '--step-ms <number>',
+        'what a step takes by the clock of arrivals (default 20; 0: requests always wait)',
+        number,
+      )
       .option('--trace <path>', 'a trace file or a folder with one (default: WARPBOOK_TRACES, else synthetic)')
       .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json', 'bench/results')
       .option('--no-out', 'write no file')
@@ -106,6 +111,7 @@ interface PredictionFlags extends CommonFlags {
   readonly calibration?: string;
   readonly batches: number;
   readonly prefill: number;
+  readonly ends?: boolean;
   readonly out: string | false;
 }
 
@@ -118,6 +124,7 @@ function predictionCommand(): Command {
     .option('--calibration <file>', 'judge this one (default: calibrate now)')
     .option('--batches <number>', 'decode batches of each trace, concurrency and number of heads', number, 7)
     .option('--prefill <number>', 'prefill and mixed batches', number, 44)
+    .option('--ends', 'keep the measured ends of CTAs')
     .option('--seconds <number>', 'stop after so long, with what there is', number, 300)
     .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json', 'bench/results')
     .option('--no-out', 'write no file')
@@ -129,7 +136,7 @@ async function runPrediction(flags: PredictionFlags, command: Command): Promise<
   try {
     const before = await device.telemetry();
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
-    const { traces, calibration, batches, prefill, seconds } = flags;
+    const { traces, calibration, batches, prefill, seconds, ends } = flags;
     const maxSeconds = seconds ?? 300;
     const result = await benchPrediction(device, say, {
       traces,
@@ -137,6 +144,7 @@ async function runPrediction(flags: PredictionFlags, command: Command): Promise<
       batches,
       prefillBatches: prefill,
       maxSeconds,
+      ends,
     });
     const { rows, model, summary, summaries } = result;
     process.stdout.write(`${JSON.stringify({ all: summary, ...summaries }, undefined, 1)}\n`);
@@ -146,6 +154,8 @@ async function runPrediction(flags: PredictionFlags, command: Command): Promise<
       ...run,
       summary,
       summaries,
+      failures: result.failures,
+      calibration: result.calibration,
       model,
       rows: [...rows],
     });
@@ -192,14 +202,6 @@ function number(text: string): number {
   const value = Number(text);
   if (!(value >= 0) || !Number.isFinite(value)) throw new InvalidArgumentError('Wanted a number of at least 0.');
   return value;
-}
-
-/** What WARPBOOK_DEVICE says; where it says nothing, a GPU if the driver offers one. */
-function deviceKind(wanted: Flags['device']): 'cpu' | 'cuda' | undefined {
-  if (wanted !== 'auto') return wanted;
-  if (process.env.WARPBOOK_DEVICE) return undefined;
-  const { driver } = diagnoseCuda();
-  return 'gpus' in driver && driver.gpus.length > 0 ? 'cuda' : 'cpu';
 }
 
 /** Reads the flags at once, so that a wrong one is told before anything is measured; measures when it is asked for rows. */

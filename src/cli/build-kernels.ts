@@ -7,7 +7,7 @@ import { builtInPrograms } from '../device/programs/built-in';
 import { type CompileProgress, Compiler } from '../device/programs/compile';
 import { type CompiledProgram, ProgramCache, userCacheFolder } from '../device/programs/program-cache';
 import type { ProgramSource } from '../device/programs/program-source';
-import { programJob } from '../device/programs/program-text';
+import { linksDeviceRuntime, programJob } from '../device/programs/program-text';
 import { WarpbookError } from '../errors';
 import { roofPrograms } from '../measure/programs';
 import { strategyPrograms } from '../strategy/all-programs';
@@ -72,8 +72,8 @@ async function buildKernels({ arch, out, also, allowSpills = false, prune = fals
     if (also !== undefined) groups.push([readSources(also), dirname(resolve(also))]);
     for (const [sources, kernelsFolder] of groups) {
       const compiler = new Compiler(architecture, { cache, kernelsFolder });
-      const programs = await compiler.compileAll(sources, (progress) => show(architecture, progress));
-      failures.push(...sources.flatMap((source, index) => spills(architecture, source, programs[index])));
+      const programs = await compileAll(compiler, sources);
+      failures.push(...[...programs].flatMap(([source, program]) => spills(architecture, source, program)));
       for (const source of sources) keys.add(programJob(source, architecture, kernelsFolder).key);
     }
     if (prune) cache.retain(architecture, keys);
@@ -83,6 +83,36 @@ async function buildKernels({ arch, out, also, allowSpills = false, prune = fals
     'COMPILATION_FAILED',
     `${failures.length} kernels spill registers:\n${failures.join('\n')}\nUse fewer registers, or justify it by maxSpillBytes.`,
   );
+}
+
+/**
+ * Compiles what can be compiled here: kernels that are linked with the device runtime are left out, by name, where there is no
+ * linker. Whoever uses them is told then what is missing.
+ */
+async function compileAll(
+  compiler: Compiler,
+  sources: readonly ProgramSource[],
+): Promise<ReadonlyMap<ProgramSource, CompiledProgram>> {
+  const { architecture } = compiler;
+  const linked = sources.filter((source) => linksDeviceRuntime(source));
+  const others = sources.filter((source) => !linksDeviceRuntime(source));
+  const total = sources.length;
+  const programs = new Map<ProgramSource, CompiledProgram>();
+  const compiled = await compiler.compileAll(others, (progress) => show(architecture, { ...progress, total }));
+  for (const [index, program] of compiled.entries()) programs.set(others[index], program);
+  for (const [index, source] of linked.entries()) {
+    try {
+      const [program] = await compiler.compileAll([source], ({ name, cached }) =>
+        show(architecture, { done: others.length + index + 1, total, name, cached }),
+      );
+      programs.set(source, program);
+    } catch (error) {
+      if (!(error instanceof WarpbookError && error.code === 'UNSUPPORTED' && /nvJitLink/.test(error.message)))
+        throw error;
+      process.stdout.write(`${architecture} ${source.name} left out: ${error.message}\n`);
+    }
+  }
+  return programs;
 }
 
 function show(architecture: string, { done, total, name, cached }: CompileProgress): void {

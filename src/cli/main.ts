@@ -8,6 +8,7 @@ import { WarpbookError } from '../errors';
 import { packageVersion } from '../notebook/kernel/package-paths';
 import { benchCommand } from './bench';
 import { buildKernelsCommand } from './build-kernels';
+import { calibrateCommand } from './calibrate';
 import { doctorCommand } from './doctor';
 import { installCommand, uninstallCommand } from './install';
 import { replCommand } from './repl';
@@ -26,6 +27,7 @@ export function makeProgram(): Command {
     runCommand(),
     replCommand(),
     benchCommand(),
+    calibrateCommand(),
     doctorCommand(),
     buildKernelsCommand(),
     installCommand(),

@@ -16,6 +16,7 @@ import { Measurement } from '../measure/measurement';
 import { registerRecognizer, registerRenderer } from '../renderers';
 import { PolicyError } from '../schedule/policy-error';
 import { Schedule } from '../schedule/schedule';
+import { Prediction } from '../simulate/prediction';
 import { Tensor } from '../tensor/tensor';
 import { Timeline } from '../timeline/timeline';
 import { RequestTrace } from '../workload/request-trace';
@@ -31,6 +32,7 @@ import { showLabProgress, sweepBundle } from './lab-display';
 import { leaderboardBundle } from './leaderboard-display';
 import { isMeasuredRoof, measurementBundle, roofBundle, showMeasuring, verdictBundle } from './measure-display';
 import { policyErrorBundle } from './policy-display';
+import { costModelBundle, isCostModel, predictionBundle } from './prediction-display';
 import { isMachine, isProblem, isSnapshot, machineBundle, problemBundle, snapshotBundle } from './problem-display';
 import { comparisonBundle } from './strategy-display';
 import { isArqueroLike, Table, table } from './table';
@@ -57,6 +59,7 @@ export function registerDisplays(): void {
   registerRenderer(CompilationError, compilationErrorBundle);
   registerRenderer(Measurement, measurementBundle);
   registerRenderer(Verdict, verdictBundle);
+  registerRenderer(Prediction, predictionBundle);
   showMeasuring();
   registerRenderer(Sweep, sweepBundle);
   registerRenderer(Leaderboard, leaderboardBundle);
@@ -72,5 +75,6 @@ export function registerDisplays(): void {
   registerRecognizer(isMachine, machineBundle);
   registerRecognizer(isSnapshot, snapshotBundle);
   registerRecognizer(isVegaLike, vegaBundle);
+  registerRecognizer(isCostModel, costModelBundle);
   showCompilations();
 }

@@ -34,15 +34,16 @@ export interface QueryOperands {
 /** Pools keep below this many elements each, so that 32-bit strides reach everything. */
 const MAX_ELEMENTS = 2 ** 31 - 2 ** 24;
 const GPU_BYTES = 28e9;
-const CPU_BYTES = 1e9;
+const CPU_BYTES = 0.4e9;
 /** Share of the free memory that is taken at most. */
 const FREE_SHARE = 0.4;
 /** Elements of the random block that fills a pool. */
 const RANDOM_BLOCK = 2 ** 24;
 /** Bytes that are read before a set comes round again: many times the last cache. */
 const ROTATED_GPU = 1.5e9;
-const ROTATED_CPU = 0.4e9;
-const MAX_SETS = 96;
+/** A CPU's last cache may be larger than any batch: there a batch is timed as it is run again and again, from its caches. */
+const ROTATED_CPU = 1;
+const MAX_SETS = 160;
 
 export class ColdPool {
   private readonly pools: PagedKvCache[] = [];
@@ -101,7 +102,10 @@ export class ColdPool {
         `The batch has ${pages} pages; there is room for ${this.maxPages} (${formatBytes(this.maxPages * this.pageBytes)}).`,
       );
     }
-    const wanted = Math.max(2, Math.min(MAX_SETS, ceilDiv(this.rotated, pages * this.pageBytes)));
+    const wanted = Math.max(
+      this.device.kind === 'cuda' ? 2 : 1,
+      Math.min(MAX_SETS, ceilDiv(this.rotated, pages * this.pageBytes)),
+    );
     const perPool = Math.max(1, Math.min(ceilDiv(wanted, this.pools.length), Math.floor(this.maxPages / pages)));
     const windowPages = Math.floor(this.maxPages / perPool);
     const sets: PagedKvCache[] = [];

@@ -6,33 +6,33 @@
 import type { Schedule } from '../schedule/schedule';
 import { ROW, ROW_STRIDE, TILE, TILE_FLAG, TILE_STRIDE } from '../schedule/work-tile';
 
-/** The KV ranges of each row of `requests`, in words that are equal for equal cuts. */
+/** The KV ranges of each query token and KV head of `requests`, in words that are equal for equal cuts. */
 export function cutsOf(schedule: Schedule, requests: readonly number[]): Map<number, string> {
-  const cuts = new Map<number, string[]>(requests.map((r) => [r, []]));
+  // A set: the query heads of a group are cut alike.
+  const cuts = new Map<number, Set<string>>(requests.map((r) => [r, new Set()]));
   const { tiles, numTiles, rows, problem } = schedule;
+  const { groupSize, qoIndptr } = problem;
   for (let t = 0; t < numTiles; t++) {
     const at = t * TILE_STRIDE;
-    const range = `${tiles[at + TILE.kvHead]} ${tiles[at + TILE.kvStart]}-${tiles[at + TILE.kvEnd]}`;
     const first = tiles[at + TILE.rowStart];
-    const count = tiles[at + TILE.rowCount];
+    const end = first + tiles[at + TILE.rowCount];
+    const range = (): string => `${tiles[at + TILE.kvHead]} ${tiles[at + TILE.kvStart]}-${tiles[at + TILE.kvEnd]}`;
     if (tiles[at + TILE.flags] & TILE_FLAG.gatherRows) {
-      for (let row = first; row < first + count; row++) {
+      for (let row = first; row < end; row++) {
         const r = rows[row * ROW_STRIDE + ROW.request];
-        const token = rows[row * ROW_STRIDE + ROW.qoToken] - problem.qoIndptr[r];
-        cuts.get(r)?.push(`${token}.${rows[row * ROW_STRIDE + ROW.qoHead]} ${range}`);
+        cuts.get(r)?.add(`${rows[row * ROW_STRIDE + ROW.qoToken] - qoIndptr[r]} ${range()}`);
       }
       continue;
     }
     const r = tiles[at + TILE.request];
     const own = cuts.get(r);
-    if (!own) continue;
-    for (let row = first; row < first + count; row++) {
-      const token = Math.floor(row / problem.groupSize) - problem.qoIndptr[r];
-      const head = tiles[at + TILE.kvHead] * problem.groupSize + (row % problem.groupSize);
-      own.push(`${token}.${head} ${range}`);
+    if (!own || end === first) continue;
+    const lastToken = Math.floor((end - 1) / groupSize);
+    for (let token = Math.floor(first / groupSize); token <= lastToken; token++) {
+      own.add(`${token - qoIndptr[r]} ${range()}`);
     }
   }
-  return new Map([...cuts].map(([r, words]) => [r, words.sort().join('\n')]));
+  return new Map([...cuts].map(([r, words]) => [r, [...words].sort().join('\n')]));
 }
 
 /** At most `count` requests of a batch, spread over it. */

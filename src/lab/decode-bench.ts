@@ -8,6 +8,7 @@ import { PagedKvCache } from '../attention/paged-kv';
 import type { Device } from '../device/device';
 import { measure } from '../measure/measure';
 import type { Measurement } from '../measure/measurement';
+import type { Machine } from '../schedule/machine';
 import type { Policy } from '../schedule/schedule';
 import { full } from '../tensor/create';
 import { itemSize } from '../tensor/dtype';
@@ -22,6 +23,8 @@ import { sampleRequests } from './cuts';
 
 export interface DecodeBenchOptions {
   readonly device: Device;
+  /** Machine to plan for; default: the device's own. */
+  readonly machine?: Machine;
   /** Bytes of keys and values that calls read before they come round again; default by the device: 512 MiB, 64 MiB on a CPU. */
   readonly rotatedBytes?: number;
   /** Seconds a measurement; default 0.3. */
@@ -51,14 +54,46 @@ const USABLE_MEMORY = 0.7;
 /** Tiles that any policy's schedule of a batch may have: policies that cut finer are told so by their error. */
 const MAX_TILES = 65_536;
 
+/** Wrappers of one build of the kernel: the trace has a build of its own. */
+interface Wrappers {
+  readonly timed: BatchDecode;
+  readonly traced: BatchDecode;
+}
+
+/** Machines as the kernels bring them: tiles that gather rows of several requests have a build, and a tile class, of their own. */
+export interface BenchMachines {
+  readonly plain: Machine;
+  readonly gathering: Machine;
+}
+
+/** The machines that a bench of this shape plans for. */
+export async function benchMachines(
+  shape: Required<ModelShape>,
+  { device, machine }: Pick<DecodeBenchOptions, 'device' | 'machine'>,
+): Promise<BenchMachines> {
+  const machineWith = async (sharedPrefixes: boolean): Promise<Machine> => {
+    const options = { ...wrapperShape(shape, device), machine, sharedPrefixes, capacity: { maxBatch: 1, maxPages: 1 } };
+    const wrapper = await BatchDecode.create(options);
+    wrapper.dispose();
+    return wrapper.machine;
+  };
+  return { plain: await machineWith(false), gathering: await machineWith(true) };
+}
+
+function wrapperShape({ numQoHeads, numKvHeads, headDim, pageSize, kvDtype }: Required<ModelShape>, device: Device) {
+  return { numQoHeads, numKvHeads, headDim, pageSize, kvDtype, dtype: 'bfloat16' as const, device };
+}
+
 export class DecodeBench {
+  private gathering: Wrappers | undefined;
+
   private constructor(
     private readonly options: DecodeBenchOptions,
     private readonly batch: LabBatch,
     private readonly table: PageTable,
     private readonly layers: readonly PagedKvCache[],
-    private readonly timed: BatchDecode,
-    private readonly traced: BatchDecode,
+    private readonly plain: Wrappers,
+    private readonly makeGathering: () => Promise<Wrappers>,
     private readonly q: Tensor,
     private readonly out: Tensor,
     private readonly lse: Tensor,
@@ -88,27 +123,35 @@ export class DecodeBench {
         fillRandomly(cache.v, 2 * layer + 3);
         return cache;
       });
-      const heads = { numQoHeads, numKvHeads, headDim, pageSize, kvDtype, dtype: 'bfloat16' as const, device };
       const maxBatch = Math.max(1, batch.kvLens.length);
       const capacity = { maxBatch, maxPages: Math.max(1, table.pagedKvIndices.length), maxTiles: MAX_TILES };
-      const wrapper = { ...heads, capacity, sharedPrefixes: true };
-      const timed = keep(await BatchDecode.create(wrapper));
-      const traced = keep(await BatchDecode.create({ ...wrapper, trace: true }));
+      const make = async (sharedPrefixes: boolean, keepIt: typeof keep): Promise<Wrappers> => {
+        const wrapper = { ...wrapperShape(shape, device), machine: options.machine, capacity, sharedPrefixes };
+        const timed = keepIt(await BatchDecode.create(wrapper));
+        return { timed, traced: keepIt(await BatchDecode.create({ ...wrapper, trace: true })) };
+      };
+      const plain = await make(false, keep);
       const rows = [maxBatch, numQoHeads, headDim];
       const q = keep(normal(rows, { seed: 1, dtype: 'bfloat16', device }));
       const out = keep(full(rows, Number.NaN, { dtype: 'bfloat16', device }));
       const lse = keep(full([maxBatch, numQoHeads], Number.NaN, { device }));
-      return new DecodeBench(options, batch, table, layers, timed, traced, q, out, lse);
+      const gathering = (): Promise<Wrappers> => make(true, (wrapper) => wrapper);
+      return new DecodeBench(options, batch, table, layers, plain, gathering, q, out, lse);
     } catch (error) {
       for (const resource of made.reverse()) resource.dispose();
       throw error;
     }
   }
 
-  /** @throws whatever planning throws: the policy's own errors, CAPACITY_EXCEEDED */
-  async run(policy: Policy, what: string): Promise<DecodeFigures> {
-    const { table, timed, traced, layers, q, out, lse, options } = this;
+  /**
+   * @param gathers whether tiles gather rows of several requests: the kernels for that are others, and slower for tiles that don't
+   * @throws whatever planning throws: the policy's own errors, CAPACITY_EXCEEDED
+   */
+  async run(policy: Policy, what: string, gathers: boolean): Promise<DecodeFigures> {
+    const { table, layers, q, out, lse, options } = this;
     const { device } = options;
+    const wrappers = gathers ? await this.gatheringWrappers() : this.plain;
+    const { timed, traced } = wrappers;
     const { cost } = timed.plan(table, { policy });
     const time = await measure((i) => timed.run(q, layers[i], { out, lse }), {
       device,
@@ -116,15 +159,22 @@ export class DecodeBench {
       rotate: layers.length,
       maxSeconds: options.maxSeconds ?? 0.3,
     });
+    timed.run(q, layers[0], { out, lse });
+    const bitsChanged = await this.bitsChanged(timed, policy);
     traced.plan(table, { policy });
     traced.run(q, layers[0], { out, lse });
     const timeline = await traced.timeline();
-    return { time, timeline, bitsChanged: await this.bitsChanged(policy), planNs: cost.policyNs + cost.packNs };
+    return { time, timeline, bitsChanged, planNs: cost.policyNs + cost.packNs };
+  }
+
+  private async gatheringWrappers(): Promise<Wrappers> {
+    this.gathering ??= await this.makeGathering();
+    return this.gathering;
   }
 
   /** Expects the outputs of the whole batch, over the first layer, in `out` and `lse`. */
-  private async bitsChanged(policy: Policy): Promise<number> {
-    const { table, timed, layers, q, out, lse, batch, options } = this;
+  private async bitsChanged(timed: BatchDecode, policy: Policy): Promise<number> {
+    const { table, layers, q, out, lse, batch, options } = this;
     const asked = sampleRequests(batch.kvLens.length, options.bitRequests ?? 4);
     if (asked.length === 0) return 0;
     const rowOf = async (tensor: Tensor, row: number): Promise<string> => {
@@ -143,7 +193,8 @@ export class DecodeBench {
   }
 
   dispose(): void {
-    for (const resource of [this.lse, this.out, this.q, this.traced, this.timed, ...this.layers]) resource.dispose();
+    const wrappers = [this.gathering, this.plain].flatMap((pair) => (pair ? [pair.traced, pair.timed] : []));
+    for (const resource of [this.lse, this.out, this.q, ...wrappers, ...this.layers]) resource.dispose();
   }
 }
 

@@ -45,12 +45,11 @@ const COSTS: Readonly<Record<KernelKind, readonly (keyof KernelCost)[]>> = {
     'mergeRowNs',
     'mergeBatchNs',
     'stepNs',
+    'stepRowNs',
     'raggedShare',
   ],
   prefill: [
-    'launchNs',
     'tileNs',
-    'lastTileNs',
     'partialNs',
     'drawNs',
     'mergeNs',
@@ -59,6 +58,7 @@ const COSTS: Readonly<Record<KernelKind, readonly (keyof KernelCost)[]>> = {
     'mergeBatchNs',
     'stepNs',
     'sharedRowNs',
+    'smSpread',
   ],
 };
 
@@ -91,8 +91,8 @@ function fitKernel(guess: CostModel, kind: KernelKind, observations: readonly Ob
   const parameters: Parameter[] = COSTS[kind]
     .filter((name) => guess.kernels[kind][name] > 0)
     .map((name) => ({ kind, name }));
-  // Memory is the decode kernel's to measure: it is what waits for it.
-  if (kind === 'decode') parameters.push(...guess.dram.drawnGbs.map((_, drawn) => ({ drawn })));
+  // Memory is the decode kernel's to measure: it is what waits for it. The first point is where everybody gets all.
+  if (kind === 'decode') parameters.push(...guess.dram.drawnGbs.slice(1).map((_, i) => ({ drawn: i + 1 })));
   const size = parameters.length;
   const y = new Array<number>(observations.length + size).fill(0);
   const x = y.map((_, i) => i);
@@ -130,6 +130,8 @@ function withFactors(guess: CostModel, parameters: readonly Parameter[], values:
     } else {
       const costs = kernels[parameter.kind] as Record<string, number>;
       costs[parameter.name] *= factor;
+      // A tile of the prefill kernel ends the same way, whatever follows.
+      if (parameter.kind === 'prefill' && parameter.name === 'tileNs') costs.lastTileNs *= factor;
     }
   });
   return { ...guess, kernels, dram: { ...guess.dram, drawnGbs } };

@@ -6,10 +6,12 @@ import { machineOf } from '../attention/machine-of';
 import type { Device } from '../device/device';
 import { requireInteger, WarpbookError } from '../errors';
 import { type Machine, machines } from '../schedule/machine';
-import { type CostModel, requireModelFor } from '../simulate/cost-model';
+import type { Policy } from '../schedule/schedule';
+import { type CostModel, machineFamily, requireModelFor } from '../simulate/cost-model';
 import { defaultModel } from '../simulate/cost-models';
 import { batchesOf, completeShape, type LabBatch, type ModelShape, type Workload } from './batches';
-import { DecodeBench } from './decode-bench';
+import { costModelFor } from './calibration-store';
+import { benchMachines, DecodeBench } from './decode-bench';
 import { type BatchEvaluation, evaluateSchedule, type PredictedFigures } from './evaluate';
 import { choosePolicies, identityOf, type PolicyChoice, packageVersion } from './policy-set';
 import { type LeaderboardRow, rankPolicies } from './rank';
@@ -27,7 +29,8 @@ export interface LeaderboardOptions {
   readonly model?: ModelShape;
   /** Machine to schedule for, or its key in `machines`; default: the device's own, else the H100. */
   readonly machine?: Machine | keyof typeof machines;
-  /** Cost model of the machine; default: its calibration where there is one, else a roofline estimate. */
+  /** Cost model of the machine; default: the calibration of the device or the machine where there is one, else a
+   * roofline estimate. */
   readonly costs?: CostModel;
   /** Measure on this device too; default: predictions alone. */
   readonly device?: Device;
@@ -89,14 +92,18 @@ export class Leaderboard {
 export async function leaderboard(options: LeaderboardOptions): Promise<Leaderboard> {
   const { device, bitRequests = 4, timeLimitMs = 2000 } = options;
   requireInteger('bitRequests', bitRequests, 0);
-  const machine = machineFor(options);
-  const costs = options.costs ?? defaultModel(machine);
+  const shape = completeShape(options.model);
+  const asked = machineFor(options);
+  // On a device schedules are made for its kernels' tile class, predicted ones too.
+  const own = device && (await benchMachines(shape, { device, machine: asked }));
+  const machine = own?.plain ?? asked;
+  const costs = options.costs ?? (await costsFor(machine, device));
   requireModelFor(costs, { gpu: machine.name, numSms: machine.numSms });
   const policies = choosePolicies(options.policies, costs);
   const batches = batchesOf(options.workload);
-  const shape = completeShape(options.model);
   const { maxSeconds, rotatedBytes } = options;
-  const measured = device && new MeasuredBatches(batches, shape, { device, maxSeconds, rotatedBytes, bitRequests });
+  const measured =
+    device && new MeasuredBatches(batches, shape, { device, machine: asked, maxSeconds, rotatedBytes, bitRequests });
   const names = Object.keys(policies);
   const circumstances = hashOf(
     JSON.stringify([
@@ -120,12 +127,16 @@ export async function leaderboard(options: LeaderboardOptions): Promise<Leaderbo
       file: options.file,
       signal: options.signal,
       version: ({ batch, policy }) => `${circumstances} ${contents[batch]} ${identities.get(policy)}`,
-      run: async ({ batch, policy }) => ({
-        ...patience.call(policy, batch, () =>
-          evaluateSchedule(policies[policy], batches[batch], { shape, machine, costs, bitRequests, timeLimitMs }),
-        ),
-        ...(await measured?.figures(batch, policies[policy], policy)),
-      }),
+      run: async ({ batch, policy }) => {
+        const evaluate = (on: Machine): PredictedFigures =>
+          patience.call(policy, batch, () =>
+            evaluateSchedule(policies[policy], batches[batch], { shape, machine: on, costs, bitRequests, timeLimitMs }),
+          );
+        let figures = evaluate(machine);
+        const gathers = figures.gatheredRows > 0;
+        if (gathers && own) figures = evaluate(own.gathering);
+        return { ...figures, ...(await measured?.figures(batch, policies[policy], policy, gathers)) };
+      },
     });
     const evaluations = swept.rows as unknown as BatchEvaluation[];
     const rows = rankPolicies(names, evaluations);
@@ -167,6 +178,14 @@ class Patience {
   }
 }
 
+/** The device's own calibration, where it is the machine that is scheduled for. */
+async function costsFor(machine: Machine, device: Device | undefined): Promise<CostModel> {
+  if (!device) return defaultModel(machine);
+  const own = await costModelFor(device);
+  const fits = machineFamily(own.gpu) === machineFamily(machine.name) && own.numSms === machine.numSms;
+  return fits ? own : defaultModel(machine);
+}
+
 function machineFor({ machine, device }: LeaderboardOptions): Machine {
   if (typeof machine === 'object') return machine;
   if (machine === undefined) return device ? machineOf(device) : machines.h100;
@@ -195,18 +214,19 @@ class MeasuredBatches {
     private readonly shape: Required<ModelShape>,
     private readonly options: {
       readonly device: Device;
+      readonly machine: Machine;
       readonly maxSeconds?: number;
       readonly rotatedBytes?: number;
       readonly bitRequests: number;
     },
   ) {}
 
-  async figures(batch: number, policy: Parameters<DecodeBench['run']>[0], name: string): Promise<MeasuredFigures> {
+  async figures(batch: number, policy: Policy, name: string, gathers: boolean): Promise<MeasuredFigures> {
     if (this.current?.batch !== batch) {
       this.dispose();
       this.current = { batch, bench: await DecodeBench.open(this.batches[batch], this.shape, this.options) };
     }
-    const { time, timeline, bitsChanged, planNs } = await this.current.bench.run(policy, name);
+    const { time, timeline, bitsChanged, planNs } = await this.current.bench.run(policy, name, gathers);
     return {
       measuredUs: time.medianUs,
       measuredSpreadPct: time.spreadPct,

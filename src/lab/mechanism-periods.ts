@@ -101,3 +101,55 @@ async function periodOf(
   caches[0].free(request);
   return { strategy: label, stepsPerReplay: stepsAhead, period: spreadOf(periods), host: spreadOf(hosts) };
 }
+
+/** Host time of one strategy's step. */
+export interface HostCost {
+  readonly strategy: string;
+  /** Ns. */
+  readonly host: Spread;
+}
+
+/** Requests of the steps of {@link hostCosts}. */
+export const HOST_BATCH = 32;
+/** Steps between waits for the device, so that its staging rings don't fill. */
+const STEPS_PER_WAIT = 4;
+const HOST_WARM_UP = 100;
+/** Tokens of the shortest request; the longest has twice as many. */
+const HOST_LENGTH = 1000;
+
+/** What a step costs the host when nothing has gone cold: steps one after the other, with the same requests, lengths growing. */
+export async function hostCosts(
+  device: Device,
+  steps: number,
+  { warmUp = HOST_WARM_UP, length: first = HOST_LENGTH }: { warmUp?: number; length?: number } = {},
+): Promise<HostCost[]> {
+  const heads = device.kind === 'cuda' ? { numQoHeads: 32, numKvHeads: 8, headDim: 128 } : {};
+  const maxKvLen = 2 * first + warmUp + steps + 16;
+  const model = await DecodeModel.create({ device, ...heads, layers: 4, maxBatch: HOST_BATCH, maxKvLen });
+  const requests = Array.from({ length: HOST_BATCH }, () => model.caches[0].allocate(maxKvLen));
+  const pages = model.caches[0].pageTable(requests);
+  const costs: HostCost[] = [];
+  for (const name of ['eager', 'fixedGrid', 'persistent', 'devicePlanned', 'graphPool', 'hostUpdate'] as const) {
+    const strategy = strategies[name](model);
+    await strategy.capture({ maxBatch: HOST_BATCH, maxKvLen });
+    model.reset();
+    const kvLens = Int32Array.from({ length: HOST_BATCH }, (_, r) => first + Math.floor((r * first) / HOST_BATCH));
+    const remaining = new Int32Array(HOST_BATCH).fill(2 ** 30);
+    await strategy.step({ kvLens, remaining, stepsAhead: 1, table: pages.withLengths(kvLens) });
+    const times: number[] = [];
+    for (let i = 0; i < warmUp + steps; i++) {
+      for (let r = 0; r < HOST_BATCH; r++) kvLens[r]++;
+      const started = process.hrtime.bigint();
+      const report = strategy.step({ kvLens, remaining, stepsAhead: 1 });
+      const ns = Number(process.hrtime.bigint() - started);
+      await report;
+      if (i >= warmUp) times.push(ns);
+      if (i % STEPS_PER_WAIT === 0) await device.synchronize();
+    }
+    await strategy.check();
+    costs.push({ strategy: strategy.name, host: spreadOf(times) });
+    strategy.dispose();
+  }
+  model.dispose();
+  return costs;
+}

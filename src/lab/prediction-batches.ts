@@ -30,6 +30,9 @@ export const judgedPolicies: Readonly<Record<TimedBatch['kind'], Readonly<Record
   },
 };
 
+/** Draws other batches than those that the model was developed with (seeds below 100,000, requests from 37 on). */
+const FIRST_SEED = 500_000;
+const FIRST_REQUEST = 911;
 const CONCURRENCIES: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /**
@@ -47,10 +50,15 @@ export function decodeBatches(
   for (const numQoHeads of [32, 64]) {
     for (const [name, trace] of traces) {
       for (const concurrency of concurrencies) {
-        const drawn = snapshots(trace, { concurrency, count: perKind, seed: numQoHeads * 1000 + concurrency });
+        const drawn = snapshots(trace, {
+          concurrency,
+          count: perKind,
+          seed: FIRST_SEED + numQoHeads * 1000 + concurrency,
+        });
         for (const [i, { kvLens }] of drawn.entries()) {
           const what = `${name} ${concurrency} #${i}, ${numQoHeads} heads`;
-          batches.push({ what, kind: 'decode', kvLens: within(kvLens, maxTokens), numQoHeads });
+          const kept = within(kvLens, maxTokens);
+          if (kept.length > 0) batches.push({ what, kind: 'decode', kvLens: kept, numQoHeads });
         }
       }
     }
@@ -95,7 +103,7 @@ export function prefillBatches(
     let tokens = 0;
     let pairs = 0;
     for (let k = 0; k < PROMPTS[turn % PROMPTS.length]; k++) {
-      const { inputLength } = trace.requests[(37 * (i + 1) + k) % trace.length];
+      const { inputLength } = trace.requests[(FIRST_REQUEST + 41 * i + k) % trace.length];
       const chunked = mode === 'chunks' || inputLength > LONGEST_PROMPT;
       const kvLen = Math.max(1, Math.min(inputLength, LONGEST_CONTEXT));
       const qoLen = chunked ? Math.min(kvLen, CHUNKS[turn % CHUNKS.length]) : kvLen;
@@ -106,7 +114,11 @@ export function prefillBatches(
       kvLens.push(kvLen);
     }
     if (mode === 'mixed') {
-      const [{ kvLens: running }] = snapshots(traces[0][1], { concurrency: 16 << (turn % 3), count: 1, seed: i });
+      const [{ kvLens: running }] = snapshots(traces[0][1], {
+        concurrency: 16 << (turn % 3),
+        count: 1,
+        seed: FIRST_SEED + i,
+      });
       for (const length of running) {
         qoLens.push(1);
         kvLens.push(length);

@@ -26,9 +26,12 @@ export interface DataTable {
   toArrowIPC(options?: object): Uint8Array;
 }
 
-/** A function over a row, which arquero reads as an expression, or a text of one. */
-// biome-ignore lint/suspicious/noExplicitAny: a row has whatever columns the table has
-export type TableExpression = string | ((row: any, $?: any) => unknown) | object;
+/**
+ * A function over a row, which arquero reads as an expression, or a text of one. Columns are typed `never`, which goes wherever an
+ * expression has use for it.
+ */
+export type TableExpression = string | ((row: TableRow, parameters?: TableRow) => unknown) | object;
+export type TableRow = { readonly [column: string]: never };
 
 /** Columns in the order of their first appearance; a row without a column has null there. */
 export async function tableOf(rows: readonly object[]): Promise<DataTable> {

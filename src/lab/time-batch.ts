@@ -38,9 +38,13 @@ export interface BatchLimits {
   readonly maxTiles: number;
 }
 
-/** Wanted length of a turn; a graph of short kernels has to be long enough for the clock. */
+/** Wanted length of a turn, ns; a graph of short kernels has to be long enough for the clock. */
 const TURN_NS = 1.5e6;
 const MAX_CALLS = 300;
+/** Batches of few, slow CTAs don't get round all sets: what they read is far more than a cache all the same. */
+const LONGEST_TURN_NS = 400e6;
+const LONG_PREFILL_NS = 1e6;
+const PAUSE_MS = 100;
 const TRACED_TURN_NS = 0.4e6;
 
 type Wrapper = BatchDecode | BatchPrefill;
@@ -98,8 +102,13 @@ export class BatchTimer {
   ): Promise<BatchTime> {
     const wrapper = await this.wrapper(batch.kind, batch.numQoHeads, false);
     const schedule = this.plan(wrapper, batch, cold, policy);
-    const chain = await this.chain(wrapper, batch, cold, expected(schedule), TURN_NS);
+    const expectedNs = expected(schedule);
+    const chain = await this.chain(wrapper, batch, cold, expectedNs, TURN_NS);
     try {
+      // Arithmetic back to back brings a GPU to its power cap, and its clocks down: long prefills are timed in bursts.
+      if (batch.kind === 'prefill' && expectedNs > LONG_PREFILL_NS) {
+        await new Promise((resume) => setTimeout(resume, PAUSE_MS));
+      }
       const turns = await timeTurns(Array.from({ length: samples }, () => chain));
       const ns = turns.map((turn) => turn.deviceNs).sort((a, b) => a - b);
       const medianNs = ns[samples >> 1];
@@ -107,6 +116,11 @@ export class BatchTimer {
     } finally {
       chain.dispose();
     }
+  }
+
+  /** What a policy makes of a batch. */
+  async schedule(batch: TimedBatch, cold: ColdSets, policy: Policy): Promise<Schedule> {
+    return this.plan(await this.wrapper(batch.kind, batch.numQoHeads, false), batch, cold, policy);
   }
 
   /** The timeline of a launch amid others. The traced build is a little slower than the one that `time` times. */
@@ -137,7 +151,12 @@ export class BatchTimer {
   ): Promise<Chain> {
     const tokens = batch.qoLens?.reduce((sum, length) => sum + length, 0) ?? batch.kvLens.length;
     const { q, out, lse } = this.pool.queries(tokens, batch.numQoHeads);
-    const calls = Math.max(2, Math.min(MAX_CALLS, Math.ceil(turnNs / expectedNs)));
+    // A turn that leaves sets out would find the others in a cache.
+    const calls = Math.max(
+      Math.min(sets.length, Math.ceil(LONGEST_TURN_NS / expectedNs)),
+      2,
+      Math.min(MAX_CALLS, Math.ceil(turnNs / expectedNs)),
+    );
     const run = (i: number): void => void wrapper.run(q, sets[i], { out, lse });
     return makeChain(this.device, this.device.stream, run, {
       mode: 'graph',

@@ -40,6 +40,8 @@ export interface KernelCost {
   /** More of a step for each query row: always, and while another CTA is busy on the same SM. */
   readonly stepRowNs: number;
   readonly sharedRowNs: number;
+  /** How far SMs differ: steps take from 1 − this to 1 + this times as long. A queue evens that out, a static list doesn't. */
+  readonly smSpread: number;
 }
 
 /**

@@ -46,16 +46,15 @@ const PENDING_GROUPS = 4;
 /** Runs a schedule through a model. */
 export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
   const costs = tileCostsOf(schedule, model);
-  const { launchNs, prologueNs, hiddenNs } = costs.classes[0];
+  const { launchNs, prologueNs } = costs.classes[0];
+  let bytes = 0;
+  for (let t = 0; t < costs.work.numTiles; t++) bytes += costs.work.bytes[t] * costs.work.cold[t];
   let starts: Float64Array = new Float64Array(schedule.numCtas);
   if (prologueNs > 0) {
-    const undelayed = new Run(schedule, model, costs, starts, undefined);
-    starts = lateStarts(undelayed.finishNs, prologueNs, hiddenNs);
+    starts = lateStarts(new Run(schedule, model, costs, starts, undefined).finishNs, costs.classes[0]);
   }
   const { finishNs } = new Run(schedule, model, costs, starts, sink);
   const makespanNs = largest(finishNs);
-  let bytes = 0;
-  for (let t = 0; t < costs.work.numTiles; t++) bytes += costs.work.bytes[t] * costs.work.cold[t];
   return { makespanNs, periodNs: makespanNs + launchNs, bytes, finishNs };
 }
 
@@ -63,13 +62,18 @@ export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Dr
  * When CTAs start, after the release: CTA c of the next launch takes the c-th place that becomes free, and needs a prologue
  * from then on.
  */
-function lateStarts(finishNs: Float64Array, prologueNs: number, hiddenNs: number): Float64Array {
+function lateStarts(finishNs: Float64Array, { prologueNs, hiddenNs }: KernelCost): Float64Array {
   const release = largest(finishNs) + hiddenNs;
   const starts = finishNs.slice().sort();
   for (let c = 0; c < starts.length; c++) {
     starts[c] = Math.min(prologueNs, Math.max(0, starts[c] + prologueNs - release));
   }
   return starts;
+}
+
+/** Where an SM stands among the others, −1 to 1: evenly spread, in no order (multiples of the golden ratio). */
+function rankOf(sm: number): number {
+  return 2 * ((sm * 0.6180339887498949) % 1) - 1;
 }
 
 function largest(values: Float64Array): number {
@@ -106,6 +110,8 @@ class Run {
   /** CTAs with a tile, by SM. */
   private readonly busy: Int32Array;
   private readonly mostDrawn: number;
+  /** The CPU device draws a tile when it is wanted, and its first one too. */
+  private readonly drawsLate: boolean;
   private queueHead: number;
   private nextCta: number;
   private now = 0;
@@ -140,7 +146,8 @@ class Run {
     this.arrived = new Int32Array(costs.work.groupArrivals.length);
     this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
     this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
-    this.queueHead = numCtas;
+    this.drawsLate = model.numThreads !== undefined;
+    this.queueHead = this.drawsLate ? 0 : numCtas;
     this.nextCta = 0;
     const places = Math.min(numCtas, model.numThreads ?? numCtas);
     for (let place = 0; place < places; place++) this.launchNext(place % this.numSms, starts);
@@ -205,7 +212,7 @@ class Run {
   private take(cta: number, first: boolean): number {
     const { schedule, costs } = this;
     if (schedule.dispatch === 'queue') {
-      const tile = first ? cta : this.following[cta];
+      const tile = this.drawsLate ? this.queueHead++ : first ? cta : this.following[cta];
       return tile < costs.work.numTiles ? tile : -1;
     }
     if (schedule.dispatch === 'smQueue') {
@@ -220,7 +227,9 @@ class Run {
 
   private isLast(cta: number): boolean {
     const { schedule } = this;
-    if (schedule.dispatch === 'queue') return this.following[cta] >= this.costs.work.numTiles;
+    if (schedule.dispatch === 'queue') {
+      return (this.drawsLate ? this.queueHead : this.following[cta]) >= this.costs.work.numTiles;
+    }
     return this.next[cta] >= schedule.ctaIndptr[cta + 1];
   }
 
@@ -235,17 +244,24 @@ class Run {
     this.startNs[cta] = this.now;
     this.state[cta] = STATE.streaming;
     // Kernels draw from the queue when a tile begins, so that the next one is known at its end.
-    if (this.schedule.dispatch === 'queue') this.following[cta] = this.queueHead++;
+    if (this.schedule.dispatch === 'queue' && !this.drawsLate) this.following[cta] = this.queueHead++;
     const busyShare = cost.busyShare === 0 ? 0 : cost.busyShare * Math.min(1, this.drawn() / this.mostDrawn);
     let latency = costs.restNs[tile] + (this.isLast(cta) ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
     if (this.tiles[tile * TILE_STRIDE + TILE.partialSlot] >= 0) latency += cost.partialNs;
     if (this.schedule.dispatch !== 'static') latency += cost.drawNs;
     this.latency[cta] = latency;
-    const stream = costs.streamNs[tile] * (this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1);
-    const whole = stream / this.pace + latency;
-    this.demand[cta] = whole > 0 ? costs.memoryBytes[tile] / (stream + latency * this.pace) : 0;
+    const shared = this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1;
+    const stream = costs.streamNs[tile] * shared * (1 + cost.smSpread * rankOf(this.sm[cta]));
+    this.demand[cta] = this.demandOf(costs.memoryBytes[tile], stream, latency);
     this.ask(this.demand[cta]);
     this.streams.set(cta, this.clock + stream);
+  }
+
+  /** What a tile asks for in the mean, bytes per ns of stream: at the pace that it will itself bring about. */
+  private demandOf(bytes: number, stream: number, latency: number): number {
+    if (stream + latency === 0) return 0;
+    const first = bytes / (stream + latency * this.pace);
+    return bytes / (stream + latency * this.paceAt(this.totalDemand + first));
   }
 
   /** A CTA joins or leaves its SM: the others there slow down, or speed up. */
@@ -269,8 +285,12 @@ class Run {
 
   private ask(change: number): void {
     this.totalDemand = Math.max(0, this.totalDemand + change);
-    const demand = this.totalDemand;
-    this.pace = demand > this.model.dram.demandGbs[0] ? Math.min(1, drawnGbs(this.model.dram, demand) / demand) : 1;
+    this.pace = this.paceAt(this.totalDemand);
+  }
+
+  private paceAt(demand: number): number {
+    const { dram } = this.model;
+    return demand > dram.demandGbs[0] ? Math.min(1, drawnGbs(dram, demand) / demand) : 1;
   }
 
   private endTile(cta: number): void {

@@ -30,6 +30,7 @@ const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
     mergeStateNs: 0,
     mergeBatchNs: 900,
     raggedShare: 0.6,
+    smSpread: 0,
   },
   prefill: {
     launchNs: 1000,
@@ -45,6 +46,7 @@ const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
     mergeStateNs: 2,
     mergeBatchNs: 1000,
     raggedShare: 1,
+    smSpread: 0.04,
   },
 };
 
@@ -63,6 +65,7 @@ const CPU_LATENCIES: Latencies = {
   mergeStateNs: 50,
   mergeBatchNs: 0,
   raggedShare: 0,
+  smSpread: 0,
 };
 
 /**
@@ -111,5 +114,7 @@ const CURVE_POINTS: readonly number[] = [1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1];
 /** A curve with a soft knee, as the measured ones have. */
 function saturation(bandwidth: number, mostDemand: number): SaturationCurve {
   const demandGbs = CURVE_POINTS.map((share) => share * mostDemand);
-  return { demandGbs, drawnGbs: demandGbs.map((demand) => (demand ** -4 + bandwidth ** -4) ** -0.25) };
+  const drawnGbs = demandGbs.map((demand) => (demand ** -4 + bandwidth ** -4) ** -0.25);
+  drawnGbs[0] = demandGbs[0];
+  return { demandGbs, drawnGbs };
 }

@@ -6,26 +6,11 @@ import { TRACE_PHASE } from '../timeline/trace-record';
 import { type CostModel, requireModelFor } from './cost-model';
 import { defaultModel } from './cost-models';
 import { drain } from './engine';
+import { Prediction } from './prediction';
 
 export interface SimulateOptions {
   /** Take a model of another machine; default false: it is refused. */
   readonly allowMismatch?: boolean;
-}
-
-/** What `predict` answers. */
-export interface Prediction {
-  /** Launch to launch in a graph, ns: what `measure` finds with cold caches. */
-  readonly durationNs: number;
-  /** From the first CTA's start to the last one's end, ns: what a timeline shows. */
-  readonly makespanNs: number;
-  /** Keys and values that are read from memory. */
-  readonly bytes: number;
-  /** Bytes over duration, GB/s. */
-  readonly gbps: number;
-  /** When each CTA has ended, ns after the release; float64 [numCtas], 0 where it had no tile. */
-  readonly finishNs: Float64Array;
-  /** Name of the model, which says where it comes from. */
-  readonly model: string;
 }
 
 /**
@@ -35,8 +20,7 @@ export interface Prediction {
  */
 export function predict(schedule: Schedule, model?: CostModel, options: SimulateOptions = {}): Prediction {
   const used = modelFor(schedule, model, options);
-  const { makespanNs, periodNs, bytes, finishNs } = drain(schedule, used);
-  return { durationNs: periodNs, makespanNs, bytes, gbps: bytes / periodNs, finishNs, model: used.name };
+  return predictionOf(drain(schedule, used), used);
 }
 
 /**
@@ -45,9 +29,27 @@ export function predict(schedule: Schedule, model?: CostModel, options: Simulate
  * @throws WarpbookError CALIBRATION_MISMATCH for a model of another machine
  */
 export function simulate(schedule: Schedule, model?: CostModel, options: SimulateOptions = {}): Timeline {
+  return predictTimeline(schedule, model, options).timeline;
+}
+
+/** Both from one simulation: {@link predict} and {@link simulate}. */
+export function predictTimeline(
+  schedule: Schedule,
+  model?: CostModel,
+  options: SimulateOptions = {},
+): { readonly prediction: Prediction; readonly timeline: Timeline } {
+  const used = modelFor(schedule, model, options);
   const spans = new SpanColumns(schedule);
-  drain(schedule, modelFor(schedule, model, options), spans.add);
-  return spans.timeline();
+  const prediction = predictionOf(drain(schedule, used, spans.add), used);
+  return { prediction, timeline: spans.timeline() };
+}
+
+function predictionOf(
+  { makespanNs, periodNs, bytes, finishNs }: ReturnType<typeof drain>,
+  model: CostModel,
+): Prediction {
+  const calibrated = model.kind === 'calibrated';
+  return new Prediction({ durationNs: periodNs, makespanNs, bytes, finishNs, model: model.name, calibrated });
 }
 
 function modelFor(schedule: Schedule, model: CostModel | undefined, options: SimulateOptions): CostModel {
@@ -143,4 +145,12 @@ class SpanColumns {
       mergeGroupCount,
     });
   }
+}
+
+/**
+ * A scorer for policies that choose among several schedules: the predicted time, ns; less is better.
+ * @param model as for {@link predict}
+ */
+export function predictedCost(model?: CostModel): (schedule: Schedule) => number {
+  return (schedule) => predict(schedule, model).durationNs;
 }

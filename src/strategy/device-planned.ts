@@ -30,9 +30,7 @@ export abstract class DevicePlannedStrategy extends StepStrategy {
 
   /** Tells the device who runs, where that changed, and replays: all that the host has to do. */
   protected replayStep(batch: StepBatch): StepReport {
-    const started = process.hrtime.bigint();
-    const uploadedBytes = this.seat(batch);
-    const planNs = Number(process.hrtime.bigint() - started);
+    const { uploadedBytes, planNs } = this.timedSeat(batch);
     this.execs[0].replay();
     return { path: 'graph', steps: 1, recaptured: 0, paddedRows: this.paddedRows(batch), planNs, uploadedBytes };
   }

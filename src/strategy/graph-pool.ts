@@ -134,9 +134,7 @@ export class GraphPoolStrategy extends ChunkedStrategy {
   }
 
   private replayFull(entry: Entry, batch: StepBatch): Omit<StepReport, 'recaptured' | 'paddedRows'> {
-    const started = process.hrtime.bigint();
-    const uploadedBytes = this.seat(batch);
-    const planNs = Number(process.hrtime.bigint() - started);
+    const { uploadedBytes, planNs } = this.timedSeat(batch);
     entry.execs[0].replay();
     const { chunk, chunksPerRequest, split } = this.frozenChunks(entry.key);
     let used = 0;
@@ -197,10 +195,13 @@ export class GraphPoolStrategy extends ChunkedStrategy {
   }
 
   private evict(name: string, entry: Entry): void {
-    for (const thing of [...entry.execs, ...entry.graphs]) {
-      thing.dispose();
-      this.graphs.splice(this.graphs.indexOf(thing as Graph) >>> 0, 1);
-      this.execs.splice(this.execs.indexOf(thing as GraphExec) >>> 0, 1);
+    for (const exec of entry.execs) {
+      exec.dispose();
+      this.execs.splice(this.execs.indexOf(exec), 1);
+    }
+    for (const graph of entry.graphs) {
+      graph.dispose();
+      this.graphs.splice(this.graphs.indexOf(graph), 1);
     }
     this.entries.delete(name);
     this.numEvicted++;

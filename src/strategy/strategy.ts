@@ -100,6 +100,8 @@ export interface StrategyOptions {
   readonly policy?: Policy;
 }
 
+const NOTHING_SENT = { uploadedBytes: 0, planNs: 0 } as const;
+
 /** What strategies share: the wrapper and its launches, the checks ahead of a step, the count of graphs. */
 export abstract class StepStrategy implements Strategy {
   abstract readonly name: string;
@@ -248,6 +250,14 @@ export abstract class StepStrategy implements Strategy {
     // The list that this plans is overwritten on the device; what counts are the pages.
     const table = paddedTable(this.model, batch.table);
     return bytes + this.attention.plan(table, { policy: policies.noSplit }).cost.uploadedBytes;
+  }
+
+  /** As {@link seat}, with the host's time of it; a step in which nobody joins or leaves asks no clock. */
+  protected timedSeat(batch: StepBatch): { uploadedBytes: number; planNs: number } {
+    if (!batch.table) return NOTHING_SENT;
+    const started = process.hrtime.bigint();
+    const uploadedBytes = this.seat(batch);
+    return { uploadedBytes, planNs: Number(process.hrtime.bigint() - started) };
   }
 
   protected release(): void {

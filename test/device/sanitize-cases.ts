@@ -14,7 +14,10 @@ import { PagedKvCache } from '../../src/attention/paged-kv';
 import type { KvDType } from '../../src/attention/variant';
 import { ownPrograms } from '../../src/cli/build-kernels';
 import type { Device } from '../../src/device/device';
+import type { ProgramSource } from '../../src/device/programs/program-source';
+import { linksDeviceRuntime } from '../../src/device/programs/program-text';
 import { capture } from '../../src/graph/capture';
+import { compareStrategies } from '../../src/lab/compare-strategies';
 import { measureRoof } from '../../src/measure/roof';
 import { policies } from '../../src/schedule/policies/known';
 import { zeros } from '../../src/tensor/create';
@@ -27,6 +30,7 @@ import type { Register } from '../support/cases';
 import { deviceLoop } from '../support/device-loop';
 import { OP_CASES, requireSame } from '../support/op-cases';
 import { registerSharedPrefix } from '../support/shared-prefix';
+import { smallTrace } from '../support/strategy-traces';
 import { noop } from './probes';
 
 interface SanitizeCase {
@@ -234,6 +238,22 @@ const PLANS: readonly SanitizeCase[] = [
   },
 ];
 
+/** The kernels of a decode step, by strategies that launch nothing from the device: what launches kernels is beyond the sanitizer. */
+const STEPS: readonly SanitizeCase[] = [2, 40].map((maxBatch) => ({
+  name: `decode steps by each strategy, up to ${maxBatch} requests`,
+  async run(device) {
+    const comparison = await compareStrategies({
+      device,
+      trace: smallTrace(45, { longest: 150 }),
+      steps: 4,
+      checkEvery: 1,
+      model: { layers: 2, numQoHeads: 8, numKvHeads: 2, headDim: 128, maxBatch, maxKvLen: 192 },
+      strategies: ['eager', 'fixedGrid', 'persistent', 'devicePlanned', 'graphPool', 'hostUpdate'],
+    });
+    for (const { name, agreement } of comparison.results) assert.ok(agreement.agrees, name);
+  },
+}));
+
 /** Tensor, append and merge operations, with the CPU device's results beside. */
 const OPERATIONS: readonly SanitizeCase[] = OP_CASES.map((op) => ({
   name: op.name,
@@ -288,6 +308,7 @@ const CASES: readonly SanitizeCase[] = [
   ...ROOFS,
   ...loops(),
   ...PLANS,
+  ...STEPS,
   ...DECODE_WAYS,
   ...shared(registerBadPages),
   ...shared(registerSharedPrefix),
@@ -309,7 +330,10 @@ function recordLaunches(device: Device, into: () => Set<string>): void {
 function missedKernels(device: Device, launched: ReadonlySet<string>): string[] {
   const { architecture } = device.description;
   if (architecture === undefined) return [];
+  // What works by the device runtime, and the merge that it switches on: test/device/strategies.test.ts runs it.
+  const beyond = (source: ProgramSource): boolean => linksDeviceRuntime(source) || source.name === 'merge_partials';
   return ownPrograms(architecture)
+    .filter((source) => !beyond(source))
     .map(({ name }) => name)
     .filter((name) => !launched.has(name));
 }

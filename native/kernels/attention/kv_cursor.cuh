@@ -8,6 +8,15 @@
 
 namespace warpbook {
 
+// How rows are brought to the L2. With 64 head dims they are too short for a bulk request each (docs/kernels.md).
+constexpr bool kBulkRows = kHeadDim > 64;
+// Whether blocks of many pages are brought there too. The builds left out have no registers for it.
+#if __CUDA_ARCH__ >= 900
+constexpr bool kWarmScattered = kGeneral && kTeamWarps == 1;
+#else
+constexpr bool kWarmScattered = kGeneral && kTeamWarps == 1 && !kTraced;
+#endif
+
 // The block that a team loads next.
 struct NextBlock {
   int position;
@@ -58,7 +67,10 @@ class KvCursor {
   // After the first prepare(): brings this team's first blocks to the L2. Before the kernel before has ended keys and
   // values may not be read, for it may be writing some of them, but nothing forbids to fetch them from memory.
   __device__ __forceinline__ void warm_l2() const {
-    if (!aligned_) return warm_scattered();
+    if (!aligned_) {
+      if constexpr (kWarmScattered) warm_scattered();
+      return;
+    }
 #pragma unroll 1
     for (int step = team_.member; step < min(num_steps_, kWarmBlocks); step += kTeamWarps) {
       const KeyBlock block = block_of(view_, keys_, team_.index + step * kTeams);
@@ -66,7 +78,7 @@ class KvCursor {
       if (!in_pool(page)) continue;
       const int slot = block.position - page_of(block.position) * params_.page_size + (lane_ & 15);
       const int64 offset = page * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_;
-      prefetch_l2<kRowBytes>(static_cast<const char*>(lane_ < 16 ? params_.k : params_.v) + offset * kKvBytes);
+      prefetch_l2<kRowBytes, kBulkRows>(static_cast<const char*>(lane_ < 16 ? params_.k : params_.v) + offset * kKvBytes);
     }
   }
 
@@ -178,14 +190,14 @@ class KvCursor {
 
   // Of the steps whose page ids are here: a token a lane.
   __device__ __forceinline__ void warm_scattered() const {
-    if (team_.member != 0 || lane_ >> 4 >= num_steps_) return;
+    if (lane_ >> 4 >= num_steps_) return;
     const KeyBlock block = block_of(view_, keys_, team_.index + (lane_ >> 4) * kTeams);
     const int token = block.position + (lane_ & 15);
     if (token < block.begin || token >= block.end || !in_pool(ids_)) return;
     const int slot = token - page_of(token) * params_.page_size;
     const int64 offset = (ids_ * params_.kv_stride_page + slot * params_.kv_stride_token + head_offset_) * kKvBytes;
-    prefetch_l2<kRowBytes>(static_cast<const char*>(params_.k) + offset);
-    prefetch_l2<kRowBytes>(static_cast<const char*>(params_.v) + offset);
+    prefetch_l2<kRowBytes, kBulkRows>(static_cast<const char*>(params_.k) + offset);
+    prefetch_l2<kRowBytes, kBulkRows>(static_cast<const char*>(params_.v) + offset);
   }
 
   __device__ void count_bad_page() const {

@@ -45,12 +45,12 @@ __device__ __forceinline__ void copy16_or_zero(uint32 shared, const void* global
   asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;"
                ::"r"(shared), "l"(global), "r"(bytes), "l"(policy) : "memory");
 }
-// Asks for kBytes contiguous bytes (a multiple of 16) in the L2. Coherent: who writes there afterwards writes to the L2. A bulk
-// request takes long to issue, so a short row is left to the load unit.
-template <int kBytes>
+// Asks for kBytes contiguous bytes (a multiple of 16) in the L2. Coherent: who writes there afterwards writes to the L2.
+// kBulk: by one bulk request, which takes longer to issue than one of the load unit for each 128 bytes.
+template <int kBytes, bool kBulk>
 __device__ __forceinline__ void prefetch_l2(const void* global) {
 #if __CUDA_ARCH__ >= 900
-  if constexpr (kBytes >= 256) {
+  if constexpr (kBulk) {
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "n"(kBytes) : "memory");
     return;
   }
@@ -110,10 +110,10 @@ __device__ __forceinline__ float reciprocal(float x) {
   return r;
 }
 
-// Adds 1 and orders nothing else.
-__device__ __forceinline__ uint32 count_arrival(uint32* counter) {
+// Adds to a counter, answers what it was, and orders nothing else.
+__device__ __forceinline__ uint32 count(uint32* counter, uint32 x) {
   uint32 old;
-  asm volatile("atom.add.relaxed.gpu.global.u32 %0, [%1], 1;" : "=r"(old) : "l"(counter) : "memory");
+  asm volatile("atom.add.relaxed.gpu.global.u32 %0, [%1], %2;" : "=r"(old) : "l"(counter), "r"(x) : "memory");
   return old;
 }
 

@@ -26,6 +26,8 @@ export interface PredictionOptions {
   /** Decode batches of each trace, concurrency and number of heads. */
   readonly batches: number;
   readonly prefillBatches: number;
+  /** Keep measured ends of CTAs, ns, by policy. */
+  readonly ends?: boolean;
   /** Stop after so many seconds, with what there is. */
   readonly maxSeconds: number;
 }
@@ -33,13 +35,23 @@ export interface PredictionOptions {
 export interface PredictionResult {
   readonly rows: readonly ResultRow[];
   readonly model: CostModel;
+  /** What the model was fitted to, µs measured and fitted; empty where a calibration was given. */
+  readonly calibration: Readonly<Record<string, readonly [measuredUs: number, fittedUs: number]>>;
   readonly summary: PredictionSummary;
+  /** Times that are off by more than 13 %. */
+  readonly failures: readonly { readonly what: string; readonly policy: string; readonly errorPct: number }[];
   readonly summaries: Readonly<Record<string, PredictionSummary>>;
 }
 
 const SHAPE = { numKvHeads: 8, headDim: 128, pageSize: 16 } as const;
 const LIMITS = { maxBatch: 128, maxQoTokens: 20_480, maxTiles: 40_000 } as const;
+/** 64 MiB of keys and values: what a CPU's last cache holds. */
+const CPU_TOKENS = 16_384;
+/** From here on a prediction is told as a failure. */
+const FAILED_PCT = 13;
 const GPU_SHARE_OF_POOL = 0.95;
+/** Rounds of all policies, and samples of each. The CPU device takes its time. */
+const EFFORT = { cuda: { rounds: 2, samples: 5 }, cpu: { rounds: 2, samples: 9 } } as const;
 /** Every how many-th batch is traced too. */
 const TRACED = 3;
 /** A golden-section walk through the batches, so that whatever the time allows is a fair sample. */
@@ -51,7 +63,7 @@ export async function benchPrediction(
   say: (line: string) => void,
   options: PredictionOptions,
 ): Promise<PredictionResult> {
-  const model = await modelOf(device, options, say);
+  const { model, calibration } = await modelOf(device, options, say);
   const isGpu = device.kind === 'cuda';
   const pool = new ColdPool(device, SHAPE);
   const timer = new BatchTimer(device, pool, SHAPE, isGpu ? LIMITS : { ...LIMITS, maxQoTokens: 512 });
@@ -62,29 +74,51 @@ export async function benchPrediction(
     const deadline = performance.now() + options.maxSeconds * 1e3;
     for (const [i, batch] of batches.entries()) {
       if (performance.now() > deadline) break;
-      const one = await judgeBatch(timer, batch, model, isGpu && i % TRACED === 0);
+      const ends: Record<string, number[]> = {};
+      const one = await judgeBatch(timer, batch, model, i % TRACED === 0, (policy, timeline) => {
+        ends[policy] = Array.from(timeline.stats().finishNs, Math.round);
+      });
       judged.push({ kind: batch.kind, batch: one });
-      rows.push(rowOf(batch, one));
+      rows.push({ ...rowOf(batch, one), ...(options.ends && Object.keys(ends).length > 0 && { ends }) });
       if (i % 20 === 19) say(`${i + 1} of ${batches.length} batches`);
     }
     const of = (kind: string): JudgedBatch[] => judged.filter((one) => one.kind === kind).map((one) => one.batch);
     const kinds = [...new Set(judged.map(({ kind }) => kind))];
     const summaries = Object.fromEntries(kinds.map((kind) => [kind, summarizePredictions(of(kind))]));
-    return { rows, model, summary: summarizePredictions(judged.map(({ batch }) => batch)), summaries };
+    const failures = judged.flatMap(({ batch: { what, times } }) =>
+      times.flatMap((time) =>
+        Math.abs(errorPct(time)) > FAILED_PCT ? [{ what, policy: time.policy, errorPct: errorPct(time) }] : [],
+      ),
+    );
+    return {
+      rows,
+      model,
+      calibration,
+      failures,
+      summary: summarizePredictions(judged.map(({ batch }) => batch)),
+      summaries,
+    };
   } finally {
     timer.dispose();
     pool.dispose();
   }
 }
 
-async function modelOf(device: Device, options: PredictionOptions, say: (line: string) => void): Promise<CostModel> {
-  if (options.calibration !== undefined) return readCostModel(options.calibration, { device });
+async function modelOf(
+  device: Device,
+  options: PredictionOptions,
+  say: (line: string) => void,
+): Promise<Pick<PredictionResult, 'model' | 'calibration'>> {
+  if (options.calibration !== undefined)
+    return { model: readCostModel(options.calibration, { device }), calibration: {} };
+  const started = performance.now();
   const { model, residuals } = await calibrateDevice(device, { store: false });
-  for (const { what, measuredNs, predictedNs } of residuals) {
-    const pct = (predictedNs / measuredNs - 1) * 100;
-    say(`calibration ${what}: ${round(measuredNs / 1e3)} µs, fitted ${round(predictedNs / 1e3)} (${pct.toFixed(1)} %)`);
-  }
-  return model;
+  say(`calibrated in ${((performance.now() - started) / 1e3).toFixed(1)} s: ${JSON.stringify(model.fit)}`);
+  const us = (ns: number): number => round(ns / 1e3);
+  const pairs = residuals.map(
+    ({ what, measuredNs, predictedNs }) => [what, [us(measuredNs), us(predictedNs)]] as const,
+  );
+  return { model, calibration: Object.fromEntries(pairs) };
 }
 
 async function batchesOf(options: PredictionOptions, isGpu: boolean, maxTokens: number): Promise<TraceBatch[]> {
@@ -101,7 +135,7 @@ async function batchesOf(options: PredictionOptions, isGpu: boolean, maxTokens: 
   ] as const;
   const decode = isGpu
     ? decodeBatches(traces, options.batches, maxTokens)
-    : decodeBatches(traces, options.batches, Math.min(maxTokens, 65_536), [1, 2, 4, 8, 16]);
+    : decodeBatches(traces, options.batches, Math.min(maxTokens, CPU_TOKENS), [1, 2, 4, 8, 16]);
   const all = isGpu ? [...decode, ...prefillBatches(traces, options.prefillBatches)] : decode;
   const order = all.map((batch, i) => ({ batch, at: (i * STRIDE) % 1 }));
   return order.sort((a, b) => a.at - b.at).map(({ batch }) => batch);
@@ -112,18 +146,31 @@ async function judgeBatch(
   batch: TraceBatch,
   model: CostModel,
   traced: boolean,
+  onTimeline?: (policy: string, timeline: Timeline) => void,
 ): Promise<JudgedBatch> {
   const cold = timer.sets(batch);
   const times: JudgedBatch['times'][number][] = [];
   const finishErrors: number[] = [];
-  for (const [name, policy] of Object.entries(judgedPolicies[batch.kind])) {
-    const expected = (schedule: Schedule): number => predict(schedule, model).durationNs;
-    const { schedule, medianNs } = await timer.time(batch, cold, policy, expected);
+  const policies = Object.entries(judgedPolicies[batch.kind]);
+  const expected = (schedule: Schedule): number => predict(schedule, model).durationNs;
+  const measured = new Map<string, number>();
+  const { rounds, samples } = EFFORT[timer.device.kind];
+  // Two rounds on a GPU, and the better median: what else the machine does hits one of them.
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, policy] of policies) {
+      const { medianNs, minNs } = await timer.time(batch, cold, policy, expected, samples);
+      const ns = timer.device.kind === 'cpu' ? minNs : medianNs;
+      measured.set(name, Math.min(ns, measured.get(name) ?? Number.POSITIVE_INFINITY));
+    }
+  }
+  for (const [name, policy] of policies) {
+    const schedule = await timer.schedule(batch, cold, policy);
     const { durationNs, finishNs } = predict(schedule, model);
-    times.push({ policy: name, measuredNs: medianNs, predictedNs: durationNs });
+    times.push({ policy: name, measuredNs: measured.get(name) as number, predictedNs: durationNs });
     if (traced) {
       const timeline = await timer.timeline(batch, cold, policy, durationNs);
       finishErrors.push(...compareFinishes(timeline, finishNs));
+      onTimeline?.(name, timeline);
     }
   }
   return { what: batch.what, times, ...(traced && { finishErrors }) };

@@ -4,7 +4,13 @@ import { comparisonTable } from '../../display/strategy-display';
 import { table } from '../../display/table';
 import { WarpbookError } from '../../errors';
 import { type CompareStrategiesOptions, compareStrategies, type StrategyChoice } from '../../lab/compare-strategies';
-import { type MechanismPeriod, mechanismPeriods } from '../../lab/mechanism-periods';
+import {
+  HOST_BATCH,
+  type HostCost,
+  hostCosts,
+  type MechanismPeriod,
+  mechanismPeriods,
+} from '../../lab/mechanism-periods';
 import type { StrategyComparison } from '../../lab/strategy-comparison';
 import { spreadOf } from '../../measure/statistics';
 import { strategies } from '../../strategy/strategies';
@@ -21,6 +27,8 @@ export interface StrategyFlags {
   readonly heads?: readonly string[];
   readonly headDim?: readonly string[];
   readonly trace?: string;
+  /** What a step takes by the clock of arrivals. */
+  readonly stepMs?: number;
   readonly quick?: boolean;
 }
 
@@ -31,7 +39,7 @@ const ALL: readonly StrategyChoice[] = [
   'persistent',
   'devicePlanned',
   'graphPool',
-  (model) => strategies.graphPool(model, { kvLens: buckets(model.maxKvLen) }),
+  (model) => strategies.graphPool(model, { kvLens: buckets(model.maxKvLen), eagerCapture: true }),
   (model) => strategies.graphPool(model, { mode: 'piecewise' }),
   'hostUpdate',
   (model) => strategies.hostUpdate(model, { update: 'graph' }),
@@ -42,6 +50,9 @@ const ALL: readonly StrategyChoice[] = [
   'conditional',
   'whileLoop',
 ];
+
+/** What a decode step of a model with some 60 layers takes: arrivals come by this clock, so that the batch ebbs and flows. */
+const DEFAULT_STEP_NS = 20e6;
 
 function buckets(maxKvLen: number): number[] {
   const all: number[] = [];
@@ -62,6 +73,9 @@ export async function* benchStrategies(
     for (const { name, reason } of comparison.skipped) say(`not run: ${name}: ${reason}`);
     yield comparison.results.map((_, index) => rowOf(comparison, index, trace, flags));
   }
+  const hosts = await (flags.quick ? hostCosts(device, 12, { warmUp: 4, length: 64 }) : hostCosts(device, 400));
+  say(hostTable(hosts));
+  yield hosts.map((host) => hostRow(device, host));
   const periods = await mechanismPeriods(device);
   say(periodTable(periods));
   yield periods.map((period) => periodRow(device, period, periods[0]));
@@ -84,7 +98,8 @@ function optionsFor(
   const { layers = onGpu ? 4 : 2, maxKv = onGpu ? 8192 : 2048, quick } = flags;
   const { steps = quick ? 60 : 1000 } = flags;
   const model = { layers, numQoHeads, numKvHeads, headDim, maxBatch, maxKvLen: maxKv };
-  return { device, trace, steps, model, strategies: ALL, checkEvery: quick ? 4 : 10 };
+  const stepNs = flags.stepMs === undefined ? DEFAULT_STEP_NS : flags.stepMs * 1e6;
+  return { device, trace, steps, model, strategies: ALL, checkEvery: quick ? 4 : 10, ...(stepNs > 0 && { stepNs }) };
 }
 
 function rowOf(comparison: StrategyComparison, index: number, trace: RequestTrace, flags: StrategyFlags): ResultRow {
@@ -148,6 +163,33 @@ function periodRow(
     overDevicePlannedUs: (period.median - first.period.median * stepsPerReplay) / 1e3,
     hostUs: host.median / 1e3,
   };
+}
+
+function hostRow(device: Device, { strategy, host }: HostCost): ResultRow {
+  const onGpu = device.kind === 'cuda';
+  return {
+    what: 'host time of a step, back to back',
+    batch: HOST_BATCH,
+    kvLen: 2000,
+    numQoHeads: onGpu ? 32 : 8,
+    numKvHeads: onGpu ? 8 : 2,
+    headDim: onGpu ? 128 : 64,
+    pageSize: 16,
+    dtype: onGpu ? 'bfloat16' : 'float32',
+    kvDtype: onGpu ? 'bfloat16' : 'float32',
+    medianUs: host.median / 1e3,
+    minUs: host.min / 1e3,
+    spreadPct: host.spreadPct,
+    floorUs: null,
+    peers: {},
+    strategy,
+  };
+}
+
+function hostTable(hosts: readonly HostCost[]): string {
+  const rows = hosts.map(({ strategy, host }) => ({ strategy, median: host.median / 1e3, p90: host.p90 / 1e3 }));
+  const title = `Host time of a step of ${HOST_BATCH} requests whose lengths grow, back to back`;
+  return table(rows, { title, units: { median: 'µs', p90: 'µs' } }).toText(120);
 }
 
 function periodTable(periods: readonly MechanismPeriod[]): string {

@@ -8,6 +8,11 @@ import type { ProgramSource } from './program-source';
 /** CUDA C++ sources, shipped as text; both src/device/programs and dist/device/programs lie three levels below the root. */
 export const KERNELS_FOLDER: string = join(__dirname, '..', '..', '..', 'native', 'kernels');
 
+/** Whether a program is linked with CUDA's device runtime, which takes nvJitLink. */
+export function linksDeviceRuntime({ options }: ProgramSource): boolean {
+  return options?.linksDeviceRuntime ?? options?.children !== undefined;
+}
+
 /** Reads a program; throws `FILE_NOT_FOUND` for a file that isn't there. `folder` is that of the kernels. */
 export function programJob(source: ProgramSource, architecture: string, folder: string = KERNELS_FOLDER): CompileJob {
   const file = normalize(source.file);
@@ -27,7 +32,7 @@ export function programJob(source: ProgramSource, architecture: string, folder: 
     includeFolders: [folder],
     entry: source.entry,
     nameExpressions: [],
-    linksDeviceRuntime: source.options?.linksDeviceRuntime ?? source.options?.children !== undefined,
+    linksDeviceRuntime: linksDeviceRuntime(source),
     includes: includedTexts(text, dirname(file), [folder]),
   });
 }

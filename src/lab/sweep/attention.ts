@@ -7,7 +7,8 @@ import { type Machine, machines } from '../../schedule/machine';
 import type { Policy } from '../../schedule/schedule';
 import type { CostModel } from '../../simulate/cost-model';
 import { defaultModel } from '../../simulate/cost-models';
-import { DecodeBench } from '../decode-bench';
+import { costModelFor } from '../calibration-store';
+import { benchMachines, DecodeBench } from '../decode-bench';
 import { identityOf, packageVersion, policyByName } from '../policy-set';
 import {
   type AttentionData,
@@ -79,7 +80,8 @@ export async function sweepAttention(options: AttentionSweepOptions): Promise<Sw
   }
   const axes = { ...DEFAULTS, machine: [device ? 'device' : 'h100'], ...options.axes } as Axes<AttentionPoint>;
   const own = { ...options.machines, ...(device && { device: machineOf(device) }) };
-  const data: AttentionData = { policies: options.policies ?? {}, machines: own, costs: options.costs ?? {} };
+  const costs = device ? { device: await costModelFor(device), ...options.costs } : (options.costs ?? {});
+  const data: AttentionData = { policies: options.policies ?? {}, machines: own, costs };
   requireKnown(axes, data, device);
   const identities = new Map<string, string>();
   const identity = (policy: string, machine: string, costs: CostModel): string => {
@@ -148,22 +150,18 @@ function requireKnown(axes: Axes<AttentionPoint>, data: AttentionData, device: D
   }
 }
 
-/** Predicts, then measures. */
+/** Predicts for the kernel that will run, then measures. */
 function measurer(device: Device, maxSeconds: number | undefined) {
-  return async (point: AttentionPoint, context: { data: AttentionData }): Promise<object> => {
-    const predicted = simulatePoint(point, context);
+  return async (point: AttentionPoint, { data }: { data: AttentionData }): Promise<object> => {
     const { headDim, pageSize, dtype } = point;
     const shape = { ...headsOf(point.heads), headDim, pageSize, kvDtype: dtype };
-    const bench = await DecodeBench.open({ kvLens: lengthsOf(point), hashIds: [] }, shape, {
-      device,
-      maxSeconds,
-      bitRequests: 1,
-    });
+    const { plain } = await benchMachines(shape, { device });
+    const predicted = simulatePoint(point, { data: { ...data, machines: { ...data.machines, device: plain } } });
+    const batch = { kvLens: lengthsOf(point), hashIds: [] };
+    const bench = await DecodeBench.open(batch, shape, { device, maxSeconds, bitRequests: 1 });
     try {
-      const { time, timeline, bitsChanged, planNs } = await bench.run(
-        policyOf(point.policy, context.data),
-        point.policy,
-      );
+      const policy = policyOf(point.policy, data);
+      const { time, timeline, bitsChanged, planNs } = await bench.run(policy, point.policy, predicted.gatheredRows > 0);
       return {
         ...predicted,
         measuredUs: time.medianUs,

@@ -45,6 +45,7 @@ describe('the command line', () => {
     [['run'], "error: missing required argument 'notebook'"],
     [['run', 'a.ipynb', '--timeout', 'soon'], 'Wanted a number of seconds above 0.'],
     [['run', 'a.ipynb', '--cell-timeout', '0'], 'Wanted a number of seconds above 0.'],
+    [['run', 'a.ipynb', '--jobs', '0'], 'Wanted a whole number from 1.'],
     [['run', 'a.ipynb', '--html'], 'error: --html needs --out <dir> or --write-back'],
     [
       ['run', 'x/a.ipynb', 'y/a.ipynb', '--out', 'o'],

@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'vitest';
+import { gpuCases } from '../../../src/lab/calibration-cases';
+import { fitModel } from '../../../src/lab/fit-model';
+import { type Machine, machines } from '../../../src/schedule/machine';
+import { makeProblem } from '../../../src/schedule/problem';
+import type { CostModel } from '../../../src/simulate/cost-model';
+import { rooflineModel } from '../../../src/simulate/roofline';
+import { predict } from '../../../src/simulate/simulate';
+
+const machineFor = (kind: 'decode' | 'prefill'): Machine => ({
+  ...machines.h100,
+  tileClasses: [machines.h100.tileClasses[kind === 'decode' ? 0 : 1]],
+});
+
+/** What a machine that is as `truth` says would have measured. */
+function measuredBy(truth: CostModel, kind: 'decode' | 'prefill') {
+  return gpuCases
+    .filter((one) => one.kind === kind)
+    .map(({ what, kvLens, qoLens, numQoHeads, policy }) => {
+      const problem = makeProblem({
+        kvLens,
+        qoLens,
+        causal: kind === 'prefill',
+        numQoHeads,
+        numKvHeads: 8,
+        headDim: 128,
+      });
+      const schedule = policy(problem, machineFor(kind));
+      return { what, schedule, ns: predict(schedule, truth).durationNs };
+    });
+}
+
+describe('fitModel', () => {
+  test('finds a machine again by what it measured', () => {
+    const guess = rooflineModel(machines.h100);
+    const truth: CostModel = {
+      ...guess,
+      kernels: {
+        ...guess.kernels,
+        decode: { ...guess.kernels.decode, stepNs: 800, tileNs: 3000, mergeBatchNs: 1500, launchNs: 900 },
+      },
+      dram: { ...guess.dram, drawnGbs: guess.dram.drawnGbs.map((gbs) => gbs * 0.8) },
+    };
+    const { model, residuals } = fitModel(guess, measuredBy(truth, 'decode'));
+    for (const { measuredNs, predictedNs } of residuals)
+      expect(Math.abs(predictedNs / measuredNs - 1)).toBeLessThan(0.03);
+    expect(model.kernels.decode.stepNs / 800).toBeCloseTo(1, 1);
+    expect(model.kernels.decode.tileNs / 3000).toBeCloseTo(1, 1);
+    // A kernel that nobody measured keeps its guess.
+    expect(model.kernels.prefill).toEqual(guess.kernels.prefill);
+  }, 60_000);
+
+  test('calibrations fit kernels with two CTAs an SM', () => {
+    const guess = rooflineModel(machines.h100);
+    const prefill = { ...guess.kernels.prefill, stepNs: 2200, sharedRowNs: 8, tileNs: 5000 };
+    const truth = { ...guess, kernels: { ...guess.kernels, prefill } };
+    const { residuals } = fitModel(guess, measuredBy(truth, 'prefill'));
+    for (const { measuredNs, predictedNs } of residuals)
+      expect(Math.abs(predictedNs / measuredNs - 1)).toBeLessThan(0.05);
+  }, 60_000);
+});
