@@ -356,7 +356,7 @@ class Prefill {
     MergeGroups groups = merge_groups();
 #pragma unroll 1
     for (int i = 0; i < num_groups; ++i) {
-      groups.prefetch(record);
+      groups.prefetch(record, 0);
       groups.announce(record, i);
       groups.elect();
       groups.merge_complete(true);
