@@ -2,7 +2,7 @@
 import { registerDisplays } from './display/register';
 
 export { alibiSlopes } from './attention/alibi';
-export type { AppendPlaces } from './attention/append-kv';
+export type { AppendOptions, AppendPlaces } from './attention/append-kv';
 export type {
   AttentionResult,
   BatchAttentionOptions,
@@ -25,10 +25,15 @@ export {
 } from './attention/merge-states';
 export { type DeviceKind, openDevice, useDevice } from './attention/open-device';
 export { PageTable, type PageTableOptions } from './attention/page-table';
-// Attention
 export { type KvLayout, PagedKvCache, type PagedKvCacheOptions } from './attention/paged-kv';
 export { DevicePlan, Plan, type PlanCost } from './attention/plan';
-export { type ReferenceInput, type ReferenceResult, reference, referenceAttention } from './attention/reference';
+export {
+  type ReferenceInput,
+  type ReferenceResult,
+  type ReferenceVariant,
+  reference,
+  referenceAttention,
+} from './attention/reference';
 export type { AttentionVariant, AttentionVariantOptions, KvDType, QueryDType } from './attention/variant';
 export type {
   BackendDescription,
@@ -40,8 +45,7 @@ export type {
   ProgramInfo,
   ProgramOptions,
 } from './device/backend';
-export type { Buffer } from './device/buffer';
-// Devices, memory and ordering
+export type { Buffer, RangeOptions } from './device/buffer';
 export { type Device, type DeviceOptions, defaultDevice } from './device/device';
 export type { Event } from './device/event';
 export type { CompileOptions } from './device/kernel/compile-kernel';
@@ -56,9 +60,9 @@ export type { ProgramSource } from './device/programs/program-source';
 export { scope } from './device/scope';
 export type { Stream } from './device/stream';
 export type { Telemetry } from './device/telemetry';
-// Displays
 export { Chart, type PictureOptions } from './display/chart';
 export { type GanttOptions, gantt } from './display/gantt';
+export type { GanttColor } from './display/gantt-model';
 export { type HeatmapOptions, idleHeatmap } from './display/heatmap';
 export { type LatencyBandsOptions, type LatencyPoint, latencyBands } from './display/latency-bands';
 export { latencyChart, sampleChart } from './display/latency-chart';
@@ -73,13 +77,13 @@ export { graphMemoryChart, paddingChart, stepTimeChart } from './display/strateg
 export { type Table, type TableOptions, table } from './display/table';
 export { finishChart, idleChart, rateChart } from './display/timeline-charts';
 export { type OverlayOptions, overlay } from './display/timeline-overlay';
+export type { ChartTheme, VegaLiteSpec } from './display/vega-theme';
 export { type ErrorCode, WarpbookError } from './errors';
 export { capture } from './graph/capture';
 export type { Graph, InstantiateOptions } from './graph/graph';
 export type { GraphExec, GraphMemory } from './graph/graph-exec';
 export { interruptSignal, throwIfInterrupted } from './interruption';
 export type { LabBatch, ModelShape, TraceWorkload, Workload } from './lab/batches';
-// Calibration
 export {
   type CalibrateOptions,
   type CalibrateProgress,
@@ -88,13 +92,11 @@ export {
   calibrateDevice,
 } from './lab/calibrate-run';
 export { costModelFor, readCostModel, writeCostModel } from './lab/calibration-store';
-// Experiments
 export { type CompareStrategiesOptions, compareStrategies, type StrategyChoice } from './lab/compare-strategies';
 export { DecodeLoop, type DecodeLoopOptions } from './lab/decode-loop';
 export type { BatchEvaluation } from './lab/evaluate';
 export { gpuKernelHash, kernelHash } from './lab/kernel-hash';
 export { Leaderboard, type LeaderboardOptions, leaderboard } from './lab/leaderboard';
-// The lab
 export { type PerfettoOptions, savePerfetto, toPerfetto } from './lab/perfetto/perfetto';
 export { knownPolicies, type PolicyChoice, type PolicySet, policyByName } from './lab/policy-set';
 export { type LabProgress, onLabProgress } from './lab/progress';
@@ -103,6 +105,8 @@ export { type Savable, saveTable } from './lab/save-table';
 export {
   type Agreement,
   type ComparisonRow,
+  type ModelFacts,
+  type Percentiles,
   type SkippedStrategy,
   StrategyComparison,
   type StrategyResult,
@@ -113,7 +117,6 @@ export type { AttentionPoint } from './lab/sweep/attention-point';
 export type { Axes, Json } from './lab/sweep/points';
 export { Sweep, type SweepContext, type SweepModule, type SweepOptions, sweep } from './lab/sweep/sweep';
 export type { DataTable, TableExpression, TableRow } from './lab/tables';
-// Measuring
 export type { Measured } from './measure/chain';
 export { type CompareOptions, compare, Verdict } from './measure/compare';
 export type { JudgeOptions, VerdictWord } from './measure/judge';
@@ -122,8 +125,9 @@ export { Measurement, type Roof, type StoppedBy } from './measure/measurement';
 export { type MeasureProgress, onMeasuring } from './measure/progress';
 export { type MeasuredRoof, measureRoof, type RoofOptions } from './measure/roof';
 export type { Spread } from './measure/statistics';
-export { clearOutput, display } from './notebook/display';
+export { clearOutput, type DisplayHandle, display } from './notebook/display';
 export { confirm, type PromptOptions, prompt } from './notebook/prompt';
+export type { MimeBundle } from './renderers';
 export { type BuilderOptions, ScheduleBuilder } from './schedule/builder';
 export type { Dealing } from './schedule/deal';
 export {
@@ -150,7 +154,6 @@ export type { OracleOptions } from './schedule/policies/oracle';
 export type { StreamKOptions } from './schedule/policies/stream-k';
 export { PolicyError } from './schedule/policy-error';
 export { type BlockLists, findSharedPrefixes, type SharedPrefix } from './schedule/prefixes';
-// Schedules
 export { type AttentionProblem, kvBytes, makeProblem, type ProblemOptions } from './schedule/problem';
 export type { QueryTile } from './schedule/query-tiles';
 export { type RunPolicyOptions, runPolicy } from './schedule/run-policy';
@@ -171,7 +174,6 @@ export {
   TILE_FLAG,
   TILE_STRIDE,
 } from './schedule/work-tile';
-// Predictions
 export {
   type CostModel,
   type KernelCost,
@@ -184,7 +186,6 @@ export { costModels } from './simulate/cost-models';
 export { Prediction } from './simulate/prediction';
 export { rooflineModel } from './simulate/roofline';
 export { predict, predictedCost, type SimulateOptions, simulate } from './simulate/simulate';
-// Ways to live with CUDA graphs
 export type { PrefillChunk, StepBatch, StepCapacity } from './strategy/batch';
 export type { GraphPoolOptions, PooledGraph } from './strategy/graph-pool';
 export type { HostUpdateOptions } from './strategy/host-update';
@@ -202,13 +203,20 @@ export type {
 export type { WhileLoopOptions } from './strategy/while-loop';
 export * from './tensor/compare';
 export * from './tensor/create';
-// Tensors
-export type { DType } from './tensor/dtype';
+export type { DType, FloatDType } from './tensor/dtype';
+export type { PrintOptions } from './tensor/format';
+export type { HostData, NestedArray } from './tensor/host-values';
 export { loadNpy, saveNpy } from './tensor/npy';
 export * from './tensor/random';
-export { loadSafetensors, saveSafetensors } from './tensor/safetensors';
-export { Tensor } from './tensor/tensor';
+export {
+  type LoadSafetensorsOptions,
+  loadSafetensors,
+  type SaveSafetensorsOptions,
+  saveSafetensors,
+} from './tensor/safetensors';
+export { type StreamOption, Tensor, type TensorPlacement } from './tensor/tensor';
 export type { Achieved, AchievedOptions, TimelineWork } from './timeline/achieved';
+export type { SpanPhase, TimelineColumns, TimelineSource } from './timeline/columns';
 export type { CriticalPath, PathCause, PathStep } from './timeline/critical-path';
 export type { ErrorSummary, TimelineDifference } from './timeline/difference';
 export type { IdleCause, IdleTime } from './timeline/idle';
@@ -219,12 +227,12 @@ export { formatBytes, formatCount, formatDuration } from './units';
 export { readAzureTrace } from './workload/azure-trace';
 export { type LoadTraceOptions, loadTrace } from './workload/load-trace';
 export { readMooncakeTrace } from './workload/mooncake-trace';
-// Workloads
-export { type Request, RequestTrace, type TraceSummaryRow } from './workload/request-trace';
+export { type Request, RequestTrace, type RequestTraceOptions, type TraceSummaryRow } from './workload/request-trace';
 export {
   type BatchSnapshot,
   type RunningRequest,
   type SnapshotOptions,
+  type SnapshotsOptions,
   snapshot,
   snapshots,
 } from './workload/snapshot';

@@ -11,7 +11,7 @@ import { mergeStateInPlace, mergeStates } from '../../src/attention/merge-states
 import { PagedKvCache } from '../../src/attention/paged-kv';
 import { openDevice } from '../../src/device/device';
 import type { Launch } from '../../src/device/stream';
-import { compare } from '../../src/tensor/compare';
+import { compareTensors } from '../../src/tensor/compare';
 import { arange, fromHost, zeros } from '../../src/tensor/create';
 import { randomBits } from '../../src/tensor/draw';
 import { tensorCopyParams } from '../../src/tensor/programs';
@@ -82,7 +82,7 @@ async function main(): Promise<void> {
     }
     if (from !== 'uint8' && from !== 'bool')
       arange(3000, { dtype: from, start: -20, step: from.includes('float') ? 0.3 : 3, device });
-    compare(matrix, many.to(from === 'bool' ? 'uint8' : 'float16'));
+    compareTensors(matrix, many.to(from === 'bool' ? 'uint8' : 'float16'));
   }
   bits.to('uint8');
   // Any bits, so every exponent, both signs of NaN, and the ends of every type's range.

@@ -34,6 +34,7 @@ import { StreamOrder } from './stream-order';
 import { type AttentionVariant, type AttentionVariantOptions, makeVariant } from './variant';
 import { type BatchPages, Workspace } from './workspace';
 
+/** Options of both wrappers. */
 export interface BatchAttentionOptions extends AttentionVariantOptions {
   device?: Device;
   /** Tokens per page of the caches it will read; default 16. */
@@ -53,6 +54,7 @@ export interface BatchAttentionOptions extends AttentionVariantOptions {
   trace?: boolean;
 }
 
+/** Options of `plan()`. */
 export interface PlanOptions {
   /** Default: `policies.binarySearch`. */
   policy?: Policy;
@@ -64,6 +66,7 @@ export interface PlanOptions {
   stream?: Stream;
 }
 
+/** Options of `planOnDevice()`. */
 export interface DevicePlanOptions {
   /** Default headGroups. */
   policy?: DevicePolicy;
@@ -87,6 +90,7 @@ export interface DeviceStatus {
 
 type AnyPlan = Plan | DevicePlan;
 
+/** Options of `run()`. */
 export interface RunOptions {
   /** Output, dtype of q, shape of q; default: a new tensor. Needed in a capture. Rows that are not planned stay untouched. */
   out?: Tensor;
@@ -106,6 +110,7 @@ export interface RunOptions {
   stream?: Stream;
 }
 
+/** What a run gives: output and log-sum-exp of every query token and head. */
 export interface AttentionResult {
   /** [numQoTokens, numQoHeads, headDim], dtype of q. */
   output: Tensor;

@@ -16,6 +16,7 @@ import type { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
 import { prepareKernel } from './prepare-kernel';
 
+/** Options of `BatchDecode.plan()`. */
 export interface DecodePlanOptions extends PlanOptions {
   /** Query tokens of each request, [batchSize]; default one each. Needs `capacity.maxQoTokens`. */
   qoLens?: ArrayLike<number>;

@@ -15,6 +15,7 @@ import { PagedKvCache } from './paged-kv';
 import type { Plan } from './plan';
 import { type PreparedKernel, prepareKernel } from './prepare-kernel';
 
+/** Options of {@link BatchPrefill.create}. */
 export interface BatchPrefillOptions extends BatchAttentionOptions {
   /** Where keys and values lie: a paged cache (default), or tensors [numKvTokens, numKvHeads, headDim], requests in a row. */
   kv?: 'paged' | 'ragged';

@@ -27,6 +27,7 @@ export interface PageTableOptions {
   numPages?: number;
 }
 
+/** Which pages the requests of a batch own, and how many tokens each has. Host values; wrappers upload them. */
 export class PageTable {
   readonly pageSize: number;
   /** int32 [batchSize + 1] */

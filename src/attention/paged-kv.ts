@@ -20,6 +20,7 @@ import { type KvDType, requireKvDType } from './variant';
 /** Order of a page's dimensions: tokens outside (NHD) or KV heads outside (HND). */
 export type KvLayout = 'NHD' | 'HND';
 
+/** Options of {@link PagedKvCache}. */
 export interface PagedKvCacheOptions {
   /** Pages in the pool. */
   numPages: number;
@@ -46,6 +47,7 @@ export interface PoolStrides {
   head: number;
 }
 
+/** A pool of pages of keys and values on a device, and the requests that own them. Any page size, NHD or HND. */
 export class PagedKvCache {
   readonly device: Device;
   readonly numPages: number;

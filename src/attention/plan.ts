@@ -3,6 +3,7 @@ import type { Schedule } from '../schedule/schedule';
 import type { WrapperCapacity } from './capacity';
 import type { DevicePolicy } from './device-plan';
 
+/** What a plan cost the host, in nanoseconds, and what it sent. */
 export interface PlanCost {
   /** Time of the policy, with its checks where it isn't a built-in one. */
   policyNs: number;

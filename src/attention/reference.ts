@@ -32,7 +32,8 @@ export interface ReferenceInput {
   alibiSlopes?: ArrayLike<number>;
 }
 
-type ReferenceVariant = Pick<
+/** What of a variant the reference looks at. */
+export type ReferenceVariant = Pick<
   AttentionVariant,
   'numQoHeads' | 'numKvHeads' | 'headDim' | 'causal' | 'windowLeft' | 'smScale' | 'logitsSoftCap'
 >;

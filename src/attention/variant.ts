@@ -10,6 +10,7 @@ export type QueryDType = 'float32' | 'float16' | 'bfloat16';
 /** Element types of keys and values. */
 export type KvDType = QueryDType | 'float8_e4m3fn' | 'float8_e5m2';
 
+/** What of attention is fixed when a wrapper is made. */
 export interface AttentionVariantOptions {
   numQoHeads: number;
   numKvHeads: number;
@@ -33,6 +34,7 @@ export interface AttentionVariantOptions {
   alibi?: boolean;
 }
 
+/** Attention options with their defaults filled in, checked. */
 export type AttentionVariant = Readonly<Required<AttentionVariantOptions>>;
 
 const QUERY_DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'];

@@ -21,6 +21,7 @@ export interface PictureOptions {
   readonly scale?: number;
 }
 
+/** A Vega-Lite specification with its text for terminals: shows itself, or goes to a file. */
 export class Chart {
   private readonly spec: VegaLiteSpec;
   private readonly text: (columns: number) => string;

@@ -15,6 +15,7 @@ import { timeUnit } from './time-unit';
 /** What bars are coloured by. */
 export type GanttColor = 'request' | 'kvHead' | 'phase';
 
+/** Options of {@link gantt}. */
 export interface GanttOptions {
   /** Default 'request'. */
   readonly colorBy?: GanttColor;

@@ -22,6 +22,7 @@ export interface LatencyPoint {
   readonly series?: string;
 }
 
+/** Options of {@link latencyBands}. */
 export interface LatencyBandsOptions {
   /** Default 'Latency by batch and KV length'. */
   readonly title?: string;

@@ -63,7 +63,7 @@ export function latencyChart(measured: Measurement): Chart {
 /**
  * The samples in the order taken, with their median and its 95 % confidence interval: shows warming up, clocks that
  * fall, and outliers. `measure(fn, { live: true })` draws it while it measures.
- * @param samplesNs nanoseconds a call
+ * @param measured a measurement, or samples of your own, in nanoseconds a call
  */
 export function sampleChart(
   measured: Measurement | { readonly what: string; readonly samplesNs: ArrayLike<number> },

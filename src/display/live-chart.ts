@@ -3,6 +3,7 @@ import { jupyterDisplay } from '../renderers';
 import type { Chart } from './chart';
 import { currentFrontEnd } from './front-end';
 
+/** A chart that is drawn anew in place; made by {@link liveChart}. */
 export interface LiveChart {
   /**
    * Shows `chart` in place of what was shown, at most four times a second; what comes in between is left out, and a function

@@ -10,6 +10,7 @@ import { SERIES_COLORS } from './palette';
 import { barLines, countOf, wrapParts } from './text-lines';
 import { chartConfig, subtitleLines, TEXT_INK, type VegaLiteSpec } from './vega-theme';
 
+/** Options of {@link memoryChart}. */
 export interface MemoryChartOptions {
   /** Default: says how much of the limit is in use. */
   readonly title?: string;

@@ -8,6 +8,7 @@ import { cleanLabel, escapeHtml } from './escape';
 import { currentFrontEnd } from './front-end';
 import { loadCliProgress } from './packages';
 
+/** A progress bar; made by {@link progress}. */
 export interface Progress {
   /** Sets how much is done, and what is at hand now. */
   update(done: number, note?: string): void;
@@ -18,6 +19,7 @@ export interface Progress {
   [Symbol.dispose](): void;
 }
 
+/** Options of {@link progress}. */
 export interface ProgressOptions {
   /**
    * Whether units and their rate are shown; default true. False where units mean nothing to a reader, such as percents: then the

@@ -9,6 +9,7 @@ import { SERIES_COLORS } from './palette';
 import { table } from './table';
 import { chartConfig, GUIDE, TEXT_INK, type VegaLiteSpec } from './vega-theme';
 
+/** Options of {@link roofline}. */
 export interface RooflineOptions {
   /** What the machine was measured to do, see `measureRoof`; default: the roof of the first measurement that has one. */
   readonly roof?: Roof;

@@ -9,6 +9,7 @@ import { SERIES_COLORS } from './palette';
 import { barLines, countOf, wrapParts } from './text-lines';
 import { chartConfig, subtitleLines, type VegaLiteSpec } from './vega-theme';
 
+/** Options of {@link splitHistogram}. */
 export interface SplitHistogramOptions {
   /** Default: says which policy split. */
   readonly title?: string;

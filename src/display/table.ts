@@ -15,6 +15,7 @@ export interface ArqueroLike {
   get(name: string, row: number): unknown;
 }
 
+/** Options of {@link table}. */
 export interface TableOptions {
   /** A line above the table. */
   readonly title?: string;

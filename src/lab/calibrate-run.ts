@@ -16,6 +16,7 @@ import { fitModel, type Observation, type Residual } from './fit-model';
 import { kernelHash } from './kernel-hash';
 import { BatchTimer } from './time-batch';
 
+/** Options of {@link calibrate}. */
 export interface CalibrateOptions {
   /** Keep the result where `costModelFor` finds it, in the user's cache folder; default true. */
   readonly store?: boolean;
@@ -29,6 +30,7 @@ export interface CalibrateOptions {
   readonly poolBytes?: number;
 }
 
+/** How far a calibration has come. */
 export interface CalibrateProgress {
   readonly done: number;
   readonly total: number;

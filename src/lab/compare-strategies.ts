@@ -22,6 +22,7 @@ import { type HeldStep, type RunSettings, runHeld, runWaiting, type StepRecord, 
 /** A strategy by its name, or made by you for the model. */
 export type StrategyChoice = StrategyName | ((model: DecodeModel) => Strategy);
 
+/** Options of {@link compareStrategies}. */
 export interface CompareStrategiesOptions extends DecodeLoopOptions {
   /** In this order; the outputs of the first are what the others' are compared with. Default: all that the device has. */
   readonly strategies?: readonly StrategyChoice[];

@@ -12,6 +12,7 @@ import type { PrefillChunk, StepBatch } from '../strategy/batch';
 import type { DecodeModel } from '../strategy/model';
 import type { Request, RequestTrace } from '../workload/request-trace';
 
+/** Options of {@link DecodeLoop}. */
 export interface DecodeLoopOptions {
   /** Requests that run at the same time; default: the model's most. */
   readonly concurrency?: number;
@@ -37,6 +38,7 @@ interface Prefilling {
   done: number;
 }
 
+/** Continuous batching over a request trace, a batch a step: requests join when there is room and leave when they have all their tokens. */
 export class DecodeLoop {
   private readonly queue: Request[];
   private readonly pages: PageAllocator;

@@ -20,6 +20,7 @@ import { hashOf } from './sweep/points';
 import { sweep } from './sweep/sweep';
 import { type DataTable, tableOf } from './tables';
 
+/** Options of {@link leaderboard}. */
 export interface LeaderboardOptions {
   /** Names, or functions by name; default: all known policies. */
   readonly policies?: PolicyChoice;

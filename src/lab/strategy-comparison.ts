@@ -74,6 +74,7 @@ export interface ComparisonRow {
   readonly outputs: string;
 }
 
+/** What {@link compareStrategies} found: a table to look at, and every step behind it. */
 export class StrategyComparison {
   constructor(
     readonly device: string,

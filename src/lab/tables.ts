@@ -31,6 +31,7 @@ export interface DataTable {
  * expression has use for it.
  */
 export type TableExpression = string | ((row: TableRow, parameters?: TableRow) => unknown) | object;
+/** A row of a table, by column. */
 export type TableRow = { readonly [column: string]: never };
 
 /** Columns in the order of their first appearance; a row without a column has null there. */

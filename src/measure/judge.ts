@@ -12,6 +12,7 @@ import { signedRankInterval } from './signed-rank';
 /** Answers with the times of turns (any unit, positive), in the order asked for. */
 export type TakeTurns = (order: readonly ('a' | 'b')[]) => readonly number[] | Promise<readonly number[]>;
 
+/** When two sides of a comparison count as the same, and how often an alarm may be false. */
 export interface JudgeOptions {
   /** Differences within ± this count as none, percent; default 1. */
   readonly marginPct?: number;

@@ -11,6 +11,7 @@ import { Measurement, type Roof, type StoppedBy } from './measurement';
 import { announce, announceEnd } from './progress';
 import { precisionPct, spreadOf } from './statistics';
 
+/** Options of {@link measure}. */
 export interface MeasureOptions {
   /** Default: `defaultDevice()`. */
   readonly device?: Device;

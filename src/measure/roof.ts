@@ -7,6 +7,7 @@ import { measure } from './measure';
 import type { Measurement, Roof } from './measurement';
 import { multiplyAddParams, ROOF, ROOF_THREADS, roofPrograms, streamReadParams } from './programs';
 
+/** Options of {@link measureRoof}. */
 export interface RoofOptions {
   readonly device?: Device;
   /** Bytes of a read; default 512 MiB on a GPU, 128 MiB on the CPU device. */

@@ -5,6 +5,7 @@
 import { readSync, writeSync } from 'node:fs';
 import { currentFrontEnd } from '../display/front-end';
 
+/** Options of {@link prompt}. */
 export interface PromptOptions {
   /** The front end hides what is typed; default false. */
   readonly password?: boolean;

@@ -23,6 +23,7 @@ import {
   TILE_STRIDE,
 } from './work-tile';
 
+/** Options of {@link ScheduleBuilder}. */
 export interface BuilderOptions {
   /** Index into the machine's tile classes; default 0. */
   tileClass?: number;
@@ -58,6 +59,7 @@ function takeScratch(): Scratch {
   return scratch;
 }
 
+/** Builds a schedule out of query tiles: keeps slots, merge groups, mask flags and order in step while a policy says where to cut. */
 export class ScheduleBuilder {
   readonly problem: AttentionProblem;
   readonly machine: Machine;

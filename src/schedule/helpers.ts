@@ -43,6 +43,7 @@ export function countTokens(ranges: Iterable<KvRange>): number {
   return tokens;
 }
 
+/** Options of {@link packByLeastLoad}. */
 export interface PackOptions {
   /** Largest load first (Graham's rule, at most 4/3 of the best makespan); default true. Otherwise in the order given. */
   longestFirst?: boolean;

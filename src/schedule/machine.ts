@@ -17,6 +17,7 @@ export interface TileClass {
   readonly ctasPerSm: number;
 }
 
+/** All that a policy needs to know of the hardware. A plain value: copy and change it for a machine of your own. */
 export interface Machine {
   readonly name: string;
   readonly numSms: number;

@@ -16,6 +16,7 @@ import { type ValidateOptions, validate } from './validate';
 /** What a policy of the user's own may take by default: a thousand times what a good one does, and not enough to fill memory. */
 export const POLICY_TIME_LIMIT_MS = 1000;
 
+/** Options of {@link runPolicy}. */
 export interface RunPolicyOptions extends ValidateOptions {
   /** Check the schedule; default: unless the policy is a built-in one. */
   validate?: boolean;

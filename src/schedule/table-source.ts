@@ -44,6 +44,7 @@ export interface TableCounts {
   readonly numPartialRows: number;
 }
 
+/** Where the tables of a schedule come from when somebody looks at them. */
 export interface TableSource {
   readonly counts: TableCounts;
   readonly dispatch: DispatchKind;

@@ -5,6 +5,7 @@ import { MERGE_GROUP, MERGE_GROUP_STRIDE, SEGMENT, SEGMENT_STRIDE, TILE, TILE_ST
 /** Of partial outputs and LSE. */
 const FLOAT32_BYTES = 4;
 
+/** What the items of a schedule read and compute, by item. */
 export interface TileWork {
   /**
    * float64 [numTiles]: keys and values that a tile reads, and the partial state (float32) that it writes. What several tiles

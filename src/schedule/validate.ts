@@ -32,6 +32,7 @@ interface Range {
   masked: boolean;
 }
 
+/** Options of {@link validate}. */
 export interface ValidateOptions {
   /**
    * Tells whether two requests have the same pages; needed where a tile serves rows of several requests from one of

@@ -42,8 +42,10 @@ export const TILE = {
    */
   mergeGroupCount: 15,
 } as const;
+/** Words of a work tile. */
 export const TILE_STRIDE = 16;
 
+/** Bits of the `flags` word of a work tile. */
 export const TILE_FLAG = {
   /** Some row of the tile does not see some key of the range: causal, window or segments. */
   needsMask: 1,
@@ -62,14 +64,17 @@ export const KV_SEQUENCE = {
   /** Request whose page list holds the pages. */
   request: 3,
 } as const;
+/** Words of a KV sequence. */
 export const KV_SEQUENCE_STRIDE = 4;
 
 /** A query row where rows are gathered. */
 export const ROW = { request: 0, qoToken: 1, qoHead: 2, qoPosition: 3 } as const;
+/** Words of a row. */
 export const ROW_STRIDE = 4;
 
 /** A sub-range of a tile's KV range. `masked`: 0 every row sees all of it, 1 the mask applies. */
 export const SEGMENT = { kvStart: 0, kvEnd: 1, masked: 2, reserved: 3 } as const;
+/** Words of a segment. */
 export const SEGMENT_STRIDE = 4;
 
 /**
@@ -88,6 +93,7 @@ export const MERGE_GROUP = {
   reserved0: 6,
   reserved1: 7,
 } as const;
+/** Words of a merge group. */
 export const MERGE_GROUP_STRIDE = 8;
 
 /** How tiles reach CTAs. */

@@ -8,6 +8,7 @@ import { defaultModel } from './cost-models';
 import { drain } from './engine';
 import { Prediction } from './prediction';
 
+/** Options of {@link simulate} and {@link predict}. */
 export interface SimulateOptions {
   /** Take a model of another machine; default false: it is refused. */
   readonly allowMismatch?: boolean;

@@ -17,6 +17,7 @@ import type { StepBatch } from './batch';
 import { openDevicePrograms, StepMemory } from './step-memory';
 import { advanceStepParams, projectHeadsParams, STEP_RULES } from './step-params';
 
+/** Options of {@link DecodeModel.create}. */
 export interface DecodeModelOptions {
   readonly device: Device;
   /** Default 2. */

@@ -44,4 +44,5 @@ export const strategies: {
   hostUpdate: (model, options) => new HostUpdateStrategy(model, options),
 };
 
+/** The names of the strategies that come with warpbook. */
 export type StrategyName = keyof typeof strategies;

@@ -61,6 +61,7 @@ export interface Limit {
   readonly why: string;
 }
 
+/** What a strategy says of itself. */
 export interface StrategyExplanation {
   readonly name: string;
   /** One sentence. */

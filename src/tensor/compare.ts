@@ -14,10 +14,10 @@ export interface Tolerance {
   atol?: number;
 }
 
-/** Options of {@link compare} and {@link allClose}. */
-export interface CompareOptions extends Tolerance, StreamOption {}
+/** Options of {@link compareTensors} and {@link allClose}. */
+export interface CompareTensorsOptions extends Tolerance, StreamOption {}
 
-/** What {@link compare} finds. */
+/** What {@link compareTensors} finds. */
 export interface Comparison {
   /** ‖a − b‖₂ / ‖b‖₂, see {@link relativeError}. */
   readonly relativeError: number;
@@ -40,7 +40,7 @@ function checkOperands(a: Tensor, b: Tensor): void {
 }
 
 /** The sums over all elements, by COMPARE_FIELD. */
-async function sums(a: Tensor, b: Tensor, options: CompareOptions): Promise<Float64Array> {
+async function sums(a: Tensor, b: Tensor, options: CompareTensorsOptions): Promise<Float64Array> {
   const { rtol = 1e-5, atol = 1e-8, stream = a.device.stream } = options;
   checkOperands(a, b);
   const total = new Float64Array(TENSOR_LIMITS.compareFields);
@@ -91,7 +91,7 @@ function relativeErrorOf(total: Float64Array): number {
  * All of it at once; `b` is the reference.
  * @throws WarpbookError SHAPE_MISMATCH, DEVICE_MISMATCH, DISPOSED
  */
-export async function compare(a: Tensor, b: Tensor, options: CompareOptions = {}): Promise<Comparison> {
+export async function compareTensors(a: Tensor, b: Tensor, options: CompareTensorsOptions = {}): Promise<Comparison> {
   const total = await sums(a, b, options);
   return {
     relativeError: relativeErrorOf(total),
@@ -105,7 +105,7 @@ export async function compare(a: Tensor, b: Tensor, options: CompareOptions = {}
  * infinities match, a NaN matches nothing.
  * @throws WarpbookError SHAPE_MISMATCH, DEVICE_MISMATCH, DISPOSED
  */
-export async function allClose(a: Tensor, b: Tensor, options: CompareOptions = {}): Promise<boolean> {
+export async function allClose(a: Tensor, b: Tensor, options: CompareTensorsOptions = {}): Promise<boolean> {
   return (await sums(a, b, options))[COMPARE_FIELD.numMismatches] === 0;
 }
 

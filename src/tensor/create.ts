@@ -44,6 +44,7 @@ export function full<D extends DType = 'float32'>(
   return tensor;
 }
 
+/** A tensor of zeros. */
 export function zeros<D extends DType = 'float32'>(
   shape: readonly number[],
   options: TensorOptions<D> = {},
@@ -51,6 +52,7 @@ export function zeros<D extends DType = 'float32'>(
   return full(shape, 0, options);
 }
 
+/** A tensor of ones. */
 export function ones<D extends DType = 'float32'>(shape: readonly number[], options: TensorOptions<D> = {}): Tensor<D> {
   return full(shape, 1, options);
 }

@@ -13,11 +13,13 @@ export interface TimelineWork {
   readonly mergeBytes?: ArrayLike<number>;
 }
 
+/** Options of `timeline.achieved()`. */
 export interface AchievedOptions {
   /** Parts of the duration that rates over time are given for; default 50. */
   readonly bins?: number;
 }
 
+/** What `timeline.achieved()` finds. */
 export interface Achieved {
   readonly bytes: number;
   readonly flops: number;

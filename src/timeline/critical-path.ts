@@ -9,6 +9,7 @@ import { TRACE_PHASE } from './trace-record';
 /** What a span of the path followed: the launch, its CTA's or its SM's work before, or a merge's last partial tile. */
 export type PathCause = 'launch' | 'cta' | 'sm' | 'partial';
 
+/** A step of a critical path: a span, and what it waited for. */
 export interface PathStep {
   /** Index of the span in the timeline. */
   readonly span: number;
@@ -19,6 +20,7 @@ export interface PathStep {
   readonly waitNs: number;
 }
 
+/** What `timeline.criticalPath()` finds: the chain of tiles and merges that is as long as the run. */
 export interface CriticalPath {
   /** In the order of time; empty for an empty timeline. */
   readonly steps: readonly PathStep[];

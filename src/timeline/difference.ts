@@ -14,6 +14,7 @@ export interface ErrorSummary {
   readonly worstPct: number;
 }
 
+/** What `a.difference(b)` finds between two timelines of the same schedule. */
 export interface TimelineDifference {
   /** Error of the duration, signed. */
   readonly durationPct: number;

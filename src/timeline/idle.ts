@@ -15,8 +15,10 @@ import { timelineStats } from './stats';
 import { TRACE_PHASE } from './trace-record';
 
 export const IDLE_CAUSES = ['launch', 'gap', 'imbalance', 'tail', 'merge'] as const;
+/** Why a CTA did nothing; docs/lab.md says which is which. */
 export type IdleCause = (typeof IDLE_CAUSES)[number];
 
+/** What `timeline.idle()` finds; times in nanoseconds. */
 export interface IdleTime {
   readonly numLanes: number;
   /** numLanes × duration; busy and idle time add up to it. */

@@ -2,6 +2,7 @@
 import type { TimelineColumns } from './columns';
 import { TRACE_PHASE } from './trace-record';
 
+/** What `timeline.stats()` finds; times in nanoseconds. */
 export interface TimelineStats {
   /** CTAs, or the SMs (threads) that ran a span. */
   readonly numLanes: number;

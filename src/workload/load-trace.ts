@@ -9,6 +9,7 @@ import { syntheticTrace } from './synthetic';
 import { statTrace, TRACE_HINT } from './trace-file';
 import type { TraceKind } from './trace-statistics';
 
+/** Options of {@link loadTrace}. */
 export interface LoadTraceOptions {
   /** A trace file, or a folder that holds one; default: the environment variable WARPBOOK_TRACES. */
   path?: string;

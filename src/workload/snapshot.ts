@@ -28,6 +28,7 @@ export type SnapshotMoment =
   | { readonly timeNs: number }
   | { /** Index in the trace. */ readonly request: number };
 
+/** Options of {@link snapshot}. */
 export interface SnapshotOptions extends BatchingOptions {
   /** The moment; default: drawn with `seed` from the steady part of the run, see {@link snapshots}. */
   at?: SnapshotMoment;

@@ -19,6 +19,7 @@ import {
   type TraceStatistics,
 } from './trace-statistics';
 
+/** Options of {@link syntheticTrace}. */
 export interface SyntheticTraceOptions {
   /** Which trace to imitate; default 'azure-conversation'. */
   kind?: TraceKind;

@@ -133,7 +133,7 @@ class Terminal {
   }
 }
 
-describe.skipIf(!hasScript)('a terminal', { timeout: 120_000, retry: 1 }, () => {
+describe.skipIf(!hasScript)('a terminal (needs script)', { timeout: 120_000, retry: 1 }, () => {
   it('edits, completes, continues, interrupts, asks, restarts, and keeps a history', async () => {
     const terminal = new Terminal();
     await terminal.expect('> ');

@@ -6,7 +6,7 @@ import { mergeState, mergeStateInPlace, mergeStates } from '../../src/attention/
 import { type KvLayout, PagedKvCache } from '../../src/attention/paged-kv';
 import type { Device } from '../../src/device/device';
 import { capture } from '../../src/graph/capture';
-import { compare } from '../../src/tensor/compare';
+import { compareTensors } from '../../src/tensor/compare';
 import { arange, fromHost, full, zeros } from '../../src/tensor/create';
 import { randomBits } from '../../src/tensor/draw';
 import { DTYPES, isFloat } from '../../src/tensor/dtype';
@@ -171,10 +171,12 @@ const OTHERS: readonly OpCase[] = [
     async run(device) {
       const a = normal([300, 70], { seed: 41, device });
       const b = a.to('bfloat16');
-      const strided = await compare(a.transpose(0, 1).slice(0, 3), b.transpose(0, 1).slice(0, 3), { rtol: 1e-3 });
+      const strided = await compareTensors(a.transpose(0, 1).slice(0, 3), b.transpose(0, 1).slice(0, 3), {
+        rtol: 1e-3,
+      });
       b.select(0, 7).fill(Number.POSITIVE_INFINITY);
       a.select(0, 9).fill(Number.NaN);
-      const odd = await compare(a, b);
+      const odd = await compareTensors(a, b);
       for (const tensor of [a, b]) tensor.dispose();
       return [strided, odd].map((found) => [found.relativeError, found.maxAbsError, found.numMismatches]);
     },

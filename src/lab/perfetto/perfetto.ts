@@ -8,6 +8,7 @@ import { Timeline } from '../../timeline/timeline';
 import { loadProtobuf, traceSchema } from './descriptor';
 import { tracePackets } from './packets';
 
+/** Options of {@link savePerfetto} and {@link toPerfetto}. */
 export interface PerfettoOptions {
   /** A track for each SM (default; CPU device: thread), or for each CTA. */
   readonly tracks?: 'sm' | 'cta';

@@ -26,6 +26,7 @@ export interface SweepModule {
   readonly name: string;
 }
 
+/** Options of {@link sweep}. */
 export interface SweepOptions<P extends object, D = undefined> {
   /** Values by axis; JSON values. The points are all combinations, the last axis fastest. */
   readonly axes: Axes<P>;

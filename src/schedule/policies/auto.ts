@@ -9,6 +9,7 @@ import { runPolicy } from '../run-policy';
 import { type Policy, Schedule } from '../schedule';
 import { isTrusted, trustPolicy } from '../trusted';
 
+/** Options of `policies.auto`. */
 export interface AutoOptions {
   /** What a schedule costs: any unit, lower is better. A simulator's predicted time, say. Must be a pure function. */
   score: (schedule: Schedule) => number;

@@ -21,6 +21,7 @@ import { type CascadeWork, gatherPrefixes } from './cascade-work';
 import { type ConfigurablePolicy, configurable } from './configurable';
 import { countChunks } from './pieces';
 
+/** Options of `policies.cascade`. */
 export interface CascadeOptions {
   /** Prefixes that are shorter beyond the one around them are left to each request; default 128 tokens. */
   minPrefixTokens?: number;

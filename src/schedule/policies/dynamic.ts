@@ -13,6 +13,7 @@ import type { Policy } from '../schedule';
 import { MIN_CHUNK_TOKENS } from './binary-search';
 import { type ConfigurablePolicy, configurable } from './configurable';
 
+/** Options of `policies.dynamic`. */
 export interface DynamicOptions {
   /** Ranges are cut at multiples of this; default: half of an equal share of all keys, in whole KV steps, at least 128. */
   chunkTokens?: number;

@@ -15,6 +15,7 @@ import { type Policy, Schedule } from '../schedule';
 import { type ConfigurablePolicy, configurable } from './configurable';
 import { cutInCounts, dealPieces } from './pieces';
 
+/** Options of `policies.fa3Heuristic`. */
 export interface Fa3HeuristicOptions {
   /** Tokens of a KV block, at which ranges are cut; default 128, FlashAttention-3's for head dim 128. */
   kvBlockTokens?: number;

@@ -12,6 +12,7 @@ import { type Policy, Schedule } from '../schedule';
 import { type ConfigurablePolicy, configurable } from './configurable';
 import { cutInCounts, dealPieces } from './pieces';
 
+/** Options of `policies.fa3Varlen`. */
 export interface Fa3VarlenOptions {
   /** Tokens of a KV block, at which ranges are cut; default 128, FlashAttention-3's for head dim 128. */
   kvBlockTokens?: number;

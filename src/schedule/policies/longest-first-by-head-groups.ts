@@ -10,6 +10,7 @@ import { type QueryTile, queryTilesOfHead } from '../query-tiles';
 import type { Policy } from '../schedule';
 import { type ConfigurablePolicy, configurable } from './configurable';
 
+/** Options of `policies.longestFirstByHeadGroups`. */
 export interface LongestFirstByHeadGroupsOptions {
   /** Share of the machine's L2 cache that a section's keys and values may fill; default 0.64, the original's 32 of 50 MB. */
   l2Share?: number;

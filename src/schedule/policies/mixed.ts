@@ -19,6 +19,7 @@ import type { Policy } from '../schedule';
 import { MIN_CHUNK_TOKENS } from './binary-search';
 import { type ConfigurablePolicy, configurable } from './configurable';
 
+/** Options of `policies.mixed`. */
 export interface MixedOptions {
   /** Requests of up to as many query tokens are decode; default 8, so that speculative decoding is. */
   decodeTokens?: number;

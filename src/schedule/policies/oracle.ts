@@ -22,6 +22,7 @@ import { headGroups } from './head-groups';
 import { noSplit } from './no-split';
 import { streamK } from './stream-k';
 
+/** Options of `policies.oracle`. */
 export interface OracleOptions {
   /** Policies whose cuts are tried; their dealing isn't kept. Default: noSplit, binarySearch, streamK, headGroups. */
   cuts?: readonly Policy[];

@@ -10,6 +10,7 @@ import type { Policy } from '../schedule';
 import { type ConfigurablePolicy, configurable } from './configurable';
 import { units } from './head-groups';
 
+/** Options of `policies.streamK`. */
 export interface StreamKOptions {
   /** Tokens of a unit: cuts lie at multiples of it. Default: the tile class's KV step. */
   unitTokens?: number;

@@ -164,23 +164,26 @@ describe('savePerfetto', () => {
   });
 
   // Perfetto's own classes are no dependency of the tests: skipped where Python lacks them.
-  test.skipIf(!python)("Perfetto's own classes read it: no unknown field, nothing open, flows whole", () => {
-    const schedule = policies.headGroups(problem, machines.h100);
-    const timeline = simulate(schedule);
-    const path = join(folder, 'own.pftrace');
-    writeFileSync(path, toPerfetto({ simulated: timeline }));
-    const read = JSON.parse(execFileSync('python3', ['-c', READ, path], { encoding: 'utf8' }));
-    expect(read).toMatchObject({
-      unknown: 0,
-      process: 'simulated',
-      unclosed: 0,
-      deepest: 1,
-      same: true,
-      forward: true,
-    });
-    expect(read.events).toBe(2 * timeline.numSpans);
-    expect(read.names).toEqual(['SM 0', 'SM 1']);
-    expect(schedule.numMergeGroups).toBeGreaterThan(0);
-    expect(read.flows).toBe(timeline.partial.reduce((sum, partial) => sum + partial, 0));
-  });
+  test.skipIf(!python)(
+    "Perfetto's own classes read it: no unknown field, nothing open, flows whole (needs Python's perfetto)",
+    () => {
+      const schedule = policies.headGroups(problem, machines.h100);
+      const timeline = simulate(schedule);
+      const path = join(folder, 'own.pftrace');
+      writeFileSync(path, toPerfetto({ simulated: timeline }));
+      const read = JSON.parse(execFileSync('python3', ['-c', READ, path], { encoding: 'utf8' }));
+      expect(read).toMatchObject({
+        unknown: 0,
+        process: 'simulated',
+        unclosed: 0,
+        deepest: 1,
+        same: true,
+        forward: true,
+      });
+      expect(read.events).toBe(2 * timeline.numSpans);
+      expect(read.names).toEqual(['SM 0', 'SM 1']);
+      expect(schedule.numMergeGroups).toBeGreaterThan(0);
+      expect(read.flows).toBe(timeline.partial.reduce((sum, partial) => sum + partial, 0));
+    },
+  );
 });

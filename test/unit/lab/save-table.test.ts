@@ -68,7 +68,7 @@ describe('saveTable', () => {
     }
   })();
   // pyarrow is no dependency of the tests: skipped where Python lacks it.
-  test.skipIf(!python)('pyarrow reads Parquet and Arrow', async () => {
+  test.skipIf(!python)('pyarrow reads Parquet and Arrow (needs pyarrow)', async () => {
     await saveTable(join(folder, 'py.parquet'), ROWS);
     await saveTable(join(folder, 'py.arrow'), ROWS);
     const script =

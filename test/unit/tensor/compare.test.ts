@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Device, openDevice } from '../../../src/device/device';
-import { allClose, compare, relativeError } from '../../../src/tensor/compare';
+import { allClose, compareTensors, relativeError } from '../../../src/tensor/compare';
 import { arange, fromHost, zeros } from '../../../src/tensor/create';
 import { normal } from '../../../src/tensor/random';
 import { leavesNoMemory } from './fresh-device';
@@ -37,7 +37,7 @@ describe('allClose', () => {
     expect(await allClose(a, fromHost([2n ** 62n + 1n, -(2n ** 63n)], { device }), { rtol: 0, atol: 0 })).toBe(false);
     expect(await allClose(a, fromHost([2n ** 62n, -(2n ** 63n)], { device }), { rtol: 0, atol: 0 })).toBe(true);
     expect(
-      (await compare(fromHost([2n ** 63n - 1n], { device }), fromHost([-(2n ** 63n)], { device }))).maxAbsError,
+      (await compareTensors(fromHost([2n ** 63n - 1n], { device }), fromHost([-(2n ** 63n)], { device }))).maxAbsError,
     ).toBe(2 ** 64);
   });
 
@@ -78,7 +78,7 @@ describe('relativeError', () => {
     ones.fill(1);
     const twos = zeros([count], { dtype: 'float8_e5m2', device });
     twos.fill(2);
-    const { relativeError: error, maxAbsError, numMismatches } = await compare(twos, ones);
+    const { relativeError: error, maxAbsError, numMismatches } = await compareTensors(twos, ones);
     expect([error, maxAbsError, numMismatches]).toEqual([1, 1, count]);
     ones.dispose();
     twos.dispose();
