@@ -46,7 +46,10 @@ export async function prepareKernel(
   return { program: program.name, machine: { ...machine, tileClasses: [tileClass] } };
 }
 
-/** Rows of a build for wrappers that gather rows themselves: more would slow the tiles that don't. */
+/**
+ * Rows of a build for wrappers that gather rows. Twice as many would read a prefix half as often, but were slower or as fast in all
+ * cases that were measured (docs/policies.md), and slow the tiles that gather none.
+ */
 const GATHERED_ROWS = 16;
 
 /**
@@ -65,9 +68,7 @@ export function chooseProgram(
   const maxRows = options.capacity.maxRows ?? (sharedPrefixes ? maxQoTokens * variant.numQoHeads : 0);
   const rowsOfRequest = (variant.numQoHeads / variant.numKvHeads) * ceilDiv(maxQoTokens, Math.max(1, maxBatch));
   // Gathered tiles hold rows of several requests, to read what these share once.
-  // Twice as many rows read a prefix half as often, which is worth more than what the other tiles lose (docs/policies.md).
-  const gathered = sharedPrefixes ? mostDecodeRows(variant.headDim) : GATHERED_ROWS;
-  const rows = Math.max(rowsOfRequest, Math.min(maxRows, gathered));
+  const rows = Math.max(rowsOfRequest, Math.min(maxRows, GATHERED_ROWS));
   const traced = options.trace ?? false;
   const prefill = rows > mostDecodeRows(variant.headDim) ? findPrefillKernel(variant, traced, architecture) : undefined;
   if (prefill) {
