@@ -10,9 +10,9 @@ import { JupyterHome } from './support/jupyter-home';
 
 const folder = join(packageRoot, 'notebooks');
 const read = (file: string): INotebookContent => JSON.parse(readFileSync(file, 'utf8')) as INotebookContent;
-const needsGpu = (name: string): boolean =>
-  ((read(join(folder, name)).metadata.tags ?? []) as readonly string[]).includes('gpu');
-const names = readdirSync(folder).filter((name) => name.endsWith('.ipynb') && !needsGpu(name));
+const needsGpu = ({ metadata }: { readonly metadata: { readonly tags?: unknown } }): boolean =>
+  ((metadata.tags ?? []) as readonly string[]).includes('gpu');
+const names = readdirSync(folder).filter((name) => name.endsWith('.ipynb') && !needsGpu(read(join(folder, name))));
 
 const available = pythonAvailability();
 describe.skipIf(available.skip)(`nbclient and nbconvert${available.note}`, () => {
@@ -31,13 +31,15 @@ describe.skipIf(available.skip)(`nbclient and nbconvert${available.note}`, () =>
   it.each(names)('%s', { timeout: 180_000 }, (name) => {
     const executed = join(out, name);
     run([join(packageRoot, 'test/clients/run_notebooks.py'), out, folder, join(folder, name)]);
-    const code = read(executed).cells.filter((cell) => cell.cell_type === 'code') as ICodeCell[];
+    const { cells } = read(executed);
+    const code = cells.filter((cell) => cell.cell_type === 'code' && !needsGpu(cell)) as ICodeCell[];
     expect(code.map((cell) => cell.execution_count)).toEqual(code.map((_, i) => i + 1));
     const pictures = code.flatMap(({ outputs }) =>
       outputs.map((output) => (output.data as Record<string, string> | undefined)?.['image/png'] ?? ''),
     );
     const shown = pictures.filter((png) => png !== '').map((png) => png.replaceAll('\n', ''));
-    expect(shown.length).toBeGreaterThan(0);
+    // What cells for a GPU would show, nobody sees here.
+    if (!cells.some(needsGpu)) expect(shown.length).toBeGreaterThan(0);
 
     run(['-m', 'nbconvert', '--to', 'html', '--log-level', 'ERROR', executed]);
     const page = readFileSync(join(out, `${basename(name, '.ipynb')}.html`), 'utf8').replaceAll(/\\n|\n/g, '');
