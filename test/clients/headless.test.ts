@@ -10,7 +10,7 @@ import { JupyterHome } from './support/jupyter-home';
 
 const folder = join(packageRoot, 'notebooks');
 const read = (file: string): INotebookContent => JSON.parse(readFileSync(file, 'utf8')) as INotebookContent;
-const needsGpu = ({ metadata }: { readonly metadata: { readonly tags?: unknown } }): boolean =>
+const needsGpu = ({ metadata }: { readonly metadata: Record<string, unknown> }): boolean =>
   ((metadata.tags ?? []) as readonly string[]).includes('gpu');
 const names = readdirSync(folder).filter((name) => name.endsWith('.ipynb') && !needsGpu(read(join(folder, name))));
 

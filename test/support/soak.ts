@@ -151,7 +151,16 @@ export async function soak(device: Device, options: SoakOptions, referenceOf: ty
   }
   for (const resource of resources) resource.dispose();
   planUs.sort((a, b) => a - b);
-  return { cycles, checked, seconds, planUs: planUs[planUs.length >> 1], nativeBytes, committedBytes, heapBytes, worst };
+  return {
+    cycles,
+    checked,
+    seconds,
+    planUs: planUs[planUs.length >> 1],
+    nativeBytes,
+    committedBytes,
+    heapBytes,
+    worst,
+  };
 }
 
 interface Footprint {
