@@ -1,18 +1,15 @@
 /** A SWITCH node: one graph with a body for each of several configurations, of which a kernel chooses one at each replay. */
 import { capture } from '../graph/capture';
-import type { StepBatch, StepCapacity } from './batch';
-import { DevicePlannedStrategy } from './device-planned';
-import { Choices, choiceSizes, loadMechanisms, requireCuda } from './mechanism';
+import { ChoosingStrategy } from './choosing';
+import { type Choices, loadMechanisms, requireCuda } from './mechanism';
 import { mechanismPrograms } from './step-programs';
-import type { StepReport, StrategyExplanation } from './strategy';
+import type { StrategyExplanation } from './strategy';
 
 /** The node behind the kernel that chooses. */
 const SWITCH_NODE = 1;
 
-export class ConditionalStrategy extends DevicePlannedStrategy {
+export class ConditionalStrategy extends ChoosingStrategy {
   readonly name: string = 'conditional';
-  private choices: Choices | undefined;
-  private sizes: readonly number[] = [];
 
   explain(): StrategyExplanation {
     return {
@@ -37,11 +34,8 @@ export class ConditionalStrategy extends DevicePlannedStrategy {
     return loadMechanisms(this.model.device, [mechanismPrograms.chooseBody]);
   }
 
-  protected prepare(capacity: StepCapacity): void {
+  protected prepareChoices(choices: Choices): void {
     const { device } = this.model;
-    this.sizes = choiceSizes(capacity.maxBatch);
-    const choices = new Choices(this.model, this.sizes);
-    this.choices = choices;
     const bodies = this.sizes.map((size) => capture(device, () => this.enqueueStep(size)));
     const graph = capture(device, () => {
       device.stream.launch(choices.launch('choose_body'));
@@ -50,19 +44,5 @@ export class ConditionalStrategy extends DevicePlannedStrategy {
     for (const body of bodies) body.dispose();
     this.keep(graph);
     graph.writeHandle(SWITCH_NODE, choices.handles);
-  }
-
-  protected run(batch: StepBatch): StepReport {
-    return this.replayStep(batch);
-  }
-
-  protected override paddedRows(batch: StepBatch): number {
-    return (this.sizes.find((size) => size >= batch.kvLens.length) ?? 0) - batch.kvLens.length;
-  }
-
-  protected override release(): void {
-    super.release();
-    this.choices?.dispose();
-    this.choices = undefined;
   }
 }

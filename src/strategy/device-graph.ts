@@ -1,15 +1,12 @@
 /** A pool whose dispatcher is a kernel: it launches one of several graphs that lie ready on the device, the smallest that fits. */
 import { capture } from '../graph/capture';
-import type { StepBatch, StepCapacity } from './batch';
-import { DevicePlannedStrategy } from './device-planned';
-import { Choices, choiceSizes, loadMechanisms, requireCuda } from './mechanism';
+import { ChoosingStrategy } from './choosing';
+import { type Choices, loadMechanisms, requireCuda } from './mechanism';
 import { mechanismPrograms } from './step-programs';
-import type { StepReport, StrategyExplanation } from './strategy';
+import type { StrategyExplanation } from './strategy';
 
-export class DeviceGraphStrategy extends DevicePlannedStrategy {
+export class DeviceGraphStrategy extends ChoosingStrategy {
   readonly name: string = 'deviceGraph';
-  private choices: Choices | undefined;
-  private sizes: readonly number[] = [];
 
   explain(): StrategyExplanation {
     return {
@@ -37,11 +34,8 @@ export class DeviceGraphStrategy extends DevicePlannedStrategy {
     return loadMechanisms(this.model.device, [mechanismPrograms.chooseGraph]);
   }
 
-  protected prepare(capacity: StepCapacity): void {
+  protected prepareChoices(choices: Choices): void {
     const { device } = this.model;
-    this.sizes = choiceSizes(capacity.maxBatch);
-    const choices = new Choices(this.model, this.sizes);
-    this.choices = choices;
     const chooser = this.keep(capture(device, () => device.stream.launch(choices.launch('choose_graph'))));
     for (const [index, size] of this.sizes.entries()) {
       const exec = this.keep(
@@ -52,19 +46,5 @@ export class DeviceGraphStrategy extends DevicePlannedStrategy {
     }
     this.execs.splice(this.execs.indexOf(chooser), 1);
     this.execs.unshift(chooser);
-  }
-
-  protected run(batch: StepBatch): StepReport {
-    return this.replayStep(batch);
-  }
-
-  protected override paddedRows(batch: StepBatch): number {
-    return (this.sizes.find((size) => size >= batch.kvLens.length) ?? 0) - batch.kvLens.length;
-  }
-
-  protected override release(): void {
-    super.release();
-    this.choices?.dispose();
-    this.choices = undefined;
   }
 }

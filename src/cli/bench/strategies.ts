@@ -137,22 +137,30 @@ function rowOf(comparison: StrategyComparison, index: number, trace: RequestTrac
   };
 }
 
+/** The shape of the steps whose overheads are measured. */
+function smallStep(device: Device) {
+  const onGpu = device.kind === 'cuda';
+  const dtype = onGpu ? 'bfloat16' : 'float32';
+  return {
+    numQoHeads: onGpu ? 32 : 8,
+    numKvHeads: onGpu ? 8 : 2,
+    headDim: onGpu ? 128 : 64,
+    pageSize: 16,
+    dtype,
+    kvDtype: dtype,
+  } as const;
+}
+
 function periodRow(
   device: Device,
   { strategy, stepsPerReplay, period, host }: MechanismPeriod,
   first: MechanismPeriod,
 ): ResultRow {
-  const onGpu = device.kind === 'cuda';
   return {
     what: 'period of a step that hardly computes',
     batch: 1,
     kvLen: 166,
-    numQoHeads: onGpu ? 32 : 8,
-    numKvHeads: onGpu ? 8 : 2,
-    headDim: onGpu ? 128 : 64,
-    pageSize: 16,
-    dtype: onGpu ? 'bfloat16' : 'float32',
-    kvDtype: onGpu ? 'bfloat16' : 'float32',
+    ...smallStep(device),
     medianUs: period.median / 1e3,
     minUs: period.min / 1e3,
     spreadPct: period.spreadPct,
@@ -166,17 +174,11 @@ function periodRow(
 }
 
 function hostRow(device: Device, { strategy, host }: HostCost): ResultRow {
-  const onGpu = device.kind === 'cuda';
   return {
     what: 'host time of a step, back to back',
     batch: HOST_BATCH,
     kvLen: 2000,
-    numQoHeads: onGpu ? 32 : 8,
-    numKvHeads: onGpu ? 8 : 2,
-    headDim: onGpu ? 128 : 64,
-    pageSize: 16,
-    dtype: onGpu ? 'bfloat16' : 'float32',
-    kvDtype: onGpu ? 'bfloat16' : 'float32',
+    ...smallStep(device),
     medianUs: host.median / 1e3,
     minUs: host.min / 1e3,
     spreadPct: host.spreadPct,
