@@ -31,6 +31,11 @@ export interface StepBatch {
   /** Steps that can be taken with these requests, this one included: until the first one ends or another one may join. */
   readonly stepsAhead: number;
   readonly chunk?: PrefillChunk;
+  /**
+   * Called where the copies of a step have been enqueued and nothing of its work has: for whoever times them apart. A step that sends
+   * nothing doesn't call it.
+   */
+  readonly onSent?: () => void;
 }
 
 /** @throws WarpbookError CAPACITY_EXCEEDED, naming the option to raise; the strategy is as before then */

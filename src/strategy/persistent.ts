@@ -44,6 +44,7 @@ export class PersistentStrategy extends StepStrategy {
       policy: this.options.policy ?? policies.headGroups,
     });
     const planNs = Number(process.hrtime.bigint() - started);
+    batch.onSent?.();
     this.execs[0].replay();
     const paddedRows = this.capacity.maxBatch - batch.kvLens.length;
     const uploadedBytes = seated + plan.cost.uploadedBytes;
