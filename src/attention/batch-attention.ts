@@ -11,7 +11,6 @@ import { requireInteger, WarpbookError } from '../errors';
 import { onCapture } from '../graph/capture';
 import { HEADER, HEADER_WORDS } from '../schedule/layout';
 import { type Machine, numCtaSlots } from '../schedule/machine';
-import { policies } from '../schedule/policies/known';
 import type { SharedPrefix } from '../schedule/prefixes';
 import { type AttentionProblem, makeProblem } from '../schedule/problem';
 import { runPolicy } from '../schedule/run-policy';
@@ -56,7 +55,7 @@ export interface BatchAttentionOptions extends AttentionVariantOptions {
 
 /** Options of `plan()`. */
 export interface PlanOptions {
-  /** Default: `policies.binarySearch`. */
+  /** Default: `policies.adaptive` for decode, `policies.binarySearch` for prefill. */
   policy?: Policy;
   /** Check the schedule before it is used; default: unless the policy is a built-in one. */
   validate?: boolean;
@@ -68,7 +67,7 @@ export interface PlanOptions {
 
 /** Options of `planOnDevice()`. */
 export interface DevicePlanOptions {
-  /** Default headGroups. */
+  /** Default adaptive. */
   policy?: DevicePolicy;
   /** Query tokens of each request; default 1. */
   qoLen?: number;
@@ -127,6 +126,7 @@ export class BatchAttention {
   readonly traced: boolean;
   private readonly workspace: Workspace;
   private readonly name: string;
+  private readonly defaultPolicy: Policy;
   private readonly order: StreamOrder;
   private readonly program: string;
   private lastPlan: AnyPlan | undefined;
@@ -144,10 +144,11 @@ export class BatchAttention {
     name: string,
     device: Device,
     options: BatchAttentionOptions,
-    defaults: { causal: boolean; paged: boolean },
+    defaults: { causal: boolean; paged: boolean; policy: Policy },
     kernel: PreparedKernel,
   ) {
     this.name = name;
+    this.defaultPolicy = defaults.policy;
     this.device = device;
     this.variant = makeVariant(options, defaults.causal);
     this.machine = kernel.machine;
@@ -186,7 +187,7 @@ export class BatchAttention {
       sharedPrefixes(pages.indptr, pages.indices, kvLens, this.pageSize),
     );
     this.checkFits(problem, pages.indices.length);
-    const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, {
+    const schedule = runPolicy(options.policy ?? this.defaultPolicy, problem, this.machine, {
       validate: options.validate,
       timeLimitMs: options.timeLimitMs,
       sharesPages: (a, b, first, count) => samePages(pages.indptr, pages.indices, a, b, first, count),
@@ -239,7 +240,7 @@ export class BatchAttention {
    */
   planOnDevice(kvLens: Tensor, options: DevicePlanOptions = {}): DevicePlan {
     this.requireUsable('planOnDevice');
-    const { policy = 'headGroups', qoLen = 1, batchSize, stream = this.device.stream } = options;
+    const { policy = 'adaptive', qoLen = 1, batchSize, stream = this.device.stream } = options;
     const { workspace, variant } = this;
     const { pageList } = workspace;
     if (!pageList) {

@@ -2,6 +2,7 @@
 import { defaultDevice } from '../device/device';
 import type { Launch } from '../device/stream';
 import { WarpbookError } from '../errors';
+import { policies } from '../schedule/policies/known';
 import type { Tensor } from '../tensor/tensor';
 import {
   type AttentionResult,
@@ -27,7 +28,7 @@ export interface DecodePlanOptions extends PlanOptions {
  *
  * ```ts
  * const decode = await BatchDecode.create({ numQoHeads: 32, numKvHeads: 8, headDim: 128, capacity: { maxBatch: 8 } });
- * decode.plan(cache.pageTable(requests), { policy: policies.binarySearch });
+ * decode.plan(cache.pageTable(requests));
  * const { output, lse } = decode.run(q, cache);
  * ```
  */
@@ -37,7 +38,7 @@ export class BatchDecode extends BatchAttention {
   /** Makes a wrapper; compiles and loads what it may need, so that nothing does during a capture. */
   static async create(options: BatchAttentionOptions): Promise<BatchDecode> {
     const { device = defaultDevice() } = options;
-    const defaults = { causal: false, paged: true };
+    const defaults = { causal: false, paged: true, policy: policies.adaptive };
     return new BatchDecode('BatchDecode', device, options, defaults, await prepareKernel(device, options, defaults));
   }
 

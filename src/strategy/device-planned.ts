@@ -1,4 +1,5 @@
 /** What the strategies share whose work list is written by the planner on the device: the host only replays. */
+import type { DevicePolicy } from '../attention/device-plan';
 import type { Launch } from '../device/stream';
 import type { StepBatch } from './batch';
 import { type StepReport, StepStrategy } from './strategy';
@@ -17,7 +18,7 @@ export abstract class DevicePlannedStrategy extends StepStrategy {
     const { kvLens, numRequests } = model.memory;
     model.advance();
     this.attention.planOnDevice(kvLens.slice(0, 0, rows), {
-      policy: options.policy ?? 'headGroups',
+      policy: options.policy ?? 'adaptive',
       batchSize: numRequests,
     });
     options.planned?.();
@@ -46,7 +47,7 @@ export abstract class DevicePlannedStrategy extends StepStrategy {
 export interface StepPieces {
   readonly attention?: (layer: number) => void;
   readonly pdl?: boolean;
-  readonly policy?: 'headGroups' | 'binarySearch';
+  readonly policy?: DevicePolicy;
   /** Enqueues what comes right behind the planner. */
   readonly planned?: () => void;
 }

@@ -41,7 +41,7 @@ export class PersistentStrategy extends StepStrategy {
     const started = process.hrtime.bigint();
     const seated = this.model.seat(batch);
     const plan = this.attention.plan(batch.table ?? batch.kvLens, {
-      policy: this.options.policy ?? policies.headGroups,
+      policy: this.options.policy ?? policies.adaptive,
     });
     const planNs = Number(process.hrtime.bigint() - started);
     batch.onSent?.();

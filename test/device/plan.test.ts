@@ -26,7 +26,7 @@ const BATCHES: readonly [name: string, kvLens: readonly number[]][] = [
 ];
 
 describe('the planner on the device', () => {
-  for (const policy of ['headGroups', 'binarySearch', 'noSplit'] as const) {
+  for (const policy of ['adaptive', 'headGroups', 'binarySearch', 'noSplit'] as const) {
     it(`writes the list of ${policy}`, async () => {
       for (const [name, kvLens] of BATCHES) {
         const cache = new PagedKvCache({ ...heads, headDim: 128, device, numPages: 8192, dtype: 'bfloat16' });

@@ -189,7 +189,7 @@ async function replanTraced(device: Device, of: AttentionCase): Promise<void> {
 
 /** The planner on the device, of each policy, and deltas of page tables. */
 const PLANS: readonly SanitizeCase[] = [
-  ...(['headGroups', 'binarySearch', 'noSplit'] as const).map(
+  ...(['adaptive', 'headGroups', 'binarySearch', 'noSplit'] as const).map(
     (policy): SanitizeCase => ({
       name: `plan on the device: ${policy}, in a loop without the host`,
       async run(device) {

@@ -1,5 +1,5 @@
 // The planner in one thread: the same work list, word for word, as the host's policy of that name and as the CUDA kernel.
-// Knows no policy beyond the three; a list that doesn't fit the workspace is replaced by the one that splits nothing.
+// Knows no policy beyond the four; a list that doesn't fit the workspace is replaced by the one that splits nothing.
 #include "cpu/attention/plan_tiles.h"
 
 #include <algorithm>
@@ -21,11 +21,15 @@ class Planner {
 
   void run() {
     read_lengths();
-    if (params_.policy == PLAN_POLICY_HEAD_GROUPS && heads_ <= params_.num_ctas) {
-      cut_in_shares();
-    } else if (params_.policy == PLAN_POLICY_BINARY_SEARCH && num_tiles() * heads_ < params_.num_ctas) {
-      cut_at_chunks();
+    const bool in_chunks = params_.policy == PLAN_POLICY_BINARY_SEARCH || params_.policy == PLAN_POLICY_ADAPTIVE;
+    const bool in_shares = params_.policy == PLAN_POLICY_HEAD_GROUPS || params_.policy == PLAN_POLICY_ADAPTIVE;
+    int chunk = 0;
+    if (in_chunks && num_tiles() * heads_ < params_.num_ctas) {
+      chunk = smallest_chunk_pages() * params_.page_size;
+      if (params_.policy == PLAN_POLICY_ADAPTIVE && !is_nearly_even(chunk)) chunk = 0;
     }
+    if (chunk > 0) cut_at_chunks(chunk);
+    else if (in_shares && heads_ <= params_.num_ctas) cut_in_shares();
     if (piece_indptr_.empty() || !fits()) keep_whole();
     write_header();
     write_sequences();
@@ -93,8 +97,14 @@ class Planner {
     groups_.push_back(group);
   }
 
-  void cut_at_chunks() {
-    const int chunk = smallest_chunk_pages() * params_.page_size;
+  // adaptive: whether a chunk is hardly longer than a CTA's equal share of all keys.
+  bool is_nearly_even(int64_t chunk) const {
+    int64_t tokens = 0;
+    for (const PlanQueryTile& tile : tiles_) tokens += tile.kv_end - tile.kv_start;
+    return (chunk - PLAN_SLACK_STEPS * params_.kv_step) * params_.num_ctas <= tokens * heads_;
+  }
+
+  void cut_at_chunks(int chunk) {
     piece_indptr_.push_back(0);
     for (const PlanQueryTile& tile : tiles_) {
       const int count = plan_count_pieces(tile.kv_start, tile.kv_end, chunk);
