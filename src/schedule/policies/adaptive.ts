@@ -4,7 +4,7 @@
  * A piece that has its CTA to itself saves the end of a second tile, which takes as long as two steps of the main loop; but the
  * longest chunk is what the launch waits for, and with few unlike requests it is much longer than an equal share. Memory is
  * shared: CTAs that are done early leave their part to the others, so a chunk may be somewhat longer than a share at no cost.
- * Measured on an H100 over 136 batches of two traces, equal shares win from 600 tokens too much on (docs/policies.md).
+ * Measured on an H100 over 140 batches of two traces, equal shares win from 600 tokens too much on (docs/policies.md).
  */
 import type { Machine } from '../machine';
 import { numCtaSlots } from '../machine';
