@@ -74,7 +74,16 @@ export class PageTable {
   withLengths(kvLens: ArrayLike<number>): PageTable {
     // The arrays are public: whoever wrote into them since is told here, not by the device.
     checkIndptr(this.pagedKvIndptr, this.pagedKvIndices.length);
-    const lengths = integers('kvLens', kvLens);
+    return this.replaceLengths(integers('kvLens', kvLens));
+  }
+
+  /** @internal As {@link withLengths}, with lengths that are nobody else's. */
+  withOwnLengths(lengths: Int32Array): PageTable {
+    checkIndptr(this.pagedKvIndptr, this.pagedKvIndices.length);
+    return this.replaceLengths(lengths);
+  }
+
+  private replaceLengths(lengths: Int32Array): PageTable {
     checkLengths(this.pagedKvIndptr, lengths, this.pageSize);
     const table = Object.create(PageTable.prototype) as { -readonly [K in keyof PageTable]: PageTable[K] };
     table.pageSize = this.pageSize;

@@ -1,9 +1,10 @@
 // The planner in one thread: the same work list, word for word, as the host's policy of that name and as the CUDA kernel.
 // Knows no policy beyond the three; a list that doesn't fit the workspace is replaced by the one that splits nothing.
+//
+// It is also what a plan costs a host that plans for a GPU, so a query tile's record is made once and copied to its heads.
 #include "cpu/attention/plan_tiles.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <vector>
@@ -17,7 +18,10 @@ namespace {
 class Planner {
  public:
   explicit Planner(const PlanTilesParams& params)
-      : params_(params), heads_(params.num_kv_heads), image_(static_cast<int32_t*>(params.workspace)) {}
+      : params_(params),
+        heads_(params.num_kv_heads),
+        masked_(params.causal != 0 || params.window_left >= 0),
+        image_(static_cast<int32_t*>(params.workspace)) {}
 
   void run() {
     read_lengths();
@@ -46,42 +50,65 @@ class Planner {
     const int num_requests = std::clamp(wanted, 0, params_.max_requests);
     if (wanted != num_requests) ++image_[HEADER_BAD_LENGTHS];
     const int per_request = params_.tiles_per_request;
+    kv_lens_.resize(num_requests);
+    tiles_.resize(static_cast<size_t>(num_requests) * per_request);
+    PlanQueryTile* tile = tiles_.data();
     for (int r = 0; r < num_requests; ++r) {
       const int64_t room = static_cast<int64_t>(page_ranges_[2 * r + 1]) * params_.page_size;
       const int kv_len = static_cast<int>(std::min<int64_t>(std::max(lengths[r], 0), room));
       if (kv_len != lengths[r]) ++image_[HEADER_BAD_LENGTHS];
-      kv_lens_.push_back(kv_len);
-      for (int i = 0; i < per_request; ++i) tiles_.push_back(plan_query_tile(params_, r, i, kv_len));
+      kv_lens_[r] = kv_len;
+      for (int i = 0; i < per_request; ++i) {
+        *tile++ = masked_ ? plan_query_tile(params_, r, i, kv_len) : unmasked_tile(r, i, kv_len);
+      }
     }
+  }
+
+  // plan_query_tile() without its divisions.
+  PlanQueryTile unmasked_tile(int request, int index, int kv_len) const {
+    const int rows = params_.qo_len * params_.group_size;
+    const int row = index * params_.rows_per_tile;
+    return {request, request * rows + row, std::min(params_.rows_per_tile, rows - row), 0, kv_len, 0, kv_len};
+  }
+
+  // Whole steps in so many tokens.
+  int steps(int tokens) const {
+    return params_.kv_step_shift >= 0 ? tokens >> params_.kv_step_shift : tokens / params_.kv_step;
   }
 
   void cut_in_shares() {
     const int step = params_.kv_step;
-    const auto units = [&](const PlanQueryTile& tile) {
-      return std::max(1, (tile.kv_end + step - 1) / step - tile.kv_start / step);
-    };
+    std::vector<int> units(tiles_.size());
     int64_t total = 0;
-    for (const PlanQueryTile& tile : tiles_) total += units(tile) + PLAN_TILE_UNITS;
+    for (size_t q = 0; q < tiles_.size(); ++q) {
+      units[q] = std::max(1, steps(tiles_[q].kv_end + step - 1) - steps(tiles_[q].kv_start));
+      total += units[q] + PLAN_TILE_UNITS;
+    }
     const int64_t num_shares = params_.num_shares;
     const auto share_end = [&](int64_t share) { return (share + 1) * total / num_shares; };
 
     width_ = heads_;
+    piece_indptr_.reserve(tiles_.size() + 1);
+    piece_starts_.reserve(tiles_.size() + num_shares);
+    groups_.reserve(tiles_.size() + num_shares);
     piece_indptr_.push_back(0);
     int64_t first_unit = 0;
     int64_t share = 0;
+    int64_t end = share_end(0);
     int group = 0;
-    for (const PlanQueryTile& tile : tiles_) {
-      const int64_t end_unit = first_unit + units(tile);
-      if (share_end(share) <= first_unit) {
+    for (size_t q = 0; q < tiles_.size(); ++q) {
+      const PlanQueryTile& tile = tiles_[q];
+      const int64_t end_unit = first_unit + units[q];
+      if (end <= first_unit) {
         if (first_unit > 0) ++group;
-        while (share_end(share) <= first_unit) ++share;
+        while (end <= first_unit) end = share_end(++share);
       }
       add_piece(tile.kv_start, group);
-      const int64_t base = tile.kv_start / step - first_unit;
-      while (share_end(share) < end_unit) {
-        const int64_t cut = share_end(share);
+      const int64_t base = steps(tile.kv_start) - first_unit;
+      while (end < end_unit) {
+        const int64_t cut = end;
         add_piece(static_cast<int>((base + cut) * step), ++group);
-        while (share_end(share) == cut) ++share;
+        while (end == cut) end = share_end(++share);
       }
       piece_indptr_.push_back(static_cast<int>(piece_starts_.size()));
       first_unit = end_unit + PLAN_TILE_UNITS;
@@ -139,8 +166,8 @@ class Planner {
   void keep_whole() {
     piece_indptr_.resize(tiles_.size() + 1);
     std::iota(piece_indptr_.begin(), piece_indptr_.end(), 0);
-    piece_starts_.clear();
-    for (const PlanQueryTile& tile : tiles_) piece_starts_.push_back(tile.kv_start);
+    piece_starts_.resize(tiles_.size());
+    for (size_t q = 0; q < tiles_.size(); ++q) piece_starts_[q] = tiles_[q].kv_start;
     groups_.clear();
     if (num_tiles() * heads_ <= params_.num_ctas) return;
     width_ = params_.group_width;
@@ -151,21 +178,28 @@ class Planner {
   void deal_longest_first() {
     const int blocks = heads_ / width_;
     const int num_groups = params_.num_groups;
-    const auto tokens = [&](int q) { return tiles_[q].kv_end - tiles_[q].kv_start; };
+    const auto tokens = [&](size_t q) { return tiles_[q].kv_end - tiles_[q].kv_start; };
     groups_.resize(tiles_.size() * blocks);
-    std::vector<int> order(tiles_.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return tokens(a) > tokens(b); });
-    if (tokens(order.front()) == tokens(order.back()) || static_cast<int>(groups_.size()) <= num_groups) {
+    double total = 0;
+    bool alike = true;
+    // Sorted as numbers, the longest last, and of equals the first last: tokens above, place from the end below.
+    std::vector<int64_t> order(tiles_.size());
+    for (size_t q = 0; q < tiles_.size(); ++q) {
+      total += tokens(q) + PLAN_FIXED_TOKENS;
+      alike = alike && tokens(q) == tokens(0);
+      order[q] = (int64_t{tokens(q)} << 32) | static_cast<int64_t>(tiles_.size() - 1 - q);
+    }
+    if (alike || static_cast<int>(groups_.size()) <= num_groups) {
       for (size_t item = 0; item < groups_.size(); ++item) groups_[item] = static_cast<int>(item % num_groups);
       return;
     }
-    double total = 0;
-    for (int q : order) total += tokens(q) + PLAN_FIXED_TOKENS;
+    std::sort(order.begin(), order.end());
     const double unit = std::max(1.0, total * blocks / PLAN_MAX_GROUP_LOAD);
-    std::vector<int64_t> loads(num_groups, 0);
-    for (int q : order) {
-      const auto load = static_cast<int64_t>(std::floor((tokens(q) + PLAN_FIXED_TOKENS) / unit));
+    // At most PLAN_MAX_GROUP_LOAD in sum.
+    std::vector<int> loads(num_groups, 0);
+    for (auto key = order.rbegin(); key != order.rend(); ++key) {
+      const size_t q = tiles_.size() - 1 - static_cast<size_t>(*key & 0xffffffff);
+      const int load = static_cast<int>((tokens(q) + PLAN_FIXED_TOKENS) / unit);
       for (int block = 0; block < blocks; ++block) {
         const auto least = std::min_element(loads.begin(), loads.end());
         groups_[q * blocks + block] = static_cast<int>(least - loads.begin());
@@ -226,7 +260,7 @@ class Planner {
     const int total = static_cast<int>(piece_starts_.size()) * heads_;
     int32_t* indptr = image_ + params_.cta_indptr_offset;
     for (int cta = 0; cta <= params_.num_ctas; ++cta) indptr[cta] = std::min(cta, total);
-    visit([&](size_t q, int head, int i) { return piece_indptr_[q] * heads_ + head * pieces_of(q) + i; });
+    visit(heads_, [&](size_t q, int i, int) { return Places{piece_indptr_[q] * heads_ + i, pieces_of(q)}; });
   }
 
   // Group g has the CTAs from g * width on, a head of each of its items in each.
@@ -237,46 +271,77 @@ class Planner {
     for (size_t item = 0; item < groups_.size(); ++item) number[item] = counts[groups_[item]]++;
     std::exclusive_scan(counts.begin(), counts.end(), first.begin(), 0);
     int32_t* indptr = image_ + params_.cta_indptr_offset;
-    for (int cta = 0; cta <= params_.num_ctas; ++cta) {
-      const int group = cta / width_;
-      indptr[cta] = group < num_groups ? first[group] * width_ + cta % width_ * counts[group]
-                                       : static_cast<int>(groups_.size()) * width_;
+    int cta = 0, tile = 0;
+    for (int group = 0; group < num_groups; ++group) {
+      for (int w = 0; w < width_; ++w, tile += counts[group]) indptr[cta++] = tile;
     }
-    visit([&](size_t q, int head, int i) {
-      const int item = (piece_indptr_[q] + i) * blocks + head / width_;
+    while (cta <= params_.num_ctas) indptr[cta++] = tile;
+    visit(width_, [&](size_t q, int i, int block) {
+      const int item = (piece_indptr_[q] + i) * blocks + block;
       const int group = groups_[item];
-      return first[group] * width_ + head % width_ * counts[group] + number[item];
+      return Places{first[group] * width_ + number[item], counts[group]};
     });
   }
 
+  struct Record {
+    int words[WB_TILE_STRIDE];
+  };
+
+  // Where the tiles of a piece go: that of a block's first head, and how far on that of each further head.
+  struct Places {
+    int first;
+    int step;
+  };
+
+  // Writes all tiles. Heads come in blocks of `width`; `place(query tile, piece, block)` says where a block's tiles go.
   template <typename Place>
-  void visit(const Place& place) {
+  void visit(int width, const Place& place) {
+    const std::vector<Record> records = make_records();
+    int32_t* const tiles = image_ + params_.tiles_offset;
+    const int heads = heads_;
     int row = 0, merge_group = 0;
     for (size_t q = 0; q < tiles_.size(); ++q) {
-      const PlanQueryTile& tile = tiles_[q];
       const int count = pieces_of(q);
-      const int kv_len = kv_lens_[tile.request];
-      for (int head = 0; head < heads_; ++head) {
-        for (int i = 0; i < count; ++i) {
-          const int piece = piece_indptr_[q] + i;
-          PlanPiece out{head, piece_starts_[piece], i + 1 < count ? piece_starts_[piece + 1] : tile.kv_end, -1, -1};
-          if (count > 1) {
-            out.partial_slot = row;
-            out.merge_group = merge_group;
-            row += tile.row_count;
+      const int row_count = tiles_[q].row_count;
+      for (int i = 0; i < count; ++i) {
+        const Record& record = records[piece_indptr_[q] + i];
+        for (int block = 0, head = 0; head < heads; ++block) {
+          const Places places = place(q, i, block);
+          int32_t* out = tiles + static_cast<int64_t>(places.first) * WB_TILE_STRIDE;
+          for (const int next = head + width; head < next; ++head, out += places.step * WB_TILE_STRIDE) {
+            std::memcpy(out, record.words, sizeof record.words);
+            out[TILE_KV_HEAD] = head;
+            if (count == 1) continue;
+            out[TILE_PARTIAL_SLOT] = row + (head * count + i) * row_count;
+            out[TILE_MERGE_GROUP] = merge_group + head;
           }
-          int words[WB_TILE_STRIDE];
-          plan_tile_record(params_, tile, out, kv_len, page_ranges_[2 * tile.request], words);
-          const int64_t at = params_.tiles_offset + static_cast<int64_t>(place(q, head, i)) * WB_TILE_STRIDE;
-          std::memcpy(image_ + at, words, sizeof words);
         }
-        merge_group += count > 1;
+      }
+      if (count == 1) continue;
+      row += heads * count * row_count;
+      merge_group += heads;
+    }
+  }
+
+  // Of head 0 of each piece; where a partial state goes is left open.
+  std::vector<Record> make_records() const {
+    std::vector<Record> records(piece_starts_.size());
+    for (size_t q = 0; q < tiles_.size(); ++q) {
+      const PlanQueryTile& tile = tiles_[q];
+      const int last = piece_indptr_[q + 1] - 1;
+      const int merge_group = last > piece_indptr_[q] ? 0 : -1;
+      for (int piece = piece_indptr_[q]; piece <= last; ++piece) {
+        const int end = piece < last ? piece_starts_[piece + 1] : tile.kv_end;
+        plan_tile_record(params_, tile, {0, piece_starts_[piece], end, -1, merge_group}, kv_lens_[tile.request],
+                         page_ranges_[2 * tile.request], records[piece].words);
       }
     }
+    return records;
   }
 
   const PlanTilesParams& params_;
   const int heads_;
+  const bool masked_;
   int32_t* const image_;
   // {first page, pages} of each request.
   const int32_t* page_ranges_ = nullptr;
