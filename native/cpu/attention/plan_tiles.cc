@@ -1,14 +1,16 @@
 // The planner in one thread: the same work list, word for word, as the host's policy of that name and as the CUDA kernel.
 // Knows no policy beyond the three; a list that doesn't fit the workspace is replaced by the one that splits nothing.
 //
-// It is also what a plan costs a host that plans for a GPU, so a query tile's record is made once and copied to its heads.
+// A host that plans for a GPU waits for it, and the memory that it writes has just been read by that GPU: so records are made
+// once for all heads, and tables are streamed, the tiles in the order of their places.
 #include "cpu/attention/plan_tiles.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
+#include "cpu/attention/streamed.h"
 #include "plan/query_tile.h"
 
 namespace warpbook::cpu {
@@ -24,6 +26,9 @@ class Planner {
         image_(static_cast<int32_t*>(params.workspace)) {}
 
   void run() {
+    if (reinterpret_cast<uintptr_t>(image_) % 16 != 0) {
+      throw std::invalid_argument("plan_tiles: the workspace is not aligned; wanted a multiple of 16 bytes");
+    }
     read_lengths();
     if (params_.policy == PLAN_POLICY_HEAD_GROUPS && heads_ <= params_.num_ctas) {
       cut_in_shares();
@@ -36,6 +41,7 @@ class Planner {
     write_merge_groups();
     if (groups_.empty()) write_in_order();
     else write_grouped();
+    finish_streaming();
   }
 
  private:
@@ -230,12 +236,11 @@ class Planner {
   }
 
   void write_sequences() {
+    static_assert(KV_SEQUENCE_PAGE_START == 0 && KV_SEQUENCE_KV_LEN == 1 && KV_SEQUENCE_POSITION_OFFSET == 2 &&
+                      KV_SEQUENCE_REQUEST == 3, "the fields in this order");
     int32_t* out = image_ + params_.kv_sequences_offset;
     for (size_t r = 0; r < kv_lens_.size(); ++r, out += WB_KV_SEQUENCE_STRIDE) {
-      out[KV_SEQUENCE_PAGE_START] = page_ranges_[2 * r];
-      out[KV_SEQUENCE_KV_LEN] = kv_lens_[r];
-      out[KV_SEQUENCE_POSITION_OFFSET] = 0;
-      out[KV_SEQUENCE_REQUEST] = static_cast<int>(r);
+      stream_quad(out, Quad{page_ranges_[2 * r], kv_lens_[r], 0, static_cast<int>(r)});
     }
   }
 
@@ -248,8 +253,8 @@ class Planner {
       if (count == 1) continue;
       const PlanQueryTile& tile = tiles_[q];
       for (int head = 0; head < heads_; ++head, out += WB_MERGE_GROUP_STRIDE) {
-        const int32_t record[WB_MERGE_GROUP_STRIDE] = {tile.row_start, tile.row_count, head, slot, count, 0, 0, 0};
-        std::memcpy(out, record, sizeof record);
+        stream_quad(out, Quad{tile.row_start, tile.row_count, head, slot});
+        stream_quad(out + 4, Quad{count, 0, 0, 0});
         for (int i = 0; i < count; ++i, row += tile.row_count) slots[slot++] = row;
       }
     }
@@ -260,83 +265,80 @@ class Planner {
     const int total = static_cast<int>(piece_starts_.size()) * heads_;
     int32_t* indptr = image_ + params_.cta_indptr_offset;
     for (int cta = 0; cta <= params_.num_ctas; ++cta) indptr[cta] = std::min(cta, total);
-    visit(heads_, [&](size_t q, int i, int) { return Places{piece_indptr_[q] * heads_ + i, pieces_of(q)}; });
+    const std::vector<PieceTiles> pieces = make_tiles();
+    int32_t* out = image_ + params_.tiles_offset;
+    for (size_t q = 0; q < tiles_.size(); ++q) {
+      for (int head = 0; head < heads_; ++head) {
+        for (int piece = piece_indptr_[q]; piece < piece_indptr_[q + 1]; ++piece) out = write_tile(pieces[piece], head, out);
+      }
+    }
   }
 
   // Group g has the CTAs from g * width on, a head of each of its items in each.
   void write_grouped() {
     const int num_groups = params_.num_ctas / width_;
     const int blocks = heads_ / width_;
-    std::vector<int> counts(num_groups, 0), first(num_groups, 0), number(groups_.size());
-    for (size_t item = 0; item < groups_.size(); ++item) number[item] = counts[groups_[item]]++;
-    std::exclusive_scan(counts.begin(), counts.end(), first.begin(), 0);
+    // Items by group; within one they keep their order.
+    std::vector<int> first(num_groups + 1, 0), items(groups_.size());
+    for (int group : groups_) ++first[group + 1];
+    std::partial_sum(first.begin(), first.end(), first.begin());
+    std::vector<int> next = first;
+    for (size_t item = 0; item < groups_.size(); ++item) items[next[groups_[item]]++] = static_cast<int>(item);
+
+    const std::vector<PieceTiles> pieces = make_tiles();
     int32_t* indptr = image_ + params_.cta_indptr_offset;
+    int32_t* out = image_ + params_.tiles_offset;
     int cta = 0, tile = 0;
     for (int group = 0; group < num_groups; ++group) {
-      for (int w = 0; w < width_; ++w, tile += counts[group]) indptr[cta++] = tile;
-    }
-    while (cta <= params_.num_ctas) indptr[cta++] = tile;
-    visit(width_, [&](size_t q, int i, int block) {
-      const int item = (piece_indptr_[q] + i) * blocks + block;
-      const int group = groups_[item];
-      return Places{first[group] * width_ + number[item], counts[group]};
-    });
-  }
-
-  struct Record {
-    int words[WB_TILE_STRIDE];
-  };
-
-  // Where the tiles of a piece go: that of a block's first head, and how far on that of each further head.
-  struct Places {
-    int first;
-    int step;
-  };
-
-  // Writes all tiles. Heads come in blocks of `width`; `place(query tile, piece, block)` says where a block's tiles go.
-  template <typename Place>
-  void visit(int width, const Place& place) {
-    const std::vector<Record> records = make_records();
-    int32_t* const tiles = image_ + params_.tiles_offset;
-    const int heads = heads_;
-    int row = 0, merge_group = 0;
-    for (size_t q = 0; q < tiles_.size(); ++q) {
-      const int count = pieces_of(q);
-      const int row_count = tiles_[q].row_count;
-      for (int i = 0; i < count; ++i) {
-        const Record& record = records[piece_indptr_[q] + i];
-        for (int block = 0, head = 0; head < heads; ++block) {
-          const Places places = place(q, i, block);
-          int32_t* out = tiles + static_cast<int64_t>(places.first) * WB_TILE_STRIDE;
-          for (const int next = head + width; head < next; ++head, out += places.step * WB_TILE_STRIDE) {
-            std::memcpy(out, record.words, sizeof record.words);
-            out[TILE_KV_HEAD] = head;
-            if (count == 1) continue;
-            out[TILE_PARTIAL_SLOT] = row + (head * count + i) * row_count;
-            out[TILE_MERGE_GROUP] = merge_group + head;
-          }
+      for (int w = 0; w < width_; ++w) {
+        indptr[cta++] = tile;
+        tile += first[group + 1] - first[group];
+        for (int i = first[group]; i < first[group + 1]; ++i) {
+          const int piece = blocks == 1 ? items[i] : items[i] / blocks;
+          out = write_tile(pieces[piece], (items[i] - piece * blocks) * width_ + w, out);
         }
       }
-      if (count == 1) continue;
-      row += heads * count * row_count;
-      merge_group += heads;
     }
+    while (cta <= params_.num_ctas) indptr[cta++] = tile;
   }
 
-  // Of head 0 of each piece; where a partial state goes is left open.
-  std::vector<Record> make_records() const {
-    std::vector<Record> records(piece_starts_.size());
+  // The tiles of a piece: that of head 0, and by how much partial slots differ from head to head; 0 where it is not cut.
+  struct PieceTiles {
+    int words[WB_TILE_STRIDE];
+    int rows_per_head;
+  };
+
+  std::vector<PieceTiles> make_tiles() const {
+    std::vector<PieceTiles> pieces(piece_starts_.size());
+    int row = 0, merge_group = 0;
     for (size_t q = 0; q < tiles_.size(); ++q) {
       const PlanQueryTile& tile = tiles_[q];
-      const int last = piece_indptr_[q + 1] - 1;
-      const int merge_group = last > piece_indptr_[q] ? 0 : -1;
-      for (int piece = piece_indptr_[q]; piece <= last; ++piece) {
-        const int end = piece < last ? piece_starts_[piece + 1] : tile.kv_end;
-        plan_tile_record(params_, tile, {0, piece_starts_[piece], end, -1, merge_group}, kv_lens_[tile.request],
-                         page_ranges_[2 * tile.request], records[piece].words);
+      const int kv_len = kv_lens_[tile.request];
+      const int page_start = page_ranges_[2 * tile.request];
+      const int begin = piece_indptr_[q], end = piece_indptr_[q + 1];
+      const bool cut = end - begin > 1;
+      const int rows_per_head = cut ? (end - begin) * tile.row_count : 0;
+      for (int piece = begin; piece < end; ++piece) {
+        const int kv_end = piece + 1 < end ? piece_starts_[piece + 1] : tile.kv_end;
+        const int slot = cut ? row + (piece - begin) * tile.row_count : -1;
+        const PlanPiece out{0, piece_starts_[piece], kv_end, slot, cut ? merge_group : -1};
+        plan_tile_record(params_, tile, out, kv_len, page_start, pieces[piece].words);
+        pieces[piece].rows_per_head = rows_per_head;
       }
+      row += heads_ * rows_per_head;
+      merge_group += cut ? heads_ : 0;
     }
-    return records;
+    return pieces;
+  }
+
+  static int32_t* write_tile(const PieceTiles& piece, int head, int32_t* out) {
+    static_assert(TILE_KV_HEAD == 1 && TILE_PARTIAL_SLOT == 9 && TILE_MERGE_GROUP == 10, "what differs from head to head");
+    const int cut = piece.rows_per_head > 0 ? head : 0;
+    stream_quad(out, load_quad(piece.words) + Quad{0, head, 0, 0});
+    stream_quad(out + 4, load_quad(piece.words + 4));
+    stream_quad(out + 8, load_quad(piece.words + 8) + Quad{0, cut * piece.rows_per_head, cut, 0});
+    stream_quad(out + 12, load_quad(piece.words + 12));
+    return out + WB_TILE_STRIDE;
   }
 
   const PlanTilesParams& params_;
