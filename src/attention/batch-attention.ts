@@ -24,9 +24,10 @@ import { type CapacityOptions, type WrapperCapacity, wrapperCapacity } from './c
 import { checkHeadVectors, checkOperands, resolveOutputs } from './check-run';
 import { type DevicePlanProblem, type DevicePolicy, devicePlanValues } from './device-plan';
 import { HostPlanner } from './host-planner';
+import { Int32Pool } from './int32-pool';
 import type { KvOperand } from './kv-operand';
 import { attentionLaunch } from './launch';
-import { samePages, sharedPrefixes } from './page-table';
+import { type PageTable, samePages, sharedPrefixes } from './page-table';
 import { DevicePlan, Plan } from './plan';
 import { checkLengths, enqueueDevicePlan, missingPages } from './plan-on-device';
 import type { PreparedKernel } from './prepare-kernel';
@@ -132,6 +133,8 @@ export class BatchAttention {
   private readonly program: string;
   /** Writes the plans of the policies that it knows; undefined where keys are ragged. */
   private readonly planner: HostPlanner | undefined;
+  /** Lengths that schedules are made of later. */
+  private readonly lengths = new Int32Pool();
   private readonly waitForSlot: () => Promise<void>;
   private lastPlan: AnyPlan | undefined;
   /** The plan that the latest run or replay followed. */
@@ -191,17 +194,9 @@ export class BatchAttention {
     this.requireUsable('plan');
     const { policy = policies.binarySearch, stream = this.device.stream } = options;
     const started = performance.now();
-    const make = (): AttentionProblem =>
-      this.problemOf(kvLens, qoLens, () => sharedPrefixes(pages.indptr, pages.indices, kvLens, this.pageSize));
-    if (pages.unchanged && !qoLens && !options.validate && this.planner?.knows(policy)) {
-      this.checkFits(kvLens.length, kvLens.length, pages.indices.length);
-      const sent = stream.capturing ? undefined : this.uploadNatively(policy, kvLens, stream);
-      if (sent) {
-        const schedule = (): Schedule => policy(make(), this.machine);
-        return this.planned(started, sent, schedule, kvLens.length, maxPage);
-      }
-    }
-    const problem = make();
+    const problem = this.problemOf(kvLens, qoLens, () =>
+      sharedPrefixes(pages.indptr, pages.indices, kvLens, this.pageSize),
+    );
     const numQoTokens = problem.qoIndptr[problem.batchSize];
     this.checkFits(problem.batchSize, numQoTokens, pages.indices.length);
     const schedule = runPolicy(policy, problem, this.machine, {
@@ -217,16 +212,31 @@ export class BatchAttention {
     return this.planned(started, { writtenMs, uploadedBytes }, () => schedule, numQoTokens, maxPage);
   }
 
-  /** A plan by native code; undefined where the policy has to make it. */
-  private uploadNatively(policy: Policy, kvLens: Int32Array, stream: Stream): SentPlan | undefined {
+  /**
+   * Plans lengths within the pages of the plan before, a query token each, by native code: no problem, no schedule, no table is
+   * made but when somebody looks. Undefined where it has to be `planBatch`, with whatever error that has.
+   * @param table what the plan before was of
+   */
+  protected planLengths(kvLens: Int32Array, table: PageTable, options: PlanOptions): Plan | undefined {
+    const { policy = policies.binarySearch, stream = this.device.stream } = options;
     const { planner } = this;
-    if (!planner) return undefined;
+    if (!planner?.knows(policy) || options.validate || stream.capturing) return undefined;
+    const { length } = kvLens;
+    if (length !== table.batchSize || length > this.capacity.maxQoTokens || !table.isIntact()) return undefined;
+    this.requireUsable('plan');
+    const started = performance.now();
     this.order.enter(stream);
     const sent = this.workspace.uploadFrom(planner, policy, kvLens, this.nextPlanId, stream);
     if (!sent) return undefined;
     this.nextPlanId++;
     this.order.leave(stream);
-    return sent;
+    const { pagedKvIndptr, pagedKvIndices, maxPage } = table;
+    const own = this.lengths.copy(kvLens);
+    const schedule = (): Schedule => {
+      const prefixes = (): SharedPrefix[] => sharedPrefixes(pagedKvIndptr, pagedKvIndices, own, this.pageSize);
+      return policy(this.problemOf(own, undefined, prefixes), this.machine);
+    };
+    return this.planned(started, sent, schedule, length, maxPage);
   }
 
   /** The plan that was just enqueued, as the one in force. */

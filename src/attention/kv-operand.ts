@@ -1,7 +1,6 @@
 /** Keys and values as launch operands: a paged cache, or ragged tensors; and which page table a plan means. */
 import { WarpbookError } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import { Int32Pool } from './int32-pool';
 import { PageTable } from './page-table';
 import type { PagedKvCache } from './paged-kv';
 import type { AttentionVariant } from './variant';
@@ -20,9 +19,6 @@ export interface KvOperand {
   vScale: number;
 }
 
-/** Lengths of plans: of each step's batch, and kept as long as its plan. */
-const lengthPool = new Int32Pool();
-
 /** The page table that `plan` was given, or the one of before with new lengths. */
 export function resolvePages(
   kv: PageTable | ArrayLike<number>,
@@ -36,7 +32,7 @@ export function resolvePages(
         'plan got lengths alone, but no page table was planned before; pass cache.pageTable(requests) first.',
       );
     }
-    return kv instanceof Int32Array ? before.withOwnLengths(lengthPool.copy(kv)) : before.withLengths(kv);
+    return before.withLengths(kv);
   }
   if (kv.pageSize !== pageSize) {
     throw new WarpbookError(

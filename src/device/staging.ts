@@ -109,7 +109,7 @@ export class StagingRing {
     state.operation = stream.countOperation();
     state.stream = stream;
     state.status = 'submitted';
-    state.marked = 2 * this.countKnownFree() < this.states.length;
+    state.marked = !this.hasKnownFree(this.states.length / 2);
     if (state.marked) stream.record(state.event);
   }
 
@@ -173,10 +173,10 @@ export class StagingRing {
     return found;
   }
 
-  private countKnownFree(): number {
+  private hasKnownFree(wanted: number): boolean {
     let count = 0;
-    for (const state of this.states) if (isKnownFree(state)) count++;
-    return count;
+    for (let i = 0; i < this.states.length && count < wanted; i++) if (isKnownFree(this.states[i])) count++;
+    return count >= wanted;
   }
 
   private acquired(slot: StagingSlot, call: string): SlotState {
