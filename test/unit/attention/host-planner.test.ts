@@ -1,6 +1,6 @@
 /** Plans by native code: the words that policy and packing write, and everything else as if they had. */
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { BatchDecode } from '../../../src/attention/batch-decode';
 import type { DevicePolicy } from '../../../src/attention/device-plan';
 import { HostPlanner } from '../../../src/attention/host-planner';
@@ -194,6 +194,15 @@ describe('plan() by native code', () => {
     const start = layout.offsets;
     return [image.slice(0, HEADER_WORDS), ...names.map((name) => image.slice(start[name], start[name] + words[name]))];
   };
+  /** Plans that native code has written. */
+  const write = vi.spyOn(HostPlanner.prototype, 'write');
+  const numWritten = (): number => write.mock.results.filter(({ value }) => value !== undefined).length;
+  beforeEach(() => {
+    write.mockClear();
+  });
+  afterAll(() => {
+    write.mockRestore();
+  });
   /** The same policy as a function of the user's own, which native code doesn't know. */
   const slow =
     (name: DevicePolicy): Policy =>
@@ -228,6 +237,8 @@ describe('plan() by native code', () => {
         }
       }
     }
+    // Typed arrays of the one wrapper, that is.
+    expect(numWritten()).toBe(planned.length * batches.length);
   });
 
   test('keeps the schedules of plans that others followed', async () => {
@@ -236,7 +247,7 @@ describe('plan() by native code', () => {
     const plans = [];
     for (let i = 0; i < 2000; i++) {
       await decode.ready();
-      plans.push(decode.plan([5000 - i, i % 1000, 900]));
+      plans.push(decode.plan(Int32Array.of(5000 - i, i % 1000, 900)));
     }
     for (const [i, { schedule }] of plans.entries()) {
       expect(Array.from(schedule.problem.kvLens)).toEqual([5000 - i, i % 1000, 900]);
@@ -248,7 +259,7 @@ describe('plan() by native code', () => {
     const decode = await makeDecode({ capacity });
     const first = decode.plan(table, { policy: policies.noSplit });
     const before = await imageOf(decode);
-    const fails = (policy: Policy, lengths: ArrayLike<number> = [5000, 70, 0]): unknown => {
+    const fails = (policy: Policy, lengths: ArrayLike<number> = Int32Array.of(5000, 70, 0)): unknown => {
       try {
         return decode.plan(lengths, { policy });
       } catch (error) {
@@ -262,8 +273,8 @@ describe('plan() by native code', () => {
         details: { option: 'capacity.maxMergeSlots' },
       });
     }
-    expect(fails(policies.noSplit, [5121, 0, 0])).toMatchObject({ code: 'INVALID_PAGE_TABLE' });
-    expect(fails(policies.noSplit, [1, 2])).toMatchObject({ code: 'INVALID_PAGE_TABLE' });
+    expect(fails(policies.noSplit, Int32Array.of(5121, 0, 0))).toMatchObject({ code: 'INVALID_PAGE_TABLE' });
+    expect(fails(policies.noSplit, Int32Array.of(1, 2))).toMatchObject({ code: 'INVALID_PAGE_TABLE' });
     expect(fails('headGroups' as never)).toMatchObject({ code: 'INVALID_ARGUMENT' });
     expect(decode.currentPlan).toBe(first);
     expect(await imageOf(decode)).toEqual(before);
@@ -273,27 +284,42 @@ describe('plan() by native code', () => {
   test('refuses in a capture, and in a queue that is full, as before', async () => {
     const decode = await makeDecode();
     decode.plan(table);
-    expect(() => capture(device, () => void decode.plan([1, 2, 3]))).toThrow(
+    expect(() => capture(device, () => void decode.plan(Int32Array.of(1, 2, 3)))).toThrow(
       expect.objectContaining({ code: 'CAPTURE_FORBIDDEN' }),
     );
     await device.synchronize();
     keepBusy(device.stream, keep(device.allocate(1 << 26)), 20);
-    for (let i = 0; i < 8; i++) decode.plan([i, 2, 3], { policy: policies.headGroups });
-    expect(() => decode.plan([1, 2, 3], { policy: policies.headGroups })).toThrow(
+    for (let i = 0; i < 8; i++) decode.plan(Int32Array.of(i, 2, 3), { policy: policies.headGroups });
+    expect(() => decode.plan(Int32Array.of(1, 2, 3), { policy: policies.headGroups })).toThrow(
       expect.objectContaining({ code: 'PLAN_QUEUE_FULL' }),
     );
     await decode.ready();
-    const { id } = decode.plan([1, 2, 3], { policy: policies.headGroups });
+    const { id } = decode.plan(Int32Array.of(1, 2, 3), { policy: policies.headGroups });
     await device.synchronize();
     expect((await imageOf(decode))[0][HEADER.planId]).toBe(id);
+  });
+
+  test('sees who wrote into the page table, and plans on when it is right again', async () => {
+    const decode = await makeDecode();
+    const own = table.withLengths([10, 10, 10]);
+    decode.plan(own);
+    const plan = (): unknown => decode.plan(Int32Array.of(5000, 5000, 900));
+    plan();
+    const [, second] = own.pagedKvIndptr;
+    own.pagedKvIndptr[1] = 700_000;
+    expect(plan).toThrow(expect.objectContaining({ code: 'INVALID_PAGE_TABLE' }));
+    own.pagedKvIndptr[1] = second;
+    plan();
   });
 
   test('validates where it is told to', async () => {
     const decode = await makeDecode();
     decode.plan(table);
-    const plan = decode.plan([70, 70, 70], { policy: policies.headGroups, validate: true });
+    const plan = decode.plan(Int32Array.of(70, 70, 70), { policy: policies.headGroups, validate: true });
     expect(plan.schedule.numTiles).toBeGreaterThan(0);
-    expect(plan.schedule).toBe(plan.schedule);
+    expect(numWritten()).toBe(0);
+    decode.plan(Int32Array.of(70, 70, 70));
+    expect(numWritten()).toBe(1);
   });
 
   test('plans of a page table, and of several query tokens, are the policy’s', async () => {
@@ -301,7 +327,7 @@ describe('plan() by native code', () => {
     const decode = await makeDecode({ capacity: { maxBatch: 4, maxQoTokens: 16 } });
     const pages = cache.pageTable([cache.allocate(100), cache.allocate(200)]);
     expect(decode.plan(pages).numQoTokens).toBe(2);
-    const plan = decode.plan([50, 60], { qoLens: [3, 2] });
+    const plan = decode.plan(Int32Array.of(50, 60), { qoLens: [3, 2] });
     expect(plan.numQoTokens).toBe(5);
     expect(Array.from(plan.schedule.problem.qoIndptr)).toEqual([0, 3, 5]);
   });
