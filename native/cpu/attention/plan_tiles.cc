@@ -17,15 +17,18 @@ namespace warpbook::cpu {
 
 namespace {
 
+// Used again for the next plan: its lists keep their memory.
 class Planner {
  public:
-  explicit Planner(const PlanTilesParams& params)
-      : params_(params),
-        heads_(params.num_kv_heads),
-        masked_(params.causal != 0 || params.window_left >= 0),
-        image_(static_cast<int32_t*>(params.workspace)) {}
-
-  void run() {
+  void run(const PlanTilesParams& params) {
+    params_ = params;
+    heads_ = params.num_kv_heads;
+    masked_ = params.causal != 0 || params.window_left >= 0;
+    image_ = static_cast<int32_t*>(params.workspace);
+    width_ = 1;
+    piece_indptr_.clear();
+    piece_starts_.clear();
+    groups_.clear();
     if (reinterpret_cast<uintptr_t>(image_) % 16 != 0) {
       throw std::invalid_argument("plan_tiles: the workspace is not aligned; wanted a multiple of 16 bytes");
     }
@@ -84,7 +87,8 @@ class Planner {
 
   void cut_in_shares() {
     const int step = params_.kv_step;
-    std::vector<int> units(tiles_.size());
+    std::vector<int>& units = units_;
+    units.resize(tiles_.size());
     int64_t total = 0;
     for (size_t q = 0; q < tiles_.size(); ++q) {
       units[q] = std::max(1, steps(tiles_[q].kv_end + step - 1) - steps(tiles_[q].kv_start));
@@ -265,11 +269,11 @@ class Planner {
     const int total = static_cast<int>(piece_starts_.size()) * heads_;
     int32_t* indptr = image_ + params_.cta_indptr_offset;
     for (int cta = 0; cta <= params_.num_ctas; ++cta) indptr[cta] = std::min(cta, total);
-    const std::vector<PieceTiles> pieces = make_tiles();
+    make_tiles();
     int32_t* out = image_ + params_.tiles_offset;
     for (size_t q = 0; q < tiles_.size(); ++q) {
       for (int head = 0; head < heads_; ++head) {
-        for (int piece = piece_indptr_[q]; piece < piece_indptr_[q + 1]; ++piece) out = write_tile(pieces[piece], head, out);
+        for (int piece = piece_indptr_[q]; piece < piece_indptr_[q + 1]; ++piece) out = write_tile(pieces_[piece], head, out);
       }
     }
   }
@@ -279,13 +283,15 @@ class Planner {
     const int num_groups = params_.num_ctas / width_;
     const int blocks = heads_ / width_;
     // Items by group; within one they keep their order.
-    std::vector<int> first(num_groups + 1, 0), items(groups_.size());
+    std::vector<int>&first = first_items_, &next = next_items_, &items = items_;
+    first.assign(num_groups + 1, 0);
     for (int group : groups_) ++first[group + 1];
     std::partial_sum(first.begin(), first.end(), first.begin());
-    std::vector<int> next = first;
+    next = first;
+    items.resize(groups_.size());
     for (size_t item = 0; item < groups_.size(); ++item) items[next[groups_[item]]++] = static_cast<int>(item);
 
-    const std::vector<PieceTiles> pieces = make_tiles();
+    make_tiles();
     int32_t* indptr = image_ + params_.cta_indptr_offset;
     int32_t* out = image_ + params_.tiles_offset;
     int cta = 0, tile = 0;
@@ -295,7 +301,7 @@ class Planner {
         tile += first[group + 1] - first[group];
         for (int i = first[group]; i < first[group + 1]; ++i) {
           const int piece = blocks == 1 ? items[i] : items[i] / blocks;
-          out = write_tile(pieces[piece], (items[i] - piece * blocks) * width_ + w, out);
+          out = write_tile(pieces_[piece], (items[i] - piece * blocks) * width_ + w, out);
         }
       }
     }
@@ -308,8 +314,8 @@ class Planner {
     int rows_per_head;
   };
 
-  std::vector<PieceTiles> make_tiles() const {
-    std::vector<PieceTiles> pieces(piece_starts_.size());
+  void make_tiles() {
+    pieces_.resize(piece_starts_.size());
     int row = 0, merge_group = 0;
     for (size_t q = 0; q < tiles_.size(); ++q) {
       const PlanQueryTile& tile = tiles_[q];
@@ -322,13 +328,12 @@ class Planner {
         const int kv_end = piece + 1 < end ? piece_starts_[piece + 1] : tile.kv_end;
         const int slot = cut ? row + (piece - begin) * tile.row_count : -1;
         const PlanPiece out{0, piece_starts_[piece], kv_end, slot, cut ? merge_group : -1};
-        plan_tile_record(params_, tile, out, kv_len, page_start, pieces[piece].words);
-        pieces[piece].rows_per_head = rows_per_head;
+        plan_tile_record(params_, tile, out, kv_len, page_start, pieces_[piece].words);
+        pieces_[piece].rows_per_head = rows_per_head;
       }
       row += heads_ * rows_per_head;
       merge_group += cut ? heads_ : 0;
     }
-    return pieces;
   }
 
   static int32_t* write_tile(const PieceTiles& piece, int head, int32_t* out) {
@@ -341,10 +346,10 @@ class Planner {
     return out + WB_TILE_STRIDE;
   }
 
-  const PlanTilesParams& params_;
-  const int heads_;
-  const bool masked_;
-  int32_t* const image_;
+  PlanTilesParams params_{};
+  int heads_ = 0;
+  bool masked_ = false;
+  int32_t* image_ = nullptr;
   // {first page, pages} of each request.
   const int32_t* page_ranges_ = nullptr;
   std::vector<int> kv_lens_;
@@ -353,11 +358,17 @@ class Planner {
   std::vector<int> piece_indptr_;
   std::vector<int> piece_starts_;
   std::vector<int> groups_;
+  // Of each query tile and KV head, in the policy's units; of groups, items of theirs; records of pieces.
+  std::vector<int> units_, first_items_, next_items_, items_;
+  std::vector<PieceTiles> pieces_;
   // Heads of an item.
   int width_ = 1;
 };
 
-void run_plan_tiles(const Launch&, const void* params) { Planner(*static_cast<const PlanTilesParams*>(params)).run(); }
+void run_plan_tiles(const Launch&, const void* params) {
+  thread_local Planner planner;
+  planner.run(*static_cast<const PlanTilesParams*>(params));
+}
 
 void run_scatter_words(const Launch&, const void* raw) {
   const auto& params = *static_cast<const ScatterWordsParams*>(raw);
