@@ -26,6 +26,8 @@ export interface PredictionOptions {
   /** Decode batches of each trace, concurrency and number of heads. */
   readonly batches: number;
   readonly prefillBatches: number;
+  /** Batches of another seed are others. */
+  readonly seed: number;
   /** Keep measured ends of CTAs, ns, by policy. */
   readonly ends?: boolean;
   /** Stop after so many seconds, with what there is. */
@@ -134,9 +136,9 @@ async function batchesOf(options: PredictionOptions, isGpu: boolean, maxTokens: 
     ['mooncake', await loadTrace({ path, kind: 'mooncake-conversation' })],
   ] as const;
   const decode = isGpu
-    ? decodeBatches(traces, options.batches, maxTokens)
-    : decodeBatches(traces, options.batches, Math.min(maxTokens, CPU_TOKENS), [1, 2, 4, 8, 16]);
-  const all = isGpu ? [...decode, ...prefillBatches(traces, options.prefillBatches)] : decode;
+    ? decodeBatches(traces, options.batches, maxTokens, options.seed)
+    : decodeBatches(traces, options.batches, Math.min(maxTokens, CPU_TOKENS), options.seed, [1, 2, 4, 8, 16]);
+  const all = isGpu ? [...decode, ...prefillBatches(traces, options.prefillBatches, options.seed)] : decode;
   const order = all.map((batch, i) => ({ batch, at: (i * STRIDE) % 1 }));
   return order.sort((a, b) => a.at - b.at).map(({ batch }) => batch);
 }
