@@ -16,6 +16,7 @@ import type { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
 import { type CostModel, drawnGbs, type KernelCost } from './cost-model';
 import { EventHeap } from './event-heap';
+import { KeyReuse } from './key-reuse';
 import { type TileCosts, tileCostsOf } from './tile-costs';
 
 /** Told of every span as it ends. */
@@ -47,13 +48,11 @@ const PENDING_GROUPS = 4;
 export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
   const costs = tileCostsOf(schedule, model);
   const { launchNs, prologueNs } = costs.classes[0];
-  let bytes = 0;
-  for (let t = 0; t < costs.work.numTiles; t++) bytes += costs.work.bytes[t] * costs.work.cold[t];
   let starts: Float64Array = new Float64Array(schedule.numCtas);
   if (prologueNs > 0) {
     starts = lateStarts(new Run(schedule, model, costs, starts, undefined).finishNs, costs.classes[0]);
   }
-  const { finishNs } = new Run(schedule, model, costs, starts, sink);
+  const { finishNs, bytes } = new Run(schedule, model, costs, starts, sink);
   const makespanNs = largest(finishNs);
   return { makespanNs, periodNs: makespanNs + launchNs, bytes, finishNs };
 }
@@ -87,6 +86,8 @@ const STATE = { waiting: 0, streaming: 1, ending: 2, merging: 3 } as const;
 /** One launch. */
 class Run {
   readonly finishNs: Float64Array;
+  /** Keys and values from memory so far. */
+  bytes = 0;
   private readonly tiles: Int32Array;
   private readonly numCtas: number;
   private readonly numSms: number;
@@ -109,6 +110,9 @@ class Run {
   private readonly merges: number[][] = [];
   /** CTAs with a tile, by SM. */
   private readonly busy: Int32Array;
+  private readonly streamLength: Float64Array;
+  /** Where tiles read the same keys: who reads from the L2. */
+  private readonly reuse: KeyReuse | undefined;
   private readonly mostDrawn: number;
   /** The CPU device draws a tile when it is wanted, and its first one too. */
   private readonly drawsLate: boolean;
@@ -145,6 +149,8 @@ class Run {
     this.latency = new Float64Array(numCtas);
     this.arrived = new Int32Array(costs.work.groupArrivals.length);
     this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
+    this.streamLength = new Float64Array(numCtas);
+    this.reuse = costs.work.sharesKeys ? new KeyReuse(schedule, costs) : undefined;
     this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
     this.drawsLate = model.numThreads !== undefined;
     this.queueHead = this.drawsLate ? 0 : numCtas;
@@ -177,6 +183,7 @@ class Run {
   private drainAll(): void {
     const { timers, streams } = this;
     while (timers.size > 0 || streams.size > 0) {
+      if (this.reuse?.isDue(this.clock) && this.nextEvent() > this.now) this.lookAtKeys(this.reuse);
       const streamEnd =
         streams.size > 0 ? this.now + (streams.next - this.clock) / this.pace : Number.POSITIVE_INFINITY;
       if (streamEnd <= timers.next) {
@@ -184,12 +191,30 @@ class Run {
         this.clock = streams.next;
         const cta = streams.pop();
         this.state[cta] = STATE.ending;
+        this.bytes += this.reuse
+          ? this.reuse.finish(cta, this.clock, this.streamLength[cta])
+          : this.bytesOf(this.tile[cta]);
         timers.set(cta, this.now + this.latency[cta]);
       } else {
         this.clock += (timers.next - this.now) * this.pace;
         this.now = timers.next;
         this.step(timers.pop());
       }
+    }
+  }
+
+  private nextEvent(): number {
+    return Math.min(this.timers.next, this.now + (this.streams.next - this.clock) / this.pace);
+  }
+
+  /** Finds anew which tiles read from the L2, and what all ask of memory. */
+  private lookAtKeys(reuse: KeyReuse): void {
+    reuse.look(this.clock, this.streams, this.streamLength);
+    for (let cta = 0; cta < this.numCtas; cta++) {
+      if (this.state[cta] !== STATE.streaming || !reuse.hasTurned(cta)) continue;
+      this.ask(-this.demand[cta]);
+      this.demand[cta] = this.demandOf(reuse.bytesAsked(cta), this.streamLength[cta], this.latency[cta]);
+      this.ask(this.demand[cta]);
     }
   }
 
@@ -233,6 +258,11 @@ class Run {
     return this.next[cta] >= schedule.ctaIndptr[cta + 1];
   }
 
+  /** Bytes of a tile whose keys nobody else reads. */
+  private bytesOf(tile: number): number {
+    return this.costs.work.bytes[tile] * this.costs.work.firstPass[tile];
+  }
+
   private costOf(tile: number): KernelCost {
     return this.costs.classes[this.tiles[tile * TILE_STRIDE + TILE.tileClass]];
   }
@@ -252,8 +282,11 @@ class Run {
     this.latency[cta] = latency;
     const shared = this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1;
     const stream = costs.streamNs[tile] * shared * (1 + cost.smSpread * rankOf(this.sm[cta]));
-    this.demand[cta] = this.demandOf(costs.memoryBytes[tile], stream, latency);
+    this.reuse?.start(cta, tile);
+    const asked = this.reuse ? this.reuse.bytesAsked(cta) : costs.coldBytes[tile];
+    this.demand[cta] = this.demandOf(asked, stream, latency);
     this.ask(this.demand[cta]);
+    this.streamLength[cta] = stream;
     this.streams.set(cta, this.clock + stream);
   }
 
@@ -274,8 +307,10 @@ class Run {
     for (let other = sm * this.ctasPerSm; other < Math.min((sm + 1) * this.ctasPerSm, this.numCtas); other++) {
       const mark = other === cta ? undefined : this.streams.keyOf(other);
       if (mark === undefined) continue;
-      const ratio = this.costs.sharedRatio[this.tile[other]];
-      this.streams.set(other, this.clock + (mark - this.clock) * (change > 0 ? ratio : 1 / ratio));
+      const ratio =
+        change > 0 ? this.costs.sharedRatio[this.tile[other]] : 1 / this.costs.sharedRatio[this.tile[other]];
+      this.streams.set(other, this.clock + (mark - this.clock) * ratio);
+      this.streamLength[other] *= ratio;
     }
   }
 

@@ -14,8 +14,10 @@ export interface TileCosts {
   readonly classes: readonly KernelCost[];
   /** float64 [numTiles]: stream where the CTA has its SM to itself, ns. */
   readonly streamNs: Float64Array;
-  /** float64 [numTiles]: bytes that come from memory; those of the L2 at their share. */
-  readonly memoryBytes: Float64Array;
+  /** float64 [numTiles]: what memory is asked for where nobody has read the keys yet, bytes; those of the L2 at their share. */
+  readonly coldBytes: Float64Array;
+  /** float64 [numTiles]: and where somebody has. */
+  readonly hotBytes: Float64Array;
   /** float64 [numTiles]: what the steps take beyond the stream: a step takes as long with few keys as with many. */
   readonly restNs: Float64Array;
   /** float64 [numTiles]: how many times longer its stream takes while CTAs share the SM. */
@@ -33,7 +35,8 @@ export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
   const tokenBytes = 2 * problem.headDim * problem.kvElementBytes;
   const { numTiles } = work;
   const streamNs = new Float64Array(numTiles);
-  const memoryBytes = new Float64Array(numTiles);
+  const coldBytes = new Float64Array(numTiles);
+  const hotBytes = new Float64Array(numTiles);
   const restNs = new Float64Array(numTiles);
   const sharedRatio = new Float64Array(numTiles);
   for (let t = 0, at = 0; t < numTiles; t++, at += TILE_STRIDE) {
@@ -42,18 +45,19 @@ export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
     const stepNs = cost.stepNs + cost.stepRowNs * tiles[at + TILE.rowCount];
     const stepsNs = work.steps[t] * stepNs;
     sharedRatio[t] = 1 + (cost.sharedRowNs * tiles[at + TILE.rowCount]) / stepNs;
-    const cold = work.cold[t];
-    memoryBytes[t] = work.bytes[t] * (cold + (1 - cold) / model.l2Speedup);
+    hotBytes[t] = work.bytes[t] / model.l2Speedup;
+    coldBytes[t] = hotBytes[t] + work.bytes[t] * work.firstPass[t] * (1 - 1 / model.l2Speedup);
     // A decode step waits for its keys, so a stream is its bytes; what the last step lacks is latency.
     const stepBytes = machine.tileClasses[index].kvStep * tokenBytes;
-    streamNs[t] = boundByMemory[index] ? Math.min(stepsNs, (memoryBytes[t] / stepBytes) * stepNs) : stepsNs;
+    streamNs[t] = boundByMemory[index] ? Math.min(stepsNs, (coldBytes[t] / stepBytes) * stepNs) : stepsNs;
     restNs[t] = (stepsNs - streamNs[t]) * classes[index].raggedShare;
   }
   return {
     work,
     classes,
     streamNs,
-    memoryBytes,
+    coldBytes,
+    hotBytes,
     restNs,
     sharedRatio,
     mergeNs: mergeTimes(work, classes[0], Math.max(1, machine.tileClasses[0].threads / 32)),
