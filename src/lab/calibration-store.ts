@@ -32,6 +32,7 @@ const kernelCost = z.object({
   raggedShare: cost,
   stepRowNs: cost,
   sharedRowNs: cost,
+  olderFirst: cost,
   smSpread: cost,
 });
 const points = z.array(z.number().positive()).min(1);

@@ -58,7 +58,6 @@ const COSTS: Readonly<Record<KernelKind, readonly (keyof KernelCost)[]>> = {
     'mergeBatchNs',
     'stepNs',
     'sharedRowNs',
-    'smSpread',
   ],
 };
 

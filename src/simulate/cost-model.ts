@@ -40,6 +40,11 @@ export interface KernelCost {
   /** More of a step for each query row: always, and while another CTA is busy on the same SM. */
   readonly stepRowNs: number;
   readonly sharedRowNs: number;
+  /**
+   * Of CTAs that share an SM the one that came first goes faster than its fair share by this share, and the others slower: an SM's
+   * schedulers prefer the warps that have been there longest.
+   */
+  readonly olderFirst: number;
   /** How far SMs differ: steps take from 1 − this to 1 + this times as long. A queue evens that out, a static list doesn't. */
   readonly smSpread: number;
 }

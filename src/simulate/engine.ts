@@ -48,26 +48,46 @@ const PENDING_GROUPS = 4;
 export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
   const costs = tileCostsOf(schedule, model);
   const { launchNs, prologueNs } = costs.classes[0];
-  let starts: Float64Array = new Float64Array(schedule.numCtas);
-  if (prologueNs > 0) {
-    starts = lateStarts(new Run(schedule, model, costs, starts, undefined).finishNs, costs.classes[0]);
+  let places = emptyMachine(schedule, model);
+  const sharesSms = places.sm[1] === places.sm[0];
+  if (prologueNs > 0 || sharesSms) {
+    const before = new Run(schedule, model, costs, places, { sink: undefined, reuses: false });
+    places = placesAfter(before, costs.classes[0], sharesSms);
   }
-  const { finishNs, bytes } = new Run(schedule, model, costs, starts, sink);
+  const { finishNs, bytes } = new Run(schedule, model, costs, places, { sink, reuses: true });
   const makespanNs = largest(finishNs);
   return { makespanNs, periodNs: makespanNs + launchNs, bytes, finishNs };
 }
 
+/** Where the CTAs of a launch run, and from when on. */
+interface Places {
+  /** SM of each CTA; int32 [numCtas]. */
+  readonly sm: Int32Array;
+  /** ns after the release; float64 [numCtas]. */
+  readonly starts: Float64Array;
+}
+
+/** All at once, CTAs of an SM side by side. */
+function emptyMachine({ numCtas, machine }: Schedule, { numThreads }: CostModel): Places {
+  const ctasPerSm = numThreads === undefined ? machine.tileClasses[0].ctasPerSm : 1;
+  const sm = Int32Array.from({ length: numCtas }, (_, cta) => Math.floor(cta / ctasPerSm) % machine.numSms);
+  return { sm, starts: new Float64Array(numCtas) };
+}
+
 /**
- * When CTAs start, after the release: CTA c of the next launch takes the c-th place that becomes free, and needs a prologue
- * from then on.
+ * CTA c of the next launch takes the c-th place that becomes free, and needs a prologue from then on. Where CTAs share SMs that is
+ * also what decides who shares one with whom: CTAs beside each other where SMs had nothing to do, and otherwise, since the older CTA
+ * of an SM ends first, one an SM before the second ones.
  */
-function lateStarts(finishNs: Float64Array, { prologueNs, hiddenNs }: KernelCost): Float64Array {
+function placesAfter({ finishNs, sm }: Run, { prologueNs, hiddenNs }: KernelCost, sharesSms: boolean): Places {
   const release = largest(finishNs) + hiddenNs;
   const starts = finishNs.slice().sort();
   for (let c = 0; c < starts.length; c++) {
     starts[c] = Math.min(prologueNs, Math.max(0, starts[c] + prologueNs - release));
   }
-  return starts;
+  if (!sharesSms) return { sm, starts };
+  const order = Int32Array.from(sm.keys()).sort((a, b) => finishNs[a] - finishNs[b] || sm[a] - sm[b]);
+  return { sm: order.map((cta) => sm[cta]), starts };
 }
 
 /** Where an SM stands among the others, −1 to 1: evenly spread, in no order (multiples of the golden ratio). */
@@ -99,7 +119,13 @@ class Run {
   private readonly state: Uint8Array;
   private readonly tile: Int32Array;
   private readonly startNs: Float64Array;
-  private readonly sm: Int32Array;
+  readonly sm: Int32Array;
+  private readonly starts: Float64Array;
+  private readonly sink: SpanSink | undefined;
+  /** CTAs of an SM, in the order in which they come; −1 where it has fewer. int32 [numSms × ctasPerSm] */
+  private readonly onSm: Int32Array;
+  /** How much longer a CTA's steps take than by a fair share while others are busy on its SM. */
+  private readonly unfair: Float64Array;
   private readonly next: Int32Array;
   /** Of a queue: the tile that follows the CTA's present one. */
   private readonly following: Int32Array;
@@ -127,9 +153,12 @@ class Run {
     private readonly schedule: Schedule,
     private readonly model: CostModel,
     private readonly costs: TileCosts,
-    starts: Float64Array,
-    private readonly sink: SpanSink | undefined,
+    places: Places,
+    options: { readonly sink: SpanSink | undefined; readonly reuses: boolean },
   ) {
+    this.sink = options.sink;
+    this.sm = places.sm.slice();
+    this.starts = places.starts;
     const { numCtas, machine } = schedule;
     this.tiles = schedule.tiles;
     this.numCtas = numCtas;
@@ -142,7 +171,8 @@ class Run {
     this.state = new Uint8Array(numCtas);
     this.tile = new Int32Array(numCtas).fill(-1);
     this.startNs = new Float64Array(numCtas);
-    this.sm = new Int32Array(numCtas);
+    this.onSm = new Int32Array(this.numSms * this.ctasPerSm).fill(-1);
+    this.unfair = new Float64Array(numCtas).fill(1);
     this.next = schedule.ctaIndptr.slice(0, numCtas);
     this.following = new Int32Array(numCtas);
     this.demand = new Float64Array(numCtas);
@@ -150,24 +180,35 @@ class Run {
     this.arrived = new Int32Array(costs.work.groupArrivals.length);
     this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
     this.streamLength = new Float64Array(numCtas);
-    this.reuse = costs.work.sharesKeys ? new KeyReuse(schedule, costs) : undefined;
+    this.reuse = options.reuses && costs.work.sharesKeys ? new KeyReuse(schedule, costs) : undefined;
     this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
     this.drawsLate = model.numThreads !== undefined;
     this.queueHead = this.drawsLate ? 0 : numCtas;
     this.nextCta = 0;
-    const places = Math.min(numCtas, model.numThreads ?? numCtas);
-    for (let place = 0; place < places; place++) this.launchNext(place % this.numSms, starts);
-    this.starts = starts;
+    if (this.ctasPerSm > 1) this.shareSms();
+    const numPlaces = Math.min(numCtas, model.numThreads ?? numCtas);
+    for (let place = 0; place < numPlaces; place++) this.launchNext(place % this.numSms);
     this.drainAll();
   }
-  private readonly starts: Float64Array;
+
+  /** Who shares an SM with whom. */
+  private shareSms(): void {
+    const { numCtas, ctasPerSm, sm, onSm } = this;
+    const { olderFirst } = this.costs.classes[0];
+    for (let cta = 0; cta < numCtas; cta++) {
+      let place = sm[cta] * ctasPerSm;
+      const isFirst = onSm[place] < 0;
+      while (onSm[place] >= 0) place++;
+      onSm[place] = cta;
+      this.unfair[cta] = 1 / (isFirst ? 1 + olderFirst : 1 - olderFirst / (ctasPerSm - 1));
+    }
+  }
 
   /** The next CTA with work on a place that is free. */
-  private launchNext(place: number, starts: Float64Array): void {
+  private launchNext(place: number): void {
     while (this.nextCta < this.numCtas) {
       const cta = this.nextCta++;
-      const sm = this.model.numThreads === undefined ? Math.floor(cta / this.ctasPerSm) : place;
-      this.sm[cta] = sm;
+      if (this.model.numThreads !== undefined) this.sm[cta] = place;
       const first = this.take(cta, true);
       if (first < 0) {
         if (this.model.numThreads === undefined) return;
@@ -175,7 +216,7 @@ class Run {
       }
       this.tile[cta] = first;
       this.state[cta] = STATE.waiting;
-      this.timers.set(cta, this.now + starts[cta]);
+      this.timers.set(cta, this.now + this.starts[cta]);
       return;
     }
   }
@@ -241,9 +282,9 @@ class Run {
       return tile < costs.work.numTiles ? tile : -1;
     }
     if (schedule.dispatch === 'smQueue') {
-      const begin = this.sm[cta] * this.ctasPerSm;
-      for (let owner = begin; owner < Math.min(begin + this.ctasPerSm, this.numCtas); owner++) {
-        if (this.next[owner] < schedule.ctaIndptr[owner + 1]) return this.next[owner]++;
+      for (let place = 0; place < this.ctasPerSm; place++) {
+        const owner = this.ctasPerSm === 1 ? cta : this.onSm[this.sm[cta] * this.ctasPerSm + place];
+        if (owner >= 0 && this.next[owner] < schedule.ctaIndptr[owner + 1]) return this.next[owner]++;
       }
       return -1;
     }
@@ -276,11 +317,13 @@ class Run {
     // Kernels draw from the queue when a tile begins, so that the next one is known at its end.
     if (this.schedule.dispatch === 'queue' && !this.drawsLate) this.following[cta] = this.queueHead++;
     const busyShare = cost.busyShare === 0 ? 0 : cost.busyShare * Math.min(1, this.drawn() / this.mostDrawn);
-    let latency = costs.restNs[tile] + (this.isLast(cta) ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
+    const isLast = this.isLast(cta);
+    let latency = costs.restNs[tile] + (isLast ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
     if (this.tiles[tile * TILE_STRIDE + TILE.partialSlot] >= 0) latency += cost.partialNs;
-    if (this.schedule.dispatch !== 'static') latency += cost.drawNs;
+    // Where draws are hidden, leaving the queue isn't.
+    if (this.schedule.dispatch !== 'static') latency += isLast ? cost.drawNs : costs.drawNs[tile];
     this.latency[cta] = latency;
-    const shared = this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1;
+    const shared = this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] * this.unfair[cta] : 1;
     const stream = costs.streamNs[tile] * shared * (1 + cost.smSpread * rankOf(this.sm[cta]));
     this.reuse?.start(cta, tile);
     const asked = this.reuse ? this.reuse.bytesAsked(cta) : costs.coldBytes[tile];
@@ -304,11 +347,12 @@ class Run {
     const before = this.busy[sm];
     this.busy[sm] += change;
     if (before > 1 === this.busy[sm] > 1) return;
-    for (let other = sm * this.ctasPerSm; other < Math.min((sm + 1) * this.ctasPerSm, this.numCtas); other++) {
-      const mark = other === cta ? undefined : this.streams.keyOf(other);
+    for (let place = sm * this.ctasPerSm; place < (sm + 1) * this.ctasPerSm; place++) {
+      const other = this.onSm[place];
+      const mark = other < 0 || other === cta ? undefined : this.streams.keyOf(other);
       if (mark === undefined) continue;
-      const ratio =
-        change > 0 ? this.costs.sharedRatio[this.tile[other]] : 1 / this.costs.sharedRatio[this.tile[other]];
+      const slower = this.costs.sharedRatio[this.tile[other]] * this.unfair[other];
+      const ratio = change > 0 ? slower : 1 / slower;
       this.streams.set(other, this.clock + (mark - this.clock) * ratio);
       this.streamLength[other] *= ratio;
     }
@@ -377,6 +421,6 @@ class Run {
 
   private goOn(cta: number): void {
     if (this.tile[cta] >= 0) this.startTile(cta);
-    else if (this.model.numThreads !== undefined) this.launchNext(this.sm[cta], this.starts);
+    else if (this.model.numThreads !== undefined) this.launchNext(this.sm[cta]);
   }
 }

@@ -30,6 +30,7 @@ const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
     mergeStateNs: 0,
     mergeBatchNs: 900,
     raggedShare: 0.6,
+    olderFirst: 0,
     smSpread: 0,
   },
   prefill: {
@@ -46,7 +47,8 @@ const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
     mergeStateNs: 2,
     mergeBatchNs: 1000,
     raggedShare: 1,
-    smSpread: 0.04,
+    olderFirst: 0.045,
+    smSpread: 0.01,
   },
 };
 
@@ -65,6 +67,7 @@ const CPU_LATENCIES: Latencies = {
   mergeStateNs: 50,
   mergeBatchNs: 0,
   raggedShare: 0,
+  olderFirst: 0,
   smSpread: 0,
 };
 

@@ -22,9 +22,14 @@ export interface TileCosts {
   readonly restNs: Float64Array;
   /** float64 [numTiles]: how many times longer its stream takes while CTAs share the SM. */
   readonly sharedRatio: Float64Array;
+  /** float64 [numTiles]: what it takes that the next one is drawn from a queue, ns. */
+  readonly drawNs: Float64Array;
   /** float64 [numGroups]: merges, ns. */
   readonly mergeNs: Float64Array;
 }
+
+/** Steps of a tile of the prefill kernel from which on a draw is hidden (attention_prefill.cu). */
+const DRAW_STEPS = 3;
 
 /** Costs of a schedule's items. */
 export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
@@ -39,6 +44,7 @@ export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
   const hotBytes = new Float64Array(numTiles);
   const restNs = new Float64Array(numTiles);
   const sharedRatio = new Float64Array(numTiles);
+  const drawNs = new Float64Array(numTiles);
   for (let t = 0, at = 0; t < numTiles; t++, at += TILE_STRIDE) {
     const index = tiles[at + TILE.tileClass];
     const cost = classes[index];
@@ -50,6 +56,8 @@ export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
     // A decode step waits for its keys, so a stream is its bytes; what the last step lacks is latency.
     const stepBytes = machine.tileClasses[index].kvStep * tokenBytes;
     streamNs[t] = boundByMemory[index] ? Math.min(stepsNs, (coldBytes[t] / stepBytes) * stepNs) : stepsNs;
+    // The prefill kernel knows what it has drawn in a tile's third step, and asks for its keys at the last one.
+    drawNs[t] = boundByMemory[index] || work.steps[t] < DRAW_STEPS ? cost.drawNs : 0;
     restNs[t] = (stepsNs - streamNs[t]) * classes[index].raggedShare;
   }
   return {
@@ -60,6 +68,7 @@ export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
     hotBytes,
     restNs,
     sharedRatio,
+    drawNs,
     mergeNs: mergeTimes(work, classes[0], Math.max(1, machine.tileClasses[0].threads / 32)),
   };
 }
