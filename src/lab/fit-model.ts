@@ -5,8 +5,9 @@
  */
 import { levenbergMarquardt } from 'ml-levenberg-marquardt';
 import type { Schedule } from '../schedule/schedule';
-import { type CostModel, type KernelCost, type KernelKind, kernelKindOf } from '../simulate/cost-model';
+import type { CostModel, KernelCost, KernelKind } from '../simulate/cost-model';
 import { drain } from '../simulate/engine';
+import { kindsOf } from '../simulate/tile-costs';
 
 /** One measurement. */
 export interface Observation {
@@ -76,7 +77,7 @@ const DIFFERENCE = 0.01;
  * @param observations of all kernels; a kernel without any keeps its guess
  */
 export function fitModel(guess: CostModel, observations: readonly Observation[]): FittedModel {
-  const kinds = observations.map(({ schedule }) => kernelKindOf(schedule.machine.tileClasses[0]));
+  const kinds = observations.map(({ schedule }) => kindsOf(schedule)[0]);
   let model = guess;
   for (const kind of ['decode', 'decode16', 'decode32', 'prefill'] as const) {
     const own = observations.filter((_, i) => kinds[i] === kind);

@@ -92,7 +92,7 @@ function slownessOf({ kvStep }: TileClass, cost: KernelCost, decode: KernelCost)
 }
 
 /** The kernel of each tile class. Offline a machine's class may take more rows than there are: a wrapper would have a smaller build. */
-function kindsOf({ machine, tiles, numTiles }: Schedule): KernelKind[] {
+export function kindsOf({ machine, tiles, numTiles }: Schedule): KernelKind[] {
   const rows = machine.tileClasses.map(() => 1);
   for (let t = 0, at = 0; t < numTiles; t++, at += TILE_STRIDE) {
     const index = tiles[at + TILE.tileClass];
