@@ -4,6 +4,7 @@
  */
 import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
+import type { CpuCosts } from './cpu-costs';
 
 /** Which of the kernels drains a tile class: they differ in what a tile costs. */
 export type KernelKind = 'decode' | 'prefill';
@@ -63,6 +64,8 @@ export interface CostModel {
   readonly numSms: number;
   /** CTAs that run at a time, where that is less than the SMs hold: the threads of the CPU device. */
   readonly numThreads?: number;
+  /** Of a calibrated CPU device; its simulation takes these instead of `kernels` and `dram`. */
+  readonly cpu?: CpuCosts;
   /** Driver version; empty for an estimate. */
   readonly driver: string;
   /** Version of the kernels that were measured (`kernelHash`); empty for an estimate, which fits any. */

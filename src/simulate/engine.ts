@@ -15,6 +15,7 @@
 import type { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
 import { type CostModel, drawnGbs, type KernelCost } from './cost-model';
+import { drainOnThreads } from './cpu-drain';
 import { EventHeap } from './event-heap';
 import { type TileCosts, tileCostsOf } from './tile-costs';
 
@@ -45,6 +46,7 @@ const PENDING_GROUPS = 4;
 
 /** Runs a schedule through a model. */
 export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
+  if (model.cpu) return drainOnThreads(schedule, model.cpu, sink);
   const costs = tileCostsOf(schedule, model);
   const { launchNs, prologueNs } = costs.classes[0];
   let bytes = 0;
