@@ -61,7 +61,7 @@ export function fitCpuModel(device: Device, times: readonly RoundTime[]): Fitted
 /** A cost model around the costs; what it shows of kernels and memory follows from them. */
 function modelOf(device: Device, cpu: CpuCosts): CostModel {
   const machine = machineOf(device);
-  const { name, numProcessors } = device.description;
+  const { name } = device.description;
   const date = new Date().toISOString().slice(0, 10);
   const [{ kvStep }] = machine.tileClasses;
   const guess = rooflineModel(machine);
@@ -83,7 +83,6 @@ function modelOf(device: Device, cpu: CpuCosts): CostModel {
     ...guess,
     name: `${name}, calibrated ${date}`,
     kind: 'calibrated',
-    numThreads: numProcessors,
     driver: 'none',
     kernelHash: kernelHash(device),
     date,

@@ -62,9 +62,7 @@ export interface CostModel {
   /** GPU as its driver names it, or the machine's name. */
   readonly gpu: string;
   readonly numSms: number;
-  /** CTAs that run at a time, where that is less than the SMs hold: the threads of the CPU device. */
-  readonly numThreads?: number;
-  /** Of a calibrated CPU device; its simulation takes these instead of `kernels` and `dram`. */
+  /** Of a calibrated CPU device: its threads play the CTAs (cpu-drain.ts) at these costs, instead of `kernels` and `dram`. */
   readonly cpu?: CpuCosts;
   /** Driver version; empty for an estimate. */
   readonly driver: string;

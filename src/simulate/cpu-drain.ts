@@ -20,16 +20,12 @@ const SPIN_NS = 20_000;
 /** Runs a schedule on the CPU device's threads. */
 export function drainOnThreads(schedule: Schedule, costs: CpuCosts, sink?: SpanSink): Drained {
   const times = cpuTimesOf(schedule, costs);
-  const first = new ThreadRun(schedule, costs, times, new Uint8Array(costs.pace.length));
-  const asleep = first.idleNs.map((idle) => (idle > SPIN_NS ? 1 : 0));
-  const run = asleep.some((one) => one === 1)
-    ? new ThreadRun(schedule, costs, times, Uint8Array.from(asleep), sink)
-    : sink
-      ? new ThreadRun(schedule, costs, times, new Uint8Array(costs.pace.length), sink)
-      : first;
+  const awake = new Uint8Array(costs.pace.length);
+  const asleep = Uint8Array.from(new ThreadRun(schedule, costs, times, awake).idleNs, (idle) => Number(idle > SPIN_NS));
+  const run = new ThreadRun(schedule, costs, times, asleep, sink);
   return {
     makespanNs: run.endNs,
-    periodNs: run.endNs + run.returnNs + costs.launchNs,
+    periodNs: costs.launchNs + run.endNs + run.returnNs,
     bytes: times.bytes,
     finishNs: run.finishNs,
   };
@@ -89,10 +85,9 @@ class ThreadRun {
     this.timers.set(0, sleeping * costs.signalNs);
     this.drainAll();
     this.endNs = largest(this.doneNs);
-    const returnGap = this.endNs - this.doneNs[0];
-    this.returnNs = returnGap > SPIN_NS ? costs.wakeNs : 0;
-    this.idleNs = this.doneNs.map((done) => this.endNs + this.returnNs - done);
-    this.idleNs[0] = 0;
+    this.returnNs = this.endNs - this.doneNs[0] > SPIN_NS ? costs.wakeNs : 0;
+    // Thread 0 is the one that the next launch is on.
+    this.idleNs = this.doneNs.map((done, thread) => (thread === 0 ? 0 : this.endNs + this.returnNs - done));
   }
 
   private drainAll(): void {
@@ -107,7 +102,7 @@ class ThreadRun {
       } else {
         this.clock += (timers.next - this.now) * pace;
         this.now = timers.next;
-        this.goOn(timers.pop(), 0);
+        this.goOn(timers.pop());
       }
     }
   }
@@ -122,7 +117,7 @@ class ThreadRun {
     this.doneNs[thread] = this.now;
     if (!merging) this.arrive(thread, item);
     const merge = this.merges[thread].shift();
-    if (merge === undefined) this.goOn(thread, 0);
+    if (merge === undefined) this.goOn(thread);
     else this.start(thread, STATE.merging, merge, this.times.mergeNs[merge]);
   }
 
@@ -138,25 +133,20 @@ class ThreadRun {
   }
 
   /** The thread's next tile, of its CTA or of the next one; nothing where there is none. */
-  private goOn(thread: number, spentNs: number): void {
-    let spent = spentNs;
-    if (this.cta[thread] < 0) {
-      if (this.nextCta >= this.schedule.numCtas) return;
-      this.cta[thread] = this.nextCta++;
-      spent += this.costs.ctaNs;
-    }
+  private goOn(thread: number): void {
+    let spentNs = 0;
     for (;;) {
+      if (this.cta[thread] < 0) {
+        if (this.nextCta >= this.schedule.numCtas) return;
+        this.cta[thread] = this.nextCta++;
+        spentNs += this.costs.ctaNs;
+      }
       const tile = this.take(this.cta[thread]);
       if (tile >= 0) {
-        this.start(thread, STATE.tile, tile, spent + this.times.tileNs[tile]);
+        this.start(thread, STATE.tile, tile, spentNs + this.times.tileNs[tile]);
         return;
       }
-      if (this.nextCta >= this.schedule.numCtas) {
-        this.cta[thread] = -1;
-        return;
-      }
-      this.cta[thread] = this.nextCta++;
-      spent += this.costs.ctaNs;
+      this.cta[thread] = -1;
     }
   }
 

@@ -41,7 +41,7 @@ export interface Drained {
   readonly finishNs: Float64Array;
 }
 
-/** Groups that a CTA announces before it counts arrivals (attention/merge_groups.cuh); the CPU device counts at once. */
+/** Groups that a CTA announces before it counts arrivals (attention/merge_groups.cuh). */
 const PENDING_GROUPS = 4;
 
 /** Runs a schedule through a model. */
@@ -93,7 +93,6 @@ class Run {
   private readonly numCtas: number;
   private readonly numSms: number;
   private readonly ctasPerSm: number;
-  private readonly pendingGroups: number;
   /** Ends of latencies, and of streams by the clock that runs at the pace. */
   private readonly timers: EventHeap;
   private readonly streams: EventHeap;
@@ -112,10 +111,7 @@ class Run {
   /** CTAs with a tile, by SM. */
   private readonly busy: Int32Array;
   private readonly mostDrawn: number;
-  /** The CPU device draws a tile when it is wanted, and its first one too. */
-  private readonly drawsLate: boolean;
   private queueHead: number;
-  private nextCta: number;
   private now = 0;
   private clock = 0;
   private pace = 1;
@@ -132,8 +128,7 @@ class Run {
     this.tiles = schedule.tiles;
     this.numCtas = numCtas;
     this.numSms = machine.numSms;
-    this.ctasPerSm = model.numThreads === undefined ? machine.tileClasses[0].ctasPerSm : 1;
-    this.pendingGroups = model.numThreads === undefined ? PENDING_GROUPS : 1;
+    this.ctasPerSm = machine.tileClasses[0].ctasPerSm;
     this.finishNs = new Float64Array(numCtas);
     this.timers = new EventHeap(numCtas);
     this.streams = new EventHeap(numCtas);
@@ -146,34 +141,18 @@ class Run {
     this.demand = new Float64Array(numCtas);
     this.latency = new Float64Array(numCtas);
     this.arrived = new Int32Array(costs.work.groupArrivals.length);
-    this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
+    this.busy = new Int32Array(this.numSms);
     this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
-    this.drawsLate = model.numThreads !== undefined;
-    this.queueHead = this.drawsLate ? 0 : numCtas;
-    this.nextCta = 0;
-    const places = Math.min(numCtas, model.numThreads ?? numCtas);
-    for (let place = 0; place < places; place++) this.launchNext(place % this.numSms, starts);
-    this.starts = starts;
-    this.drainAll();
-  }
-  private readonly starts: Float64Array;
-
-  /** The next CTA with work on a place that is free. */
-  private launchNext(place: number, starts: Float64Array): void {
-    while (this.nextCta < this.numCtas) {
-      const cta = this.nextCta++;
-      const sm = this.model.numThreads === undefined ? Math.floor(cta / this.ctasPerSm) : place;
-      this.sm[cta] = sm;
+    this.queueHead = numCtas;
+    for (let cta = 0; cta < numCtas; cta++) {
+      this.sm[cta] = Math.floor(cta / this.ctasPerSm);
       const first = this.take(cta, true);
-      if (first < 0) {
-        if (this.model.numThreads === undefined) return;
-        continue;
-      }
+      if (first < 0) continue;
       this.tile[cta] = first;
       this.state[cta] = STATE.waiting;
-      this.timers.set(cta, this.now + starts[cta]);
-      return;
+      this.timers.set(cta, starts[cta]);
     }
+    this.drainAll();
   }
 
   private drainAll(): void {
@@ -214,7 +193,7 @@ class Run {
   private take(cta: number, first: boolean): number {
     const { schedule, costs } = this;
     if (schedule.dispatch === 'queue') {
-      const tile = this.drawsLate ? this.queueHead++ : first ? cta : this.following[cta];
+      const tile = first ? cta : this.following[cta];
       return tile < costs.work.numTiles ? tile : -1;
     }
     if (schedule.dispatch === 'smQueue') {
@@ -230,7 +209,7 @@ class Run {
   private isLast(cta: number): boolean {
     const { schedule } = this;
     if (schedule.dispatch === 'queue') {
-      return (this.drawsLate ? this.queueHead : this.following[cta]) >= this.costs.work.numTiles;
+      return this.following[cta] >= this.costs.work.numTiles;
     }
     return this.next[cta] >= schedule.ctaIndptr[cta + 1];
   }
@@ -246,7 +225,7 @@ class Run {
     this.startNs[cta] = this.now;
     this.state[cta] = STATE.streaming;
     // Kernels draw from the queue when a tile begins, so that the next one is known at its end.
-    if (this.schedule.dispatch === 'queue' && !this.drawsLate) this.following[cta] = this.queueHead++;
+    if (this.schedule.dispatch === 'queue') this.following[cta] = this.queueHead++;
     const busyShare = cost.busyShare === 0 ? 0 : cost.busyShare * Math.min(1, this.drawn() / this.mostDrawn);
     let latency = costs.restNs[tile] + (this.isLast(cta) ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
     if (this.tiles[tile * TILE_STRIDE + TILE.partialSlot] >= 0) latency += cost.partialNs;
@@ -309,7 +288,7 @@ class Run {
     }
     const next = this.take(cta, false);
     this.tile[cta] = next;
-    const due = next < 0 || (this.pending[cta]?.length ?? 0) >= this.pendingGroups;
+    const due = next < 0 || (this.pending[cta]?.length ?? 0) >= PENDING_GROUPS;
     if (due) this.countArrivals(cta);
     if (next < 0) this.enter(cta, -1);
     if (this.merges[cta]?.length > 0) this.startMerge(cta);
@@ -344,6 +323,5 @@ class Run {
 
   private goOn(cta: number): void {
     if (this.tile[cta] >= 0) this.startTile(cta);
-    else if (this.model.numThreads !== undefined) this.launchNext(this.sm[cta], this.starts);
   }
 }
