@@ -52,6 +52,7 @@ const cpuCosts = z.object({
   mergeRowNs: cost,
   mergeStateNs: cost,
   pace: points,
+  threadSpread: cost.lt(1),
 });
 const schema = z.looseObject({
   name: z.string().min(1),

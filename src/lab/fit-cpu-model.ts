@@ -12,7 +12,7 @@ import type { Observation } from './fit-model';
 const GUESS = {
   launchNs: 2000,
   joinNs: 500,
-  wakeNs: 30_000,
+  wakeNs: 10_000,
   signalNs: 2000,
   ctaNs: 100,
   tileNs: 200,
@@ -23,19 +23,26 @@ const GUESS = {
   tokenRowNs: 4,
   mergeRowNs: 80,
   mergeStateNs: 20,
+  threadSpread: 0.13,
 } as const satisfies Partial<CpuCosts>;
 const NAMES = Object.keys(GUESS) as (keyof typeof GUESS)[];
 const TOKEN_NS = 5;
 
 /** Pull towards the guess: a factor of e weighs as much as this error of one measurement. */
-const PRIOR = 0.02;
-/** A bend of the pace's or the caches' curve weighs as much: neighbouring points are much alike. */
-const BEND = 0.02;
+const PRIOR = 0.05;
+/** A step of the caches' curve by a factor of e weighs as much: neighbouring points are much alike. */
+const BEND = 0.05;
 /** Errors beyond this, as logarithms, count in proportion and no longer as squares. */
 const ROBUST = 0.1;
+/** Largest factor on a cost, and on how threads differ, as logarithms. */
 const LARGEST_FACTOR = 3;
-const ITERATIONS = 30;
-const DIFFERENCE = 0.01;
+const LARGEST_SPREAD_FACTOR = 1;
+/**
+ * Differences for the gradients of the passes, as logarithms, each from where the best one ended: a simulated launch is only
+ * piecewise smooth, and coarse steps get across the pieces.
+ */
+const DIFFERENCES = [0.05, 0.02, 0.01] as const;
+const ITERATIONS = 20;
 
 /** @param numThreads of the device that was measured */
 export function fitCpuCosts(numThreads: number, observations: readonly Observation[]): CpuCosts {
@@ -54,16 +61,35 @@ export function fitCpuCosts(numThreads: number, observations: readonly Observati
       return softened(Math.log(drainOnThreads(schedule, costs).periodNs / ns));
     };
   };
-  const { parameterValues } = levenbergMarquardt({ x: y.map((_, i) => i), y }, residuals, {
-    initialValues: new Array<number>(size).fill(0),
-    minValues: new Array<number>(size).fill(-LARGEST_FACTOR),
-    maxValues: new Array<number>(size).fill(LARGEST_FACTOR),
-    gradientDifference: DIFFERENCE,
-    maxIterations: ITERATIONS,
-    errorTolerance: 1e-9,
-    damping: 0.01,
-  });
-  return costsOf(numThreads, parameterValues);
+  const bounds = Array.from({ length: size }, (_, i) =>
+    NAMES[i] === 'threadSpread' ? LARGEST_SPREAD_FACTOR : LARGEST_FACTOR,
+  );
+  let best = startOf(numThreads, size, observations);
+  let leastError = Number.POSITIVE_INFINITY;
+  for (const gradientDifference of DIFFERENCES) {
+    const { parameterValues, parameterError } = levenbergMarquardt({ x: y.map((_, i) => i), y }, residuals, {
+      initialValues: best,
+      minValues: bounds.map((bound) => -bound),
+      maxValues: bounds,
+      gradientDifference,
+      maxIterations: ITERATIONS,
+      errorTolerance: 1e-9,
+      damping: 0.01,
+    });
+    if (parameterError >= leastError) continue;
+    leastError = parameterError;
+    best = parameterValues;
+  }
+  return costsOf(numThreads, best);
+}
+
+/** The guess at the speed of this machine: all times by one factor, so that half of the measurements are longer. */
+function startOf(numThreads: number, size: number, observations: readonly Observation[]): number[] {
+  const start = new Array<number>(size).fill(0);
+  const guess = costsOf(numThreads, start);
+  const ratios = observations.map(({ schedule, ns }) => Math.log(ns / drainOnThreads(schedule, guess).periodNs));
+  const middle = Float64Array.from(ratios).sort()[ratios.length >> 1];
+  return start.map((_, i) => (i < NAMES.length + CACHE_BYTES.length && NAMES[i] !== 'threadSpread' ? middle : 0));
 }
 
 /** Its square is the robust loss. */

@@ -32,6 +32,11 @@ export interface CpuCosts {
   readonly mergeStateNs: number;
   /** Speed of a thread while 1, 2, … of them are busy, of a lone one's: they share caches, memory, perhaps cores. */
   readonly pace: readonly number[];
+  /**
+   * How far threads differ while a launch runs: every other one takes 1 − this, the others 1 + this times as long. A core whose other
+   * half is busy for somebody else is slower; which ones, changes. A queue evens that out, a list less.
+   */
+  readonly threadSpread: number;
 }
 
 /**

