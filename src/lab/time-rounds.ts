@@ -75,11 +75,11 @@ export function typicalNs({ roundNs }: Pick<RoundTime, 'roundNs'>): number {
   return middleMean(roundNs);
 }
 
-/** How far the typical times of the even and of the odd rounds are apart, percent: noise that no prediction can know. */
+/** What the typical time of the odd rounds is more than that of the even ones, percent, with its sign. */
 export function repeatabilityPct({ roundNs }: Pick<RoundTime, 'roundNs'>): number {
   const odd = roundNs.filter((_, round) => round % 2 === 1);
   const even = roundNs.filter((_, round) => round % 2 === 0);
-  return odd.length > 0 ? Math.abs(middleMean(odd) / middleMean(even) - 1) * 100 : Number.NaN;
+  return odd.length > 0 ? (middleMean(odd) / middleMean(even) - 1) * 100 : Number.NaN;
 }
 
 /** Mean without the lower and the upper quarter. */

@@ -67,26 +67,33 @@ export async function benchCpuPrediction(
       const own = times.slice(cases.length + i * policies.length, cases.length + (i + 1) * policies.length);
       rows.push(await judgeBatch(timer, batch, own, model, i % TRACED === 0));
     }
-    const apart = times
-      .slice(cases.length)
-      .map(repeatabilityPct)
-      .sort((a, b) => a - b);
     const method = {
       threads: device.description.numProcessors,
       instructionSet: device.description.instructionSet,
       rounds: times[0].roundNs.length,
       load: [loadBefore, loadAfter],
-      repeatability: {
-        meanPct: round(apart.reduce((sum, one) => sum + one, 0) / apart.length),
-        p95Pct: round(apart[Math.floor(0.95 * apart.length)]),
-        worstPct: round(apart[apart.length - 1]),
-      },
+      repeatability: repeatabilityOf(times.slice(cases.length)),
     };
     return { ...resultOf(rows), model, calibration: pairsOf(fitted.residuals), method };
   } finally {
     timer.dispose();
     pool.dispose();
   }
+}
+
+/** How far odd and even rounds are apart: each time, and all of them together, which calibration and batches have in common. */
+function repeatabilityOf(times: readonly RoundTime[]): Readonly<Record<string, number>> {
+  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const apart = times.map(repeatabilityPct);
+  const common = mean(apart);
+  const sizes = apart.map(Math.abs).sort((a, b) => a - b);
+  return {
+    meanPct: round(mean(sizes)),
+    p95Pct: round(sizes[Math.floor(0.95 * sizes.length)]),
+    worstPct: round(sizes[sizes.length - 1]),
+    commonPct: round(common),
+    meanBesidesPct: round(mean(apart.map((one) => Math.abs(one - common)))),
+  };
 }
 
 async function judgeBatch(

@@ -30,6 +30,7 @@ describe('typicalNs', () => {
 
   test('repeatability compares every other round', () => {
     expect(repeatabilityPct({ roundNs: [10, 11, 10, 11] })).toBeCloseTo(10, 9);
+    expect(repeatabilityPct({ roundNs: [20, 10, 20] })).toBeCloseTo(-50, 9);
     expect(repeatabilityPct({ roundNs: [10] })).toBeNaN();
   });
 });
