@@ -4,7 +4,15 @@
  */
 import type { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
-import { type CostModel, FEW_STATES, type KernelCost, kernelKindOf, MANY_STATES } from './cost-model';
+import {
+  type CostModel,
+  FEW_STATES,
+  type KernelCost,
+  type KernelKind,
+  kernelKindOf,
+  MANY_STATES,
+  MERGING_CTAS,
+} from './cost-model';
 import { type WorkList, workListOf } from './work-list';
 
 /** See the file head. Times are ns; where a tile's arithmetic bounds it, its stream is that time and its demand small. */
@@ -35,8 +43,9 @@ const DRAW_STEPS = 3;
 export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
   const { machine, problem, tiles } = schedule;
   const work = workListOf(schedule);
-  const classes = machine.tileClasses.map((tileClass) => model.kernels[kernelKindOf(tileClass)]);
-  const boundByMemory = machine.tileClasses.map((tileClass) => kernelKindOf(tileClass) === 'decode');
+  const kinds = kindsOf(schedule);
+  const classes = kinds.map((kind) => model.kernels[kind]);
+  const boundByMemory = kinds.map((kind) => kind !== 'prefill');
   const tokenBytes = 2 * problem.headDim * problem.kvElementBytes;
   const { numTiles } = work;
   const streamNs = new Float64Array(numTiles);
@@ -69,21 +78,41 @@ export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
     restNs,
     sharedRatio,
     drawNs,
-    mergeNs: mergeTimes(work, classes[0], Math.max(1, machine.tileClasses[0].threads / 32)),
+    mergeNs: mergeTimes(work, kinds[0], classes[0], Math.max(1, machine.tileClasses[0].threads / 32)),
   };
 }
 
-/** The rows of a group are dealt out to the CTA's warps; each reads a row's states in batches where they are many. */
-function mergeTimes({ groupStates, groupArrivals }: WorkList, cost: KernelCost, warps: number): Float64Array {
+/** The kernel of each tile class. Offline a machine's class may take more rows than there are: a wrapper would have a smaller build. */
+function kindsOf({ machine, tiles, numTiles }: Schedule): KernelKind[] {
+  const rows = machine.tileClasses.map(() => 1);
+  for (let t = 0, at = 0; t < numTiles; t++, at += TILE_STRIDE) {
+    const index = tiles[at + TILE.tileClass];
+    if (tiles[at + TILE.rowCount] > rows[index]) rows[index] = tiles[at + TILE.rowCount];
+  }
+  return machine.tileClasses.map((tileClass, i) => kernelKindOf(tileClass, rows[i]));
+}
+
+/**
+ * The rows of a group are dealt out to the CTA's warps; each reads a row's states in batches where they are many. Builds for more
+ * than 8 rows share a group's rows among the CTAs that arrive last.
+ */
+function mergeTimes(
+  { groupStates, groupArrivals }: WorkList,
+  kind: KernelKind,
+  cost: KernelCost,
+  warps: number,
+): Float64Array {
+  const shares = kind === 'decode16' || kind === 'decode32';
   const times = new Float64Array(groupStates.length);
   for (let g = 0; g < times.length; g++) {
     const states = groupArrivals[g];
-    const rows = states > 0 ? groupStates[g] / states : 0;
+    const all = states > 0 ? groupStates[g] / states : 0;
+    const rows = shares ? Math.ceil(all / Math.min(MERGING_CTAS, states)) : all;
     const batches = states > FEW_STATES ? Math.ceil(states / MANY_STATES) : 0;
     times[g] =
       cost.mergeNs +
       rows * cost.mergeRowNs +
-      groupStates[g] * cost.mergeStateNs +
+      rows * states * cost.mergeStateNs +
       Math.ceil(rows / warps) * batches * cost.mergeBatchNs;
   }
   return times;
