@@ -16,6 +16,7 @@ import type { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
 import { type CostModel, drawnGbs, type KernelCost } from './cost-model';
 import { EventHeap } from './event-heap';
+import { gains } from './gains';
 import { KeyReuse } from './key-reuse';
 import { type TileCosts, tileCostsOf } from './tile-costs';
 
@@ -148,6 +149,7 @@ class Run {
   private clock = 0;
   private pace = 1;
   private totalDemand = 0;
+  private readonly gain: Float64Array;
 
   constructor(
     private readonly schedule: Schedule,
@@ -183,6 +185,7 @@ class Run {
     this.reuse = options.reuses && costs.work.sharesKeys ? new KeyReuse(schedule, costs) : undefined;
     this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
     this.drawsLate = model.numThreads !== undefined;
+    this.gain = this.drawsLate ? new Float64Array(numCtas) : gains(schedule, costs, model);
     this.queueHead = this.drawsLate ? 0 : numCtas;
     this.nextCta = 0;
     if (this.ctasPerSm > 1) this.shareSms();
@@ -324,7 +327,8 @@ class Run {
     if (this.schedule.dispatch !== 'static') latency += isLast ? cost.drawNs : costs.drawNs[tile];
     this.latency[cta] = latency;
     const shared = this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] * this.unfair[cta] : 1;
-    const stream = costs.streamNs[tile] * shared * (1 + cost.smSpread * rankOf(this.sm[cta]));
+    const slower = shared * (1 + cost.smSpread * rankOf(this.sm[cta]));
+    const stream = (costs.streamNs[tile] - (isLast ? this.gain[cta] : 0)) * slower;
     this.reuse?.start(cta, tile);
     const asked = this.reuse ? this.reuse.bytesAsked(cta) : costs.coldBytes[tile];
     this.demand[cta] = this.demandOf(asked, stream, latency);
@@ -369,7 +373,8 @@ class Run {
 
   private paceAt(demand: number): number {
     const { dram } = this.model;
-    return demand > dram.demandGbs[0] ? Math.min(1, drawnGbs(dram, demand) / demand) : 1;
+    if (demand <= dram.demandGbs[0]) return 1;
+    return Math.min(1, drawnGbs(dram, demand * this.costs.slowness) / demand);
   }
 
   private endTile(cta: number): void {

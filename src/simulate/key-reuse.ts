@@ -45,6 +45,8 @@ export class KeyReuse {
   private readonly ended: Float64Array;
   private readonly speed: Float64Array;
   private readonly rank: Float64Array;
+  /** By CTA: half of the tokens that it reads until the next look. */
+  private readonly stride: Float64Array;
   /** Readers with a tile, by sequence and head; of one those that have read furthest come first. */
   private readonly order: Int32Array;
   private count = 0;
@@ -82,6 +84,7 @@ export class KeyReuse {
     this.ended = new Float64Array(readers);
     this.speed = new Float64Array(readers);
     this.rank = new Float64Array(readers);
+    this.stride = new Float64Array(numCtas);
     this.order = new Int32Array(readers);
     this.hot = new Uint8Array(numCtas);
     this.turned = new Uint8Array(numCtas);
@@ -150,7 +153,9 @@ export class KeyReuse {
       } else {
         const left = (end - clock) / lengths[reader];
         this.countUpTo(reader, 1 - left);
-        at[reader] = this.ends[t] - left * (this.ends[t] - this.starts[t]);
+        const range = this.ends[t] - this.starts[t];
+        at[reader] = this.ends[t] - left * range;
+        this.stride[reader] = (0.5 * range * this.interval) / lengths[reader];
       }
       rank[reader] = this.keys[t] * FAR - Math.min(at[reader], this.ends[t]);
     }
@@ -182,7 +187,7 @@ export class KeyReuse {
   }
 
   private findHot(): void {
-    const { keys, starts, ends, tile, at, hot, numCtas, order, count } = this;
+    const { keys, starts, ends, tile, at, stride, hot, numCtas, order, count } = this;
     const window = this.window();
     for (let from = 0, to = 0; from < count; from = to) {
       const key = keys[tile[order[from]]];
@@ -197,7 +202,9 @@ export class KeyReuse {
           // Of readers that are side by side one reads from memory: the first CTA.
           const ahead = lead > 0 || (lead === 0 && other < reader);
           if (!ahead || lead > window) continue;
-          if (starts[tile[other]] <= at[reader] && at[reader] < ends[tile[other]]) found = 1;
+          // What it reads in the meantime, for the most part.
+          const here = Math.min(at[reader] + stride[reader], ends[tile[reader]] - 1);
+          if (starts[tile[other]] <= here && here < ends[tile[other]]) found = 1;
         }
         this.turned[reader] = found ^ hot[reader];
         hot[reader] = found;

@@ -2,6 +2,7 @@
  * What each tile and merge of a schedule costs under a model, worked out once ahead of the simulation: streams as the time that
  * they take where memory gives all that is asked for, and the demand that they are meanwhile.
  */
+import type { TileClass } from '../schedule/machine';
 import type { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
 import {
@@ -32,12 +33,19 @@ export interface TileCosts {
   readonly sharedRatio: Float64Array;
   /** float64 [numTiles]: what it takes that the next one is drawn from a queue, ns. */
   readonly drawNs: Float64Array;
+  /**
+   * How much slower a CTA draws keys at its best than one of the kernel that the saturation curve was measured with, 1 for that: what
+   * memory gives depends on how many SMs ask. 1 for the prefill kernel too, which waits for memory at every step.
+   */
+  readonly slowness: number;
   /** float64 [numGroups]: merges, ns. */
   readonly mergeNs: Float64Array;
 }
 
 /** Steps of a tile of the prefill kernel from which on a draw is hidden (attention_prefill.cu). */
 const DRAW_STEPS = 3;
+/** Tokens of a step of the decode kernel. */
+const DECODE_STEP_TOKENS = 128;
 
 /** Costs of a schedule's items. */
 export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
@@ -78,8 +86,14 @@ export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
     restNs,
     sharedRatio,
     drawNs,
+    slowness: boundByMemory[0] ? slownessOf(machine.tileClasses[0], classes[0], model.kernels.decode) : 1,
     mergeNs: mergeTimes(work, kinds[0], classes[0], Math.max(1, machine.tileClasses[0].threads / 32)),
   };
+}
+
+/** Steps of builds for more rows take longer; that for 32 rows has half as many tokens in one. */
+function slownessOf({ kvStep }: TileClass, cost: KernelCost, decode: KernelCost): number {
+  return cost === decode ? 1 : (cost.stepNs / decode.stepNs) * (DECODE_STEP_TOKENS / kvStep);
 }
 
 /** The kernel of each tile class. Offline a machine's class may take more rows than there are: a wrapper would have a smaller build. */
