@@ -14,7 +14,7 @@
  */
 import type { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
-import { type CostModel, drawnGbs, type KernelCost } from './cost-model';
+import { type CostModel, drawnGbs, type KernelCost, MERGING_CTAS } from './cost-model';
 import { EventHeap } from './event-heap';
 import { gains } from './gains';
 import { KeyReuse } from './key-reuse';
@@ -43,7 +43,7 @@ export interface Drained {
 }
 
 /** Groups that a CTA announces before it counts arrivals (attention/merge_groups.cuh); the CPU device counts at once. */
-const PENDING_GROUPS = 4;
+const PENDING_GROUPS = { alone: 4, shared: 16 } as const;
 
 /** Runs a schedule through a model. */
 export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
@@ -133,6 +133,9 @@ class Run {
   private readonly demand: Float64Array;
   private readonly latency: Float64Array;
   private readonly arrived: Int32Array;
+  // Where merges are shared: tiles of a group that have started, and how many had arrived before the last of them.
+  private readonly started: Int32Array;
+  private readonly early: Int32Array;
   private readonly pending: number[][] = [];
   private readonly merges: number[][] = [];
   /** CTAs with a tile, by SM. */
@@ -166,7 +169,8 @@ class Run {
     this.numCtas = numCtas;
     this.numSms = machine.numSms;
     this.ctasPerSm = model.numThreads === undefined ? machine.tileClasses[0].ctasPerSm : 1;
-    this.pendingGroups = model.numThreads === undefined ? PENDING_GROUPS : 1;
+    const pendingGroups = costs.sharesMerges ? PENDING_GROUPS.shared : PENDING_GROUPS.alone;
+    this.pendingGroups = model.numThreads === undefined ? pendingGroups : 1;
     this.finishNs = new Float64Array(numCtas);
     this.timers = new EventHeap(numCtas);
     this.streams = new EventHeap(numCtas);
@@ -180,6 +184,8 @@ class Run {
     this.demand = new Float64Array(numCtas);
     this.latency = new Float64Array(numCtas);
     this.arrived = new Int32Array(costs.work.groupArrivals.length);
+    this.started = new Int32Array(costs.sharesMerges ? this.arrived.length : 0);
+    this.early = new Int32Array(this.started.length);
     this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
     this.streamLength = new Float64Array(numCtas);
     this.reuse = options.reuses && costs.work.sharesKeys ? new KeyReuse(schedule, costs) : undefined;
@@ -320,6 +326,7 @@ class Run {
     // Kernels draw from the queue when a tile begins, so that the next one is known at its end.
     if (this.schedule.dispatch === 'queue' && !this.drawsLate) this.following[cta] = this.queueHead++;
     const busyShare = cost.busyShare === 0 ? 0 : cost.busyShare * Math.min(1, this.drawn() / this.mostDrawn);
+    if (costs.sharesMerges) this.countStart(tile);
     const isLast = this.isLast(cta);
     let latency = costs.restNs[tile] + (isLast ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
     if (this.tiles[tile * TILE_STRIDE + TILE.partialSlot] >= 0) latency += cost.partialNs;
@@ -410,10 +417,23 @@ class Run {
     pending.length = 0;
   }
 
+  /** CTAs share a merge that arrive when all tiles of the group have started: others couldn't wait for states that may never come. */
+  private countStart(tile: number): void {
+    const at = tile * TILE_STRIDE;
+    if (this.tiles[at + TILE.partialSlot] < 0) return;
+    const first = this.tiles[at + TILE.mergeGroup];
+    for (let group = first; group < first + this.tiles[at + TILE.mergeGroupCount]; group++) {
+      if (++this.started[group] === this.costs.work.groupArrivals[group]) this.early[group] = this.arrived[group];
+    }
+  }
+
   private startMerge(cta: number): void {
+    const { costs } = this;
+    const group = this.merges[cta][0];
+    const late = costs.sharesMerges ? costs.work.groupArrivals[group] - this.early[group] : 1;
     this.startNs[cta] = this.now;
     this.state[cta] = STATE.merging;
-    this.timers.set(cta, this.now + this.costs.mergeNs[this.merges[cta][0]]);
+    this.timers.set(cta, this.now + costs.mergeNs(group, Math.max(1, Math.min(MERGING_CTAS, late))));
   }
 
   private endMerge(cta: number): void {

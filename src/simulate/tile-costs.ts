@@ -5,15 +5,7 @@
 import type { TileClass } from '../schedule/machine';
 import type { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
-import {
-  type CostModel,
-  FEW_STATES,
-  type KernelCost,
-  type KernelKind,
-  kernelKindOf,
-  MANY_STATES,
-  MERGING_CTAS,
-} from './cost-model';
+import { type CostModel, FEW_STATES, type KernelCost, type KernelKind, kernelKindOf, MANY_STATES } from './cost-model';
 import { type WorkList, workListOf } from './work-list';
 
 /** See the file head. Times are ns; where a tile's arithmetic bounds it, its stream is that time and its demand small. */
@@ -38,8 +30,10 @@ export interface TileCosts {
    * memory gives depends on how many SMs ask. 1 for the prefill kernel too, which waits for memory at every step.
    */
   readonly slowness: number;
-  /** float64 [numGroups]: merges, ns. */
-  readonly mergeNs: Float64Array;
+  /** Whether the last CTAs to arrive at a merge group share its rows: builds for more than 8 rows. */
+  readonly sharesMerges: boolean;
+  /** Time of a group's merge by so many CTAs, ns. */
+  readonly mergeNs: (group: number, sharers: number) => number;
 }
 
 /** Steps of a tile of the prefill kernel from which on a draw is hidden (attention_prefill.cu). */
@@ -87,7 +81,8 @@ export function tileCostsOf(schedule: Schedule, model: CostModel): TileCosts {
     sharedRatio,
     drawNs,
     slowness: boundByMemory[0] ? slownessOf(machine.tileClasses[0], classes[0], model.kernels.decode) : 1,
-    mergeNs: mergeTimes(work, kinds[0], classes[0], Math.max(1, machine.tileClasses[0].threads / 32)),
+    sharesMerges: kinds[0] === 'decode16' || kinds[0] === 'decode32',
+    mergeNs: mergeTime(work, classes[0], Math.max(1, machine.tileClasses[0].threads / 32)),
   };
 }
 
@@ -106,28 +101,17 @@ function kindsOf({ machine, tiles, numTiles }: Schedule): KernelKind[] {
   return machine.tileClasses.map((tileClass, i) => kernelKindOf(tileClass, rows[i]));
 }
 
-/**
- * The rows of a group are dealt out to the CTA's warps; each reads a row's states in batches where they are many. Builds for more
- * than 8 rows share a group's rows among the CTAs that arrive last.
- */
-function mergeTimes(
-  { groupStates, groupArrivals }: WorkList,
-  kind: KernelKind,
-  cost: KernelCost,
-  warps: number,
-): Float64Array {
-  const shares = kind === 'decode16' || kind === 'decode32';
-  const times = new Float64Array(groupStates.length);
-  for (let g = 0; g < times.length; g++) {
-    const states = groupArrivals[g];
-    const all = states > 0 ? groupStates[g] / states : 0;
-    const rows = shares ? Math.ceil(all / Math.min(MERGING_CTAS, states)) : all;
+/** The rows of a group are dealt out to the CTAs that share it, and to their warps; each reads a row's states in batches where they are many. */
+function mergeTime({ groupStates, groupArrivals }: WorkList, cost: KernelCost, warps: number): TileCosts['mergeNs'] {
+  return (group, sharers) => {
+    const states = groupArrivals[group];
+    const rows = states > 0 ? Math.ceil(groupStates[group] / states / sharers) : 0;
     const batches = states > FEW_STATES ? Math.ceil(states / MANY_STATES) : 0;
-    times[g] =
+    return (
       cost.mergeNs +
       rows * cost.mergeRowNs +
       rows * states * cost.mergeStateNs +
-      Math.ceil(rows / warps) * batches * cost.mergeBatchNs;
-  }
-  return times;
+      Math.ceil(rows / warps) * batches * cost.mergeBatchNs
+    );
+  };
 }
