@@ -48,6 +48,8 @@ function kernelTable(kernels: CostModel['kernels']): ReturnType<typeof table> {
     names.map((cost) => ({
       cost,
       decode: roundCost(kernels, 'decode', cost),
+      '16 rows': roundCost(kernels, 'decode16', cost),
+      '32 rows': roundCost(kernels, 'decode32', cost),
       prefill: roundCost(kernels, 'prefill', cost),
     })),
   );

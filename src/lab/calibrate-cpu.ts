@@ -86,7 +86,7 @@ function modelOf(device: Device, cpu: CpuCosts): CostModel {
     driver: 'none',
     kernelHash: kernelHash(device),
     date,
-    kernels: { decode, prefill: decode },
+    kernels: { decode, decode16: decode, decode32: decode, prefill: decode },
     dram: {
       demandGbs: cpu.pace.map((_, i) => perThread * (i + 1)),
       drawnGbs: cpu.pace.map((pace, i) => perThread * (i + 1) * pace),

@@ -1,7 +1,7 @@
 /** The batches that predictions are judged by: drawn from request traces, none of them used in a calibration. */
 
 import { policies } from '../schedule/policies/known';
-import type { Policy } from '../schedule/schedule';
+import type { Policy, Schedule } from '../schedule/schedule';
 import type { RequestTrace } from '../workload/request-trace';
 import { snapshots } from '../workload/snapshot';
 import type { TimedBatch } from './time-batch';
@@ -141,4 +141,10 @@ export function prefillBatches(
     });
   }
   return batches;
+}
+
+/** Whether two schedules of a batch are the same, tile for tile and CTA for CTA. */
+export function isSameSchedule(a: Schedule, b: Schedule): boolean {
+  const same = (x: Int32Array, y: Int32Array): boolean => x.length === y.length && x.every((word, i) => word === y[i]);
+  return a.dispatch === b.dispatch && same(a.ctaIndptr, b.ctaIndptr) && same(a.tiles, b.tiles);
 }

@@ -7,13 +7,15 @@ import { BatchPrefill } from '../attention/batch-prefill';
 import type { Device } from '../device/device';
 import { type Chain, makeChain, timeTurns } from '../measure/chain';
 import type { Policy, Schedule } from '../schedule/schedule';
-import type { KernelKind } from '../simulate/cost-model';
 import type { Timeline } from '../timeline/timeline';
 import type { ColdPool, ColdSets } from './cold-pool';
 
+/** Which wrapper runs a batch. */
+export type BatchKind = 'decode' | 'prefill';
+
 /** A batch to time. */
 export interface TimedBatch {
-  readonly kind: KernelKind;
+  readonly kind: BatchKind;
   readonly kvLens: readonly number[];
   /** Query tokens of each request; default one each. */
   readonly qoLens?: readonly number[];
@@ -61,7 +63,7 @@ export class BatchTimer {
   ) {}
 
   /** The wrapper of a kind; its machine is what policies plan for. Those of other slots are others of the same kind. */
-  async wrapper(kind: KernelKind, numQoHeads: number, trace: boolean, slot: number = 0): Promise<Wrapper> {
+  async wrapper(kind: BatchKind, numQoHeads: number, trace: boolean, slot: number = 0): Promise<Wrapper> {
     const key = `${kind} ${numQoHeads} ${trace} ${slot}`;
     let made = this.wrappers.get(key);
     if (!made) {

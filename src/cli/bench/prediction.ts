@@ -7,7 +7,13 @@ import { calibrateDevice } from '../../lab/calibrate-run';
 import { readCostModel } from '../../lab/calibration-store';
 import { ColdPool } from '../../lab/cold-pool';
 import type { JudgedBatch } from '../../lab/judge-prediction';
-import { decodeBatches, judgedPolicies, prefillBatches, type TraceBatch } from '../../lab/prediction-batches';
+import {
+  decodeBatches,
+  isSameSchedule,
+  judgedPolicies,
+  prefillBatches,
+  type TraceBatch,
+} from '../../lab/prediction-batches';
 import { BatchTimer } from '../../lab/time-batch';
 import type { Schedule } from '../../schedule/schedule';
 import type { CostModel } from '../../simulate/cost-model';
@@ -27,9 +33,8 @@ import {
 const SHAPE = { numKvHeads: 8, headDim: 128, pageSize: 16 } as const;
 const LIMITS = { maxBatch: 128, maxQoTokens: 20_480, maxTiles: 40_000 } as const;
 const SHARE_OF_POOL = 0.95;
-/** Two rounds of all policies, and the better median: what else the machine does hits one of them. */
-const ROUNDS = 2;
-const SAMPLES = 5;
+/** Rounds of all policies, and samples of each. Long prefills change a GPU's clocks, by a few percent from one round to the next. */
+const EFFORT = { decode: { rounds: 2, samples: 5 }, prefill: { rounds: 4, samples: 3 } } as const;
 /** Every how many-th batch is traced too. */
 const TRACED = 3;
 
@@ -96,17 +101,24 @@ async function judgeBatch(
   const finishErrors: number[] = [];
   const policies = Object.entries(judgedPolicies[batch.kind]);
   const expected = (schedule: Schedule): number => predict(schedule, model).durationNs;
+  const schedules: [name: string, schedule: Schedule][] = [];
+  for (const [name, policy] of policies) schedules.push([name, await timer.schedule(batch, cold, policy)]);
+  // Policies may come to the same schedule: it is timed once, since two times of the same thing differ too.
+  const timedAs = ([name, schedule]: [string, Schedule]): string =>
+    schedules.find(([, other]) => isSameSchedule(other, schedule))?.[0] ?? name;
   const measured = new Map<string, number>();
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [name, policy] of policies) {
-      const { medianNs } = await timer.time(batch, cold, policy, expected, SAMPLES);
+  const { rounds, samples } = EFFORT[batch.kind];
+  // Rounds, and the best median: what else the machine does hits one of them.
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, [name, policy]] of policies.entries()) {
+      if (timedAs(schedules[i]) !== name) continue;
+      const { medianNs } = await timer.time(batch, cold, policy, expected, samples);
       measured.set(name, Math.min(medianNs, measured.get(name) ?? Number.POSITIVE_INFINITY));
     }
   }
-  for (const [name, policy] of policies) {
-    const schedule = await timer.schedule(batch, cold, policy);
-    const { durationNs, finishNs } = predict(schedule, model);
-    times.push({ policy: name, measuredNs: measured.get(name) as number, predictedNs: durationNs });
+  for (const [i, [name, policy]] of policies.entries()) {
+    const { durationNs, finishNs } = predict(schedules[i][1], model);
+    times.push({ policy: name, measuredNs: measured.get(timedAs(schedules[i])) as number, predictedNs: durationNs });
     if (traced) {
       const timeline = await timer.timeline(batch, cold, policy, durationNs);
       finishErrors.push(...compareFinishes(timeline, finishNs));

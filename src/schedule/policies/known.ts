@@ -29,7 +29,17 @@ function candidatesOf({ prefixes, qoIndptr, batchSize }: AttentionProblem): read
   const shared = prefixes.length > 0 ? [cascade] : [];
   const unsplit = [noSplit, longestFirst, longestFirstByHeadGroups];
   const manyQueries = qoIndptr[batchSize] > DECODE_TOKENS * batchSize ? [...unsplit, mixed] : [noSplit];
-  return [...manyQueries, binarySearch, headGroups, headGroupsSpare, streamK, fa3Varlen, balanced, ...shared];
+  return [
+    ...manyQueries,
+    binarySearch,
+    headGroups,
+    headGroupsSpare,
+    streamK,
+    fa3Varlen,
+    fa3Heuristic,
+    balanced,
+    ...shared,
+  ];
 }
 
 for (const policy of [
