@@ -1,6 +1,7 @@
 /** How predictions and cost models are shown: facts first, and whether they are measured or made up. */
 import type { MimeBundle, RenderOptions } from '../renderers';
 import type { CostModel, KernelKind } from '../simulate/cost-model';
+import type { CpuCosts } from '../simulate/cpu-costs';
 import type { Prediction } from '../simulate/prediction';
 import { formatBytes, formatDuration } from '../units';
 import { Chart } from './chart';
@@ -26,8 +27,9 @@ export function isCostModel(value: object): value is CostModel {
 }
 
 export function costModelBundle(model: CostModel, options: RenderOptions): MimeBundle {
-  const { kind, gpu, numSms, driver, kernelHash, date, fit, dram, kernels } = model;
-  const facts: [string, string][] = [['of', `${gpu}, ${numSms} SMs${driver ? `, driver ${driver}` : ''}`]];
+  const { kind, gpu, numSms, driver, kernelHash, date, fit, dram, cpu } = model;
+  const units = cpu ? `${cpu.pace.length} threads` : `${numSms} SMs`;
+  const facts: [string, string][] = [['of', `${gpu}, ${units}${driver && !cpu ? `, driver ${driver}` : ''}`]];
   if (kind === 'roofline') facts.push(['from', 'a data sheet: nothing was measured']);
   else facts.push(['from', `measurements of ${date}, kernels ${kernelHash}`]);
   if (fit)
@@ -37,8 +39,12 @@ export function costModelBundle(model: CostModel, options: RenderOptions): MimeB
     ]);
   const most = dram.drawnGbs[dram.drawnGbs.length - 1];
   facts.push(['memory', `${most.toPrecision(4)} GB/s where all CTAs stream`]);
+  return factsBundle(cleanLabel(model.name), facts, [cpu ? cpuTable(cpu) : kernelTable(model.kernels)], options);
+}
+
+function kernelTable(kernels: CostModel['kernels']): ReturnType<typeof table> {
   const names = Object.keys(kernels.decode) as (keyof typeof kernels.decode)[];
-  const costs = table(
+  return table(
     names.map((cost) => ({
       cost,
       decode: roundCost(kernels, 'decode', cost),
@@ -47,7 +53,17 @@ export function costModelBundle(model: CostModel, options: RenderOptions): MimeB
       prefill: roundCost(kernels, 'prefill', cost),
     })),
   );
-  return factsBundle(cleanLabel(model.name), facts, [costs], options);
+}
+
+/** Costs of the CPU device; those that are curves by their points. */
+function cpuTable(cpu: CpuCosts): ReturnType<typeof table> {
+  const text = (value: number): string => value.toPrecision(4);
+  return table(
+    Object.entries(cpu).map(([cost, value]: [string, number | readonly number[]]) => ({
+      cost,
+      value: typeof value === 'number' ? text(value) : value.map(text).join(', '),
+    })),
+  );
 }
 
 function roundCost(

@@ -9,10 +9,11 @@ import type { Machine } from '../schedule/machine';
 import type { CostModel } from '../simulate/cost-model';
 import { rooflineModel } from '../simulate/roofline';
 import { predict } from '../simulate/simulate';
-import { type CalibrationCase, cpuCases, gpuCases } from './calibration-cases';
+import { calibrateCpu } from './calibrate-cpu';
+import { type CalibrationCase, gpuCases } from './calibration-cases';
 import { calibrationPath, driverOf, writeCostModel } from './calibration-store';
 import { ColdPool } from './cold-pool';
-import { fitModel, type Observation, type Residual } from './fit-model';
+import { type FittedModel, fitModel, type Observation, type Residual } from './fit-model';
 import { kernelHash } from './kernel-hash';
 import { BatchTimer } from './time-batch';
 
@@ -24,7 +25,7 @@ export interface CalibrateOptions {
   readonly out?: string;
   /** Told before each measurement, before the fit, and at the end. */
   readonly onProgress?: (progress: CalibrateProgress) => void;
-  /** Samples of each measurement; default 9, the median counts. */
+  /** Samples of each measurement, on the CPU device rounds of all; default 9, the median counts. */
   readonly samples?: number;
   /** Bytes of keys and values; default: see ColdPool. Few bytes leave keys in a cache. */
   readonly poolBytes?: number;
@@ -60,53 +61,45 @@ export async function calibrate(device: Device, options: CalibrateOptions = {}):
 
 /** As {@link calibrate}, with the measurements. */
 export async function calibrateDevice(device: Device, options: CalibrateOptions = {}): Promise<Calibration> {
-  const cases = device.kind === 'cuda' ? gpuCases : cpuCases;
-  const tell = (done: number, what: string): void => options.onProgress?.({ done, total: cases.length + 1, what });
-  let guess = await guessFor(device);
-  const observations = await measureCases(device, cases, guess, options, tell);
-  if (device.kind === 'cpu') guess = scaledToThreads(guess, observations);
-  tell(cases.length, 'fitting');
-  const { model: fitted, residuals } = fitModel(guess, observations);
+  let steps = 1;
+  const tell = (done: number, total: number, what: string): void => {
+    steps = total;
+    options.onProgress?.({ done, total, what });
+  };
+  const { model: fitted, residuals } =
+    device.kind === 'cpu' ? await calibrateCpu(device, options, tell) : await calibrateGpu(device, options, tell);
   const model: CostModel = { ...fitted, fit: qualityOf(residuals) };
   const paths: string[] = [];
   if (options.store ?? true) paths.push(await calibrationPath(device));
   if (options.out !== undefined) paths.push(options.out);
   for (const path of paths) writeCostModel(path, model);
-  tell(cases.length + 1, 'done');
+  tell(steps, steps, 'done');
   return { model, residuals, paths };
+}
+
+async function calibrateGpu(
+  device: Device,
+  options: CalibrateOptions,
+  tell: (done: number, total: number, what: string) => void,
+): Promise<FittedModel> {
+  const total = gpuCases.length + 1;
+  const guess = await guessFor(device);
+  const observations = await measureCases(device, gpuCases, guess, options, (done, what) => tell(done, total, what));
+  tell(gpuCases.length, total, 'fitting');
+  return fitModel(guess, observations);
 }
 
 async function guessFor(device: Device): Promise<CostModel> {
   const machine: Machine = machineOf(device);
-  const { name, numProcessors } = device.description;
+  const { name } = device.description;
   return {
     ...rooflineModel(machine),
     name: `${name}, calibrated ${today()}`,
     kind: 'calibrated',
-    ...(device.kind === 'cpu' && { numThreads: numProcessors }),
     driver: await driverOf(device),
     kernelHash: kernelHash(device),
     date: today(),
   };
-}
-
-/**
- * CPUs differ by more than a fit makes up for: steps are scaled so that the longest measurement is met, and memory's curve gets a
- * point for each thread.
- */
-function scaledToThreads(guess: CostModel, observations: readonly Observation[]): CostModel {
-  const longest = observations.reduce((a, b) => (b.ns > a.ns ? b : a));
-  const { numThreads = 1 } = guess;
-  const unbounded = { demandGbs: [Number.MAX_VALUE], drawnGbs: [Number.MAX_VALUE] };
-  const factor = longest.ns / predict(longest.schedule, { ...guess, dram: unbounded }).durationNs;
-  const cost = guess.kernels.decode;
-  const scaled = { ...cost, stepNs: cost.stepNs * factor, stepRowNs: cost.stepRowNs * factor };
-  const { machine, problem } = longest.schedule;
-  const stepBytes = machine.tileClasses[0].kvStep * 2 * problem.headDim * problem.kvElementBytes;
-  const perThread = stepBytes / (scaled.stepNs + scaled.stepRowNs * problem.groupSize);
-  const demandGbs = Array.from({ length: Math.max(2, numThreads) }, (_, i) => perThread * (i + 1));
-  const kernels = { decode: scaled, decode16: scaled, decode32: scaled, prefill: scaled };
-  return { ...guess, kernels, dram: { demandGbs, drawnGbs: [...demandGbs] } };
 }
 
 async function measureCases(
@@ -124,9 +117,8 @@ async function measureCases(
       throwIfInterrupted();
       tell(i, one.what);
       const expected = (schedule: Observation['schedule']): number => predict(schedule, guess).durationNs;
-      const { schedule, medianNs, minNs } = await timer.time(one, timer.sets(one), one.policy, expected, samples);
-      // A CPU has other things to do: the least time is the one without them.
-      observations.push({ what: one.what, schedule, ns: device.kind === 'cpu' ? minNs : medianNs });
+      const { schedule, medianNs } = await timer.time(one, timer.sets(one), one.policy, expected, samples);
+      observations.push({ what: one.what, schedule, ns: medianNs });
       // Lets whoever shows progress draw.
       await new Promise(setImmediate);
     }
@@ -137,7 +129,8 @@ async function measureCases(
   }
 }
 
-function qualityOf(residuals: readonly Residual[]): NonNullable<CostModel['fit']> {
+/** How well a fit meets what it was fitted to. */
+export function qualityOf(residuals: readonly Residual[]): NonNullable<CostModel['fit']> {
   const errors = residuals.map(({ measuredNs, predictedNs }) => Math.abs(predictedNs / measuredNs - 1) * 100);
   const round = (pct: number): number => Math.round(pct * 100) / 100;
   return {

@@ -168,19 +168,3 @@ export const gpuCases: readonly CalibrationCase[] = [
   prefill('16 states', [64], [16384], fixedSplitCount(16)),
   prefill('2 states of 4 rows', repeat(16, 1), repeat(16, 2048), fixedSplitCount(2)),
 ];
-
-/** For the CPU device: smaller, since its threads are few. */
-export const cpuCases: readonly CalibrationCase[] = [
-  decode('1 request', [1024], noSplit),
-  decode('1 long request', [8192], noSplit),
-  decode('1 tiny request', [16], noSplit),
-  decode('32 short requests', repeat(32, 64), noSplit),
-  decode('16 requests', repeat(16, 1024), noSplit),
-  decode('64 tiles of 256', repeat(8, 256), spread(1)),
-  decode('split in 8', [4096], spread(8)),
-  decode('split in 32', [2048], spread(32)),
-  decode('head groups', RAGGED_SHORT, headGroups),
-  decode('longest first', RAGGED_SHORT, longestFirst),
-  decode('one long, many short', [8192, ...repeat(15, 128)], noSplit),
-  decode('8 rows', repeat(8, 1024), noSplit, 64),
-];

@@ -11,6 +11,7 @@ import { userCacheFolder } from '../device/programs/program-cache';
 import { WarpbookError } from '../errors';
 import { type CostModel, type ModelUse, requireModelFor } from '../simulate/cost-model';
 import { costModels } from '../simulate/cost-models';
+import { CACHE_BYTES } from '../simulate/cpu-costs';
 import { rooflineModel } from '../simulate/roofline';
 import { kernelHash } from './kernel-hash';
 
@@ -36,12 +37,32 @@ const kernelCost = z.object({
   smSpread: cost,
 });
 const points = z.array(z.number().positive()).min(1);
+const cpuCosts = z.object({
+  launchNs: cost,
+  joinNs: cost,
+  wakeNs: cost,
+  signalNs: cost,
+  ctaNs: cost,
+  tileNs: cost,
+  tileRowNs: cost,
+  drawNs: cost,
+  blockNs: cost,
+  blockRowNs: cost,
+  tokenNs: z.array(cost).length(CACHE_BYTES.length),
+  tokenRowNs: cost,
+  mergeRowNs: cost,
+  mergeStateNs: cost,
+  pace: points,
+  threadSpread: cost.lt(1),
+});
 const schema = z.looseObject({
   name: z.string().min(1),
   kind: z.enum(['calibrated', 'roofline']),
   gpu: z.string().min(1),
   numSms: z.number().int().positive(),
-  numThreads: z.number().int().positive().optional(),
+  cpu: cpuCosts.optional(),
+  // What calibrations of CPUs had before: they lack the costs that are needed now.
+  numThreads: z.never().optional(),
   driver: z.string(),
   kernelHash: z.string(),
   date: z.string(),

@@ -94,18 +94,22 @@ export class BatchTimer {
     return this.pool.sets(kvLens, sharedTokens);
   }
 
-  /** @param expectedNs about how long a launch takes */
+  /**
+   * @param expected about how long a launch takes, ns
+   * @param turnNs wanted length of a turn
+   */
   async time(
     batch: TimedBatch,
     cold: ColdSets,
     policy: Policy,
     expected: (schedule: Schedule) => number,
     samples: number = 7,
+    turnNs: number = TURN_NS,
   ): Promise<BatchTime> {
     const wrapper = await this.wrapper(batch.kind, batch.numQoHeads, false);
     const schedule = this.plan(wrapper, batch, cold, policy);
     const expectedNs = expected(schedule);
-    const chain = await this.chain(wrapper, batch, cold, expectedNs, TURN_NS);
+    const chain = await this.chain(wrapper, batch, cold, expectedNs, turnNs);
     try {
       // Arithmetic back to back brings a GPU to its power cap, and its clocks down: long prefills are timed in bursts.
       if (batch.kind === 'prefill' && expectedNs > LONG_PREFILL_NS) {

@@ -4,6 +4,7 @@
  */
 import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
+import type { CpuCosts } from './cpu-costs';
 
 /**
  * Which of the kernels drains a tile class: they differ in what a tile costs. `decode` is the decode kernel's build for up to 8 query
@@ -69,8 +70,8 @@ export interface CostModel {
   /** GPU as its driver names it, or the machine's name. */
   readonly gpu: string;
   readonly numSms: number;
-  /** CTAs that run at a time, where that is less than the SMs hold: the threads of the CPU device. */
-  readonly numThreads?: number;
+  /** Of a calibrated CPU device: its threads play the CTAs (cpu-drain.ts) at these costs, instead of `kernels` and `dram`. */
+  readonly cpu?: CpuCosts;
   /** Driver version; empty for an estimate. */
   readonly driver: string;
   /** Version of the kernels that were measured (`kernelHash`); empty for an estimate, which fits any. */

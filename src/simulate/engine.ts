@@ -15,6 +15,7 @@
 import type { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
 import { type CostModel, drawnGbs, type KernelCost, MERGING_CTAS } from './cost-model';
+import { drainOnThreads } from './cpu-drain';
 import { EventHeap } from './event-heap';
 import { gains } from './gains';
 import { KeyReuse } from './key-reuse';
@@ -43,14 +44,15 @@ export interface Drained {
   readonly finishNs: Float64Array;
 }
 
-/** Groups that a CTA announces before it counts arrivals (attention/merge_groups.cuh); the CPU device counts at once. */
+/** Groups that a CTA announces before it counts arrivals (attention/merge_groups.cuh). */
 const PENDING_GROUPS = { alone: 4, shared: 16 } as const;
 
 /** Runs a schedule through a model. */
 export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
+  if (model.cpu) return drainOnThreads(schedule, model.cpu, sink);
   const costs = tileCostsOf(schedule, model);
   const { launchNs, prologueNs } = costs.classes[0];
-  let places = emptyMachine(schedule, model);
+  let places = emptyMachine(schedule);
   const sharesSms = places.sm[1] === places.sm[0];
   if (prologueNs > 0 || sharesSms) {
     const before = new Run(schedule, model, costs, places, { sink: undefined, reuses: false });
@@ -103,10 +105,7 @@ class Run {
   /** Where tiles read the same keys: who reads from the L2. */
   private readonly reuse: KeyReuse | undefined;
   private readonly mostDrawn: number;
-  /** The CPU device draws a tile when it is wanted, and its first one too. */
-  private readonly drawsLate: boolean;
   private queueHead: number;
-  private nextCta: number;
   private now = 0;
   private clock = 0;
   private pace = 1;
@@ -127,9 +126,8 @@ class Run {
     this.tiles = schedule.tiles;
     this.numCtas = numCtas;
     this.numSms = machine.numSms;
-    this.ctasPerSm = model.numThreads === undefined ? machine.tileClasses[0].ctasPerSm : 1;
-    const pendingGroups = costs.sharesMerges ? PENDING_GROUPS.shared : PENDING_GROUPS.alone;
-    this.pendingGroups = model.numThreads === undefined ? pendingGroups : 1;
+    this.ctasPerSm = machine.tileClasses[0].ctasPerSm;
+    this.pendingGroups = costs.sharesMerges ? PENDING_GROUPS.shared : PENDING_GROUPS.alone;
     this.finishNs = new Float64Array(numCtas);
     this.timers = new EventHeap(numCtas);
     this.streams = new EventHeap(numCtas);
@@ -145,17 +143,20 @@ class Run {
     this.arrived = new Int32Array(costs.work.groupArrivals.length);
     this.started = new Int32Array(costs.sharesMerges ? this.arrived.length : 0);
     this.early = new Int32Array(this.started.length);
-    this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
+    this.busy = new Int32Array(this.numSms);
     this.streamLength = new Float64Array(numCtas);
     this.reuse = options.reuses && costs.work.sharesKeys ? new KeyReuse(schedule, costs) : undefined;
     this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
-    this.drawsLate = model.numThreads !== undefined;
-    this.gain = this.drawsLate ? new Float64Array(numCtas) : gains(schedule, costs, model);
-    this.queueHead = this.drawsLate ? 0 : numCtas;
-    this.nextCta = 0;
+    this.gain = gains(schedule, costs, model);
+    this.queueHead = numCtas;
     if (this.ctasPerSm > 1) this.shareSms();
-    const numPlaces = Math.min(numCtas, model.numThreads ?? numCtas);
-    for (let place = 0; place < numPlaces; place++) this.launchNext(place % this.numSms);
+    for (let cta = 0; cta < numCtas; cta++) {
+      const first = this.take(cta, true);
+      if (first < 0) continue;
+      this.tile[cta] = first;
+      this.state[cta] = STATE.waiting;
+      this.timers.set(cta, this.starts[cta]);
+    }
     this.drainAll();
   }
 
@@ -169,23 +170,6 @@ class Run {
       while (onSm[place] >= 0) place++;
       onSm[place] = cta;
       this.unfair[cta] = 1 / (isFirst ? 1 + olderFirst : 1 - olderFirst / (ctasPerSm - 1));
-    }
-  }
-
-  /** The next CTA with work on a place that is free. */
-  private launchNext(place: number): void {
-    while (this.nextCta < this.numCtas) {
-      const cta = this.nextCta++;
-      if (this.model.numThreads !== undefined) this.sm[cta] = place;
-      const first = this.take(cta, true);
-      if (first < 0) {
-        if (this.model.numThreads === undefined) return;
-        continue;
-      }
-      this.tile[cta] = first;
-      this.state[cta] = STATE.waiting;
-      this.timers.set(cta, this.now + this.starts[cta]);
-      return;
     }
   }
 
@@ -246,7 +230,7 @@ class Run {
   private take(cta: number, first: boolean): number {
     const { schedule, costs } = this;
     if (schedule.dispatch === 'queue') {
-      const tile = this.drawsLate ? this.queueHead++ : first ? cta : this.following[cta];
+      const tile = first ? cta : this.following[cta];
       return tile < costs.work.numTiles ? tile : -1;
     }
     if (schedule.dispatch === 'smQueue') {
@@ -262,7 +246,7 @@ class Run {
   private isLast(cta: number): boolean {
     const { schedule } = this;
     if (schedule.dispatch === 'queue') {
-      return (this.drawsLate ? this.queueHead : this.following[cta]) >= this.costs.work.numTiles;
+      return this.following[cta] >= this.costs.work.numTiles;
     }
     return this.next[cta] >= schedule.ctaIndptr[cta + 1];
   }
@@ -283,7 +267,7 @@ class Run {
     this.startNs[cta] = this.now;
     this.state[cta] = STATE.streaming;
     // Kernels draw from the queue when a tile begins, so that the next one is known at its end.
-    if (this.schedule.dispatch === 'queue' && !this.drawsLate) this.following[cta] = this.queueHead++;
+    if (this.schedule.dispatch === 'queue') this.following[cta] = this.queueHead++;
     const busyShare = cost.busyShare === 0 ? 0 : cost.busyShare * Math.min(1, this.drawn() / this.mostDrawn);
     if (costs.sharesMerges) this.countStart(tile);
     const isLast = this.isLast(cta);
@@ -405,6 +389,5 @@ class Run {
 
   private goOn(cta: number): void {
     if (this.tile[cta] >= 0) this.startTile(cta);
-    else if (this.model.numThreads !== undefined) this.launchNext(this.sm[cta]);
   }
 }

@@ -3,7 +3,7 @@
  * which it leaves them. Knows no tiles.
  */
 import type { Schedule } from '../schedule/schedule';
-import type { CostModel, KernelCost } from './cost-model';
+import type { KernelCost } from './cost-model';
 
 /** Where the CTAs of a launch run, and from when on. */
 export interface Places {
@@ -14,8 +14,8 @@ export interface Places {
 }
 
 /** All at once, CTAs of an SM side by side. */
-export function emptyMachine({ numCtas, machine }: Schedule, { numThreads }: CostModel): Places {
-  const ctasPerSm = numThreads === undefined ? machine.tileClasses[0].ctasPerSm : 1;
+export function emptyMachine({ numCtas, machine }: Schedule): Places {
+  const { ctasPerSm } = machine.tileClasses[0];
   const sm = Int32Array.from({ length: numCtas }, (_, cta) => Math.floor(cta / ctasPerSm) % machine.numSms);
   return { sm, starts: new Float64Array(numCtas) };
 }

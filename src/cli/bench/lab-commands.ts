@@ -8,6 +8,7 @@ import { parsePair } from './cases';
 import type { CommonFlags } from './context';
 import { commandLine, list, number } from './flags';
 import { benchPrediction } from './prediction';
+import { benchCpuPrediction } from './prediction-cpu';
 import { describeRun, writeResultFile } from './result-file';
 
 /** Of the batches, unless told otherwise; below 100,000 are those that the model was developed with. */
@@ -50,7 +51,8 @@ async function runPrediction(flags: PredictionFlags, command: Command): Promise<
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
     const { traces, calibration, batches, prefill, seed, seconds, ends } = flags;
     const maxSeconds = seconds ?? 300;
-    const result = await benchPrediction(device, say, {
+    const bench = device.kind === 'cpu' ? benchCpuPrediction : benchPrediction;
+    const result = await bench(device, say, {
       traces,
       calibration,
       batches,
@@ -65,6 +67,7 @@ async function runPrediction(flags: PredictionFlags, command: Command): Promise<
     const run = describeRun(device, commandLine(command), before, await device.telemetry());
     const path = writeResultFile(flags.out, device, 'prediction', {
       ...run,
+      ...(result.method && { method: result.method }),
       summary,
       summaries,
       failures: result.failures,

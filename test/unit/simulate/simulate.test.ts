@@ -187,12 +187,6 @@ describe('predict', () => {
     expect(makespanNs).toBeCloseTo(1100 + 8 * 100, 6);
   });
 
-  test('threads of the CPU device take virtual CTAs in turn', () => {
-    const model = { ...modelWith({ lastTileNs: 0 }), numThreads: 2 };
-    expect(predict(onCtas([[4], [4], [4], [4]]), model).durationNs).toBeCloseTo(8000, 6);
-    expect(new Set(simulate(onCtas([[4], [4], [4], [4]]), model).sm)).toEqual(new Set([0, 1]));
-  });
-
   test('says where it comes from', () => {
     const schedule = onCtas([[1]]);
     expect(`${predict(schedule)}`).toContain('roofline estimate for four (not calibrated)');
