@@ -119,10 +119,11 @@ interface Tuning {
 
 /** `struct SharedMemory` of attention_decode.cu, which checks it. */
 function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number): number {
-  const { headDim, rows } = kernel;
+  const { headDim, rows, kvDtype } = kernel;
   const { rowTiles, teamWarps } = rowShape(kernel);
   const stage = stageBytes(kernel) + 16 * stepBlocks(kernel);
-  const state = rows * ((headDim + 4) * 4 + 8);
+  const pitch = headDim + (rowTiles === 2 && !kvDtype.startsWith('float8') ? 8 : 4);
+  const state = rows * (pitch * 4 + 8);
   const rowContexts = warps * rowTiles * 8 * 8;
   const pendingGroups = (rows > 8 ? 16 : 4) * (8 + 32 + 2) * 4;
   const bytes = (warps / teamWarps) * (stages * stage + state) + rowContexts + pendingGroups + 16;

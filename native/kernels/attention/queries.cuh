@@ -49,10 +49,26 @@ class Queries {
     }
   }
 
+  // To be called once the rows are needed, where 16 of them fill the matrix instruction (kWide): from then on get(n, i) is the
+  // first operand of instruction 2 i + n over the head dim. Not while they are on their way: it would wait for them.
+  __device__ __forceinline__ void arrange() {
+    static_assert(!kWide || kRowTiles == 2, "arrange");
+#pragma unroll
+    for (int i = 0; i < kDepth / 2; ++i) {
+      const uint4 x = words_[0][i], y = words_[kRowTiles - 1][i];
+      words_[0][i] = make_uint4(x.x, y.x, x.y, y.y);
+      words_[kRowTiles - 1][i] = make_uint4(x.z, y.z, x.w, y.w);
+      keep(words_[0][i]), keep(words_[kRowTiles - 1][i]);
+    }
+  }
+
   // Operands of the matrix instructions 2 i and 2 i + 1 over the head dim, for row tile n.
   __device__ __forceinline__ const uint4& get(int n, int i) const { return words_[n][i]; }
 
  private:
+  // Forbids to compute the words where they are used, which would be in every step.
+  __device__ __forceinline__ static void keep(uint4& x) { asm volatile("" : "+r"(x.x), "+r"(x.y), "+r"(x.z), "+r"(x.w)); }
+
   const AttentionParams& params_;
   const ScheduleView view_;
   const int first_row_;

@@ -8,18 +8,16 @@
  * Prefixes are those of the problem, nested ones included. Everything is cut at multiples of one length and dealt longest first.
  */
 import { requireInteger } from '../../errors';
-import { roundUp } from '../../units';
 import { orderByCta, sequencePerRequest } from '../builder';
-import { packByLeastLoad } from '../helpers';
-import { numCtaSlots, type TileClass } from '../machine';
+import { type Machine, numCtaSlots } from '../machine';
 import type { AttentionProblem } from '../problem';
 import { type Policy, Schedule } from '../schedule';
 import { KV_SEQUENCE, KV_SEQUENCE_STRIDE, TILE, TILE_STRIDE } from '../work-tile';
 import { MIN_CHUNK_TOKENS } from './binary-search';
+import { type DealtRanges, dealRanges, type KeyRange } from './cascade-deal';
 import { CascadeTables } from './cascade-tables';
 import { type CascadeWork, gatherPrefixes } from './cascade-work';
 import { type ConfigurablePolicy, configurable } from './configurable';
-import { countChunks } from './pieces';
 
 /** Options of `policies.cascade`. */
 export interface CascadeOptions {
@@ -34,9 +32,6 @@ export interface CascadeOptions {
   tileTokens?: number;
 }
 
-/** Chunks that are tried, as shares of an equal one. */
-const CHUNK_SHARES = [0.5, 0.75, 1, 1.5, 2, 3] as const;
-
 /** Needs room for gathered rows: make the wrapper with `sharedPrefixes: true`. Without shared prefixes, equal shares. */
 export const cascade: ConfigurablePolicy<CascadeOptions> = configurable(
   'cascade',
@@ -44,99 +39,112 @@ export const cascade: ConfigurablePolicy<CascadeOptions> = configurable(
     requireInteger('cascade: minPrefixTokens', minPrefixTokens, 1);
     if (chunkTokens !== undefined) requireInteger('cascade: chunkTokens', chunkTokens, 1);
     requireInteger('cascade: tileTokens', tileTokens, 0, 2 ** 20);
-    return (problem, machine) => {
-      const tileClass = machine.tileClasses[0];
-      const work = gatherPrefixes(problem, tileClass.queryRows, minPrefixTokens);
-      const numCtas = numCtaSlots(machine);
-      const chunk = chunkTokens ?? bestChunk(work, problem.numKvHeads, tileClass, numCtas, tileTokens);
-      const tables = new CascadeTables(problem, work, chunk);
-      for (let kvHead = 0; kvHead < problem.numKvHeads; kvHead++) tables.addHead(kvHead);
-
-      const tiles = Int32Array.from(tables.tiles);
-      const numTiles = tiles.length / TILE_STRIDE;
-      const costs = new Float64Array(numTiles);
-      for (let t = 0, at = 0; t < numTiles; t++, at += TILE_STRIDE) {
-        costs[t] = tiles[at + TILE.kvEnd] - tiles[at + TILE.kvStart] + tileTokens;
-      }
-      const ctas = packByLeastLoad(costs, numCtas);
-      const { ordered, ctaIndptr } = orderByCta('cascade', tiles, numTiles, ctas, numCtas);
-      return new Schedule(
-        'cascade',
-        problem,
-        machine,
-        {
-          tiles: ordered,
-          ctaIndptr,
-          dispatch: 'static',
-          kvSequences: sequences(problem, work),
-          rows: Int32Array.from(tables.rows),
-          segments: new Int32Array(0),
-          mergeGroups: Int32Array.from(tables.mergeGroups),
-          mergeSlots: Int32Array.from(tables.mergeSlots),
-          numPartialRows: tables.numPartialRows,
-        },
-        { numSharedPrefixes: work.prefixes.length, kvChunkSizeTokens: chunk },
-      );
-    };
+    return (problem, machine) => cascadeSchedule(problem, machine, { minPrefixTokens });
   },
 );
 
-/**
- * The chunk for which the longest CTA is shortest, among lengths around an equal share (a prefix counted once). All in whole KV
- * steps.
- */
-function bestChunk(
-  work: CascadeWork,
-  numKvHeads: number,
-  { kvStep }: TileClass,
-  numCtas: number,
-  tileTokens: number,
-): number {
-  const ranges: [start: number, end: number][] = [
-    ...work.sharedTiles.map(({ kvStart, kvEnd }): [number, number] => [kvStart, kvEnd]),
-    ...work.units.flatMap(({ ownStart, kvEnd }): [number, number][] => (kvEnd > ownStart ? [[ownStart, kvEnd]] : [])),
-  ];
-  let tokens = 0;
-  for (const [start, end] of ranges) tokens += end - start;
-  const share = (tokens * numKvHeads) / numCtas;
-  let best = Math.max(MIN_CHUNK_TOKENS, roundUp(Math.max(1, share), kvStep));
-  let shortest = Number.POSITIVE_INFINITY;
-  const tried = new Set(
-    CHUNK_SHARES.map((part) => Math.max(MIN_CHUNK_TOKENS, roundUp(Math.max(1, part * share), kvStep))),
-  );
-  for (const chunk of tried) {
-    const longest = longestCta(ranges, chunk, numKvHeads, numCtas, tileTokens);
-    if (longest >= shortest) continue;
-    best = chunk;
-    shortest = longest;
-  }
-  return best;
+export interface Settings {
+  minPrefixTokens?: number;
+  pieceSteps?: number;
+  ranked?: boolean;
+  ownCuts?: number;
+  more?: number;
+  force?: number;
+  forceOwn?: number;
+  together?: boolean;
+  ownFirst?: boolean;
+  sharedFirst?: boolean;
+  fallBack?: boolean;
 }
 
-/**
- * What the CTA with most to do has, where pieces of `chunk` are dealt longest first: of one head's pieces on its share of the
- * CTAs, which takes a fraction of the time.
- */
-function longestCta(
-  ranges: readonly (readonly [start: number, end: number])[],
-  chunk: number,
-  numKvHeads: number,
-  numCtas: number,
-  tileTokens: number,
-): number {
-  const costs: number[] = [];
-  for (const [start, end] of ranges) {
-    const first = Math.floor(start / chunk);
-    const pieces = countChunks(start, end, chunk);
-    for (let i = 0; i < pieces; i++) {
-      costs.push(Math.min(end, (first + i + 1) * chunk) - Math.max(start, (first + i) * chunk) + tileTokens);
+export function cascadeSchedule(
+  problem: AttentionProblem,
+  machine: Machine,
+  {
+    minPrefixTokens = MIN_CHUNK_TOKENS,
+    pieceSteps = 3,
+    together = true,
+    ownFirst = false,
+    ranked = false,
+    ownCuts = 4,
+    more,
+    force,
+    forceOwn,
+    sharedFirst = true,
+  }: Settings = {},
+): Schedule {
+  const { numKvHeads } = problem;
+  const { queryRows, kvStep } = machine.tileClasses[0];
+  const work = gatherPrefixes(problem, queryRows, minPrefixTokens);
+  const numCtas = numCtaSlots(machine);
+  const shared = work.sharedTiles.map(({ kvStart, kvEnd }) => ({ start: kvStart, end: kvEnd }));
+  const own: KeyRange[] = [];
+  const ownOf = work.units.map((unit) => {
+    if (unit.ownStart >= unit.kvEnd && unit.shared.length > 0) return -1;
+    return shared.length + own.push({ start: unit.ownStart, end: Math.max(unit.ownStart, unit.kvEnd) }) - 1;
+  });
+  const tables = new CascadeTables(problem, work);
+  const copies = together ? numKvHeads : 1;
+  const numBins = together ? numCtas : Math.max(1, Math.floor(numCtas / numKvHeads));
+  const dealt = dealRanges(shared, own, { stepTokens: kvStep, pieceSteps, numBins, ownCuts, more, force, forceOwn }, copies);
+  const longest = dealt.longest;
+  const place = ranked ? rank(dealt, numBins) : undefined;
+  const ctas: number[] = [];
+  const numRanges = shared.length + own.length;
+  for (let h = 0; h < numKvHeads; h++) {
+    const from = tables.bins.length;
+    tables.addHead(h, together ? dealt.pieces.slice(h * numRanges, (h + 1) * numRanges) : dealt.pieces, ownOf);
+    for (let t = from; t < tables.bins.length; t++) {
+      const bin = place ? place[tables.bins[t]] : tables.bins[t];
+      ctas.push(together ? bin : (bin * numKvHeads + h) % numCtas);
     }
   }
-  const numBins = Math.max(1, Math.floor(numCtas / numKvHeads));
-  const ctas = packByLeastLoad(costs, numBins);
-  const loads = new Float64Array(numBins);
-  for (let i = 0; i < costs.length; i++) loads[ctas[i]] += costs[i];
-  return loads.reduce((most, load) => Math.max(most, load), 0);
+  const tiles = Int32Array.from(tables.tiles);
+  const numTiles = tiles.length / TILE_STRIDE;
+  let sorted = tiles;
+  if (ownFirst || sharedFirst) {
+    const sign = ownFirst ? 1 : -1;
+    const order = Array.from({ length: numTiles }, (_, t) => t).sort(
+      (a, b) =>
+        sign * ((tiles[a * TILE_STRIDE + TILE.flags] & 2) - (tiles[b * TILE_STRIDE + TILE.flags] & 2)) || a - b,
+    );
+    sorted = new Int32Array(tiles.length);
+    order.forEach((from, t) => {
+      sorted.set(tiles.subarray(from * TILE_STRIDE, (from + 1) * TILE_STRIDE), t * TILE_STRIDE);
+    });
+    const before = [...ctas];
+    order.forEach((from, t) => {
+      ctas[t] = before[from];
+    });
+  }
+  const { ordered, ctaIndptr } = orderByCta('cascade', sorted, numTiles, ctas, numCtas);
+  return new Schedule(
+    'cascade',
+    problem,
+    machine,
+    {
+      tiles: ordered,
+      ctaIndptr,
+      dispatch: 'static',
+      kvSequences: sequences(problem, work),
+      rows: Int32Array.from(tables.rows),
+      segments: new Int32Array(0),
+      mergeGroups: Int32Array.from(tables.mergeGroups),
+      mergeSlots: Int32Array.from(tables.mergeSlots),
+      numPartialRows: tables.numPartialRows,
+    },
+    { numSharedPrefixes: work.prefixes.length, longestSteps: longest },
+  );
+}
+
+/** CTAs start in the order of their numbers, so the bin with most to do comes first. */
+function rank({ loads }: DealtRanges, numBins: number): Int32Array {
+  const order = Array.from({ length: numBins }, (_, b) => b).sort((a, b) => loads[b] - loads[a] || a - b);
+  const place = new Int32Array(numBins);
+  order.forEach((bin, at) => {
+    place[bin] = at;
+  });
+  return place;
 }
 
 /** Each request's own keys, and each prefix as a sequence of its own: the first pages of one of its requests. */
