@@ -30,7 +30,6 @@ class WideRowState {
       const KvStage& stage, const Queries& queries, const LogitRule& rule, const RowContext* rows, const Team& team,
       int lane) {
     const StageInfo info = *stage.info;
-    if constexpr (kTight) lane = forget(lane);
     const int g = lane >> 2;
     const int t = lane & 3;
     float scores[2][4];

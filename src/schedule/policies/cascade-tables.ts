@@ -9,8 +9,8 @@ export class CascadeTables {
   readonly rows: number[] = [];
   readonly mergeGroups: number[] = [];
   readonly mergeSlots: number[] = [];
-  /** Bin of each tile. */
-  readonly bins: number[] = [];
+  /** CTA of each tile. */
+  readonly ctas: number[] = [];
   numPartialRows = 0;
   private numRows = 0;
   private numGroups = 0;
@@ -86,7 +86,7 @@ export class CascadeTables {
     const slot = this.numPartialRows;
     const kvSeq = this.problem.batchSize + tile.prefix;
     for (const { start, end, bin } of pieces) {
-      this.bins.push(bin);
+      this.ctas.push(bin);
       const flags = TILE_FLAG.gatherRows | maskFlag(start, end, tile);
       const numGroups = tile.endUnit - tile.firstUnit;
       const rows = this.takeRows(tile.rowCount);
@@ -116,7 +116,7 @@ export class CascadeTables {
     const { request, rowStart, rowCount } = unit;
     const base = queryPosition(this.problem, request, 0);
     for (const { start, end, bin } of pieces) {
-      this.bins.push(bin);
+      this.ctas.push(bin);
       const rows = group < 0 ? -1 : this.takeRows(rowCount);
       if (group >= 0) this.mergeSlots.push(rows);
       const [flags, arrivals] = [maskFlag(start, end, unit), group < 0 ? 0 : 1];

@@ -5,16 +5,17 @@
  * J. Juravsky et al., "Hydragen: High-Throughput LLM Inference with Shared Prefixes", 2024; for trees of prefixes: L. Ye et al.,
  * "ChunkAttention: Efficient Self-Attention with Prefix-Aware KV Cache and Two-Phase Partition", 2024).
  *
- * Prefixes are those of the problem, nested ones included. Everything is cut at multiples of one length and dealt longest first.
+ * Prefixes are those of the problem, nested ones included. Where sharing them would take longer than reading them for each request
+ * (two requests of a short one, say), nothing is shared.
  */
 import { requireInteger } from '../../errors';
 import { orderByCta, sequencePerRequest } from '../builder';
 import { type Machine, numCtaSlots } from '../machine';
 import type { AttentionProblem } from '../problem';
 import { type Policy, Schedule } from '../schedule';
-import { KV_SEQUENCE, KV_SEQUENCE_STRIDE, TILE, TILE_STRIDE } from '../work-tile';
+import { KV_SEQUENCE, KV_SEQUENCE_STRIDE, TILE, TILE_FLAG, TILE_STRIDE } from '../work-tile';
 import { MIN_CHUNK_TOKENS } from './binary-search';
-import { type DealtRanges, dealRanges, type KeyRange } from './cascade-deal';
+import { bestCuts, type Cuts, type DealOptions, dealRanges, type KeyRange, type Ranges } from './cascade-deal';
 import { CascadeTables } from './cascade-tables';
 import { type CascadeWork, gatherPrefixes } from './cascade-work';
 import { type ConfigurablePolicy, configurable } from './configurable';
@@ -23,101 +24,76 @@ import { type ConfigurablePolicy, configurable } from './configurable';
 export interface CascadeOptions {
   /** Prefixes that are shorter beyond the one around them are left to each request; default 128 tokens. */
   minPrefixTokens?: number;
-  /** Ranges are cut at multiples of this; default: what makes the longest CTA shortest, of a few lengths. */
+  /** Ranges are cut into pieces of this length; default: what makes the longest CTA shortest, of several lengths. */
   chunkTokens?: number;
   /**
    * What a tile costs beside its keys, in tokens; default 384. A prefix leaves each request a short rest, and a CTA that takes
    * several of them is not done sooner than one with a long piece.
    */
   tileTokens?: number;
+  /** Share all prefixes that `minPrefixTokens` allows, also where that is expected to take longer; default false. */
+  always?: boolean;
 }
 
-/** Needs room for gathered rows: make the wrapper with `sharedPrefixes: true`. Without shared prefixes, equal shares. */
+/** Needs room for gathered rows: make the wrapper with `sharedPrefixes: true`. Without shared prefixes, even shares. */
 export const cascade: ConfigurablePolicy<CascadeOptions> = configurable(
   'cascade',
-  ({ minPrefixTokens = MIN_CHUNK_TOKENS, chunkTokens, tileTokens = 384 }: CascadeOptions): Policy => {
+  ({ minPrefixTokens = MIN_CHUNK_TOKENS, chunkTokens, tileTokens = 384, always = false }: CascadeOptions): Policy => {
     requireInteger('cascade: minPrefixTokens', minPrefixTokens, 1);
     if (chunkTokens !== undefined) requireInteger('cascade: chunkTokens', chunkTokens, 1);
     requireInteger('cascade: tileTokens', tileTokens, 0, 2 ** 20);
-    return (problem, machine) => cascadeSchedule(problem, machine, { minPrefixTokens });
+    return (problem, machine) => {
+      const { queryRows, kvStep } = machine.tileClasses[0];
+      const options: DealOptions = { numBins: numCtaSlots(machine), stepTokens: kvStep, pieceTokens: tileTokens };
+      const gather = (least: number): Attempt => {
+        const work = gatherPrefixes(problem, queryRows, least);
+        const { ranges, ownOf } = rangesOf(work, problem.numKvHeads);
+        const cuts = chunkTokens
+          ? { sharedChunk: chunkTokens, ownChunk: chunkTokens, cost: 0 }
+          : bestCuts(ranges, options);
+        return { work, ranges, ownOf, cuts };
+      };
+      let attempt = gather(minPrefixTokens);
+      if (attempt.work.prefixes.length > 0 && !always && chunkTokens === undefined) {
+        const alone = gather(Number.POSITIVE_INFINITY);
+        if (alone.cuts.cost < attempt.cuts.cost) attempt = alone;
+      }
+      return scheduleOf(problem, machine, attempt, options);
+    };
   },
 );
 
-export interface Settings {
-  minPrefixTokens?: number;
-  pieceSteps?: number;
-  ranked?: boolean;
-  ownCuts?: number;
-  more?: number;
-  force?: number;
-  forceOwn?: number;
-  together?: boolean;
-  ownFirst?: boolean;
-  sharedFirst?: boolean;
-  fallBack?: boolean;
+/** A way to do it: what is shared, and how it would be cut. */
+interface Attempt {
+  readonly work: CascadeWork;
+  readonly ranges: Ranges;
+  /** The place of each unit's own keys among the ranges, −1 where all its keys are shared. */
+  readonly ownOf: Int32Array;
+  readonly cuts: Cuts;
 }
 
-export function cascadeSchedule(
-  problem: AttentionProblem,
-  machine: Machine,
-  {
-    minPrefixTokens = MIN_CHUNK_TOKENS,
-    pieceSteps = 3,
-    together = true,
-    ownFirst = false,
-    ranked = false,
-    ownCuts = 4,
-    more,
-    force,
-    forceOwn,
-    sharedFirst = true,
-  }: Settings = {},
-): Schedule {
-  const { numKvHeads } = problem;
-  const { queryRows, kvStep } = machine.tileClasses[0];
-  const work = gatherPrefixes(problem, queryRows, minPrefixTokens);
-  const numCtas = numCtaSlots(machine);
-  const shared = work.sharedTiles.map(({ kvStart, kvEnd }) => ({ start: kvStart, end: kvEnd }));
+function rangesOf({ sharedTiles, units }: CascadeWork, copies: number): Pick<Attempt, 'ranges' | 'ownOf'> {
+  const shared = sharedTiles.map(({ kvStart, kvEnd }): KeyRange => ({ start: kvStart, end: kvEnd }));
   const own: KeyRange[] = [];
-  const ownOf = work.units.map((unit) => {
+  const ownOf = Int32Array.from(units, (unit) => {
     if (unit.ownStart >= unit.kvEnd && unit.shared.length > 0) return -1;
     return shared.length + own.push({ start: unit.ownStart, end: Math.max(unit.ownStart, unit.kvEnd) }) - 1;
   });
+  return { ranges: { shared, own, copies }, ownOf };
+}
+
+function scheduleOf(
+  problem: AttentionProblem,
+  machine: Machine,
+  { work, ranges, ownOf, cuts }: Attempt,
+  options: DealOptions,
+): Schedule {
+  const dealt = dealRanges(ranges, options, cuts);
   const tables = new CascadeTables(problem, work);
-  const copies = together ? numKvHeads : 1;
-  const numBins = together ? numCtas : Math.max(1, Math.floor(numCtas / numKvHeads));
-  const dealt = dealRanges(shared, own, { stepTokens: kvStep, pieceSteps, numBins, ownCuts, more, force, forceOwn }, copies);
-  const longest = dealt.longest;
-  const place = ranked ? rank(dealt, numBins) : undefined;
-  const ctas: number[] = [];
-  const numRanges = shared.length + own.length;
-  for (let h = 0; h < numKvHeads; h++) {
-    const from = tables.bins.length;
-    tables.addHead(h, together ? dealt.pieces.slice(h * numRanges, (h + 1) * numRanges) : dealt.pieces, ownOf);
-    for (let t = from; t < tables.bins.length; t++) {
-      const bin = place ? place[tables.bins[t]] : tables.bins[t];
-      ctas.push(together ? bin : (bin * numKvHeads + h) % numCtas);
-    }
-  }
-  const tiles = Int32Array.from(tables.tiles);
-  const numTiles = tiles.length / TILE_STRIDE;
-  let sorted = tiles;
-  if (ownFirst || sharedFirst) {
-    const sign = ownFirst ? 1 : -1;
-    const order = Array.from({ length: numTiles }, (_, t) => t).sort(
-      (a, b) =>
-        sign * ((tiles[a * TILE_STRIDE + TILE.flags] & 2) - (tiles[b * TILE_STRIDE + TILE.flags] & 2)) || a - b,
-    );
-    sorted = new Int32Array(tiles.length);
-    order.forEach((from, t) => {
-      sorted.set(tiles.subarray(from * TILE_STRIDE, (from + 1) * TILE_STRIDE), t * TILE_STRIDE);
-    });
-    const before = [...ctas];
-    order.forEach((from, t) => {
-      ctas[t] = before[from];
-    });
-  }
-  const { ordered, ctaIndptr } = orderByCta('cascade', sorted, numTiles, ctas, numCtas);
+  for (let kvHead = 0; kvHead < problem.numKvHeads; kvHead++) tables.addHead(kvHead, dealt[kvHead], ownOf);
+  const { tiles, ctas } = sharedFirst(Int32Array.from(tables.tiles), tables.ctas);
+  const { ordered, ctaIndptr } = orderByCta('cascade', tiles, ctas.length, ctas, options.numBins);
+  const numSharedPrefixes = work.prefixes.length;
   return new Schedule(
     'cascade',
     problem,
@@ -133,18 +109,27 @@ export function cascadeSchedule(
       mergeSlots: Int32Array.from(tables.mergeSlots),
       numPartialRows: tables.numPartialRows,
     },
-    { numSharedPrefixes: work.prefixes.length, longestSteps: longest },
+    {
+      numSharedPrefixes,
+      ...(numSharedPrefixes > 0 && { sharedChunkTokens: cuts.sharedChunk }),
+      ownChunkTokens: cuts.ownChunk,
+    },
   );
 }
 
-/** CTAs start in the order of their numbers, so the bin with most to do comes first. */
-function rank({ loads }: DealtRanges, numBins: number): Int32Array {
-  const order = Array.from({ length: numBins }, (_, b) => b).sort((a, b) => loads[b] - loads[a] || a - b);
-  const place = new Int32Array(numBins);
-  order.forEach((bin, at) => {
-    place[bin] = at;
-  });
-  return place;
+/** The tiles of prefixes come first on each CTA, so that those of one prefix begin together. */
+function sharedFirst(tiles: Int32Array, ctas: readonly number[]): { tiles: Int32Array; ctas: Int32Array } {
+  const sorted = { tiles: new Int32Array(tiles.length), ctas: new Int32Array(ctas.length) };
+  let next = 0;
+  for (const wanted of [TILE_FLAG.gatherRows, 0]) {
+    for (let t = 0; t < ctas.length; t++) {
+      const at = t * TILE_STRIDE;
+      if ((tiles[at + TILE.flags] & TILE_FLAG.gatherRows) !== wanted) continue;
+      sorted.tiles.set(tiles.subarray(at, at + TILE_STRIDE), next * TILE_STRIDE);
+      sorted.ctas[next++] = ctas[t];
+    }
+  }
+  return sorted;
 }
 
 /** Each request's own keys, and each prefix as a sequence of its own: the first pages of one of its requests. */
