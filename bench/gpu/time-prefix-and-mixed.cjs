@@ -119,7 +119,7 @@ async function cascadeCase(device, { users, prompt, own, numQoHeads, numKvHeads 
   const [o, wanted] = [zeros(shape, { dtype: 'bfloat16', device }), zeros(shape, { dtype: 'bfloat16', device })];
   const lse = zeros([users, numQoHeads], { device });
   const capacity = {
-    ...{ maxTiles: 8192, maxPartialRows: 1 << 14, maxMergeGroups: 8192, maxMergeSlots: 1 << 15 },
+    ...{ maxTiles: 8192, maxPartialRows: 1 << 16, maxMergeGroups: 8192, maxMergeSlots: 1 << 15 },
     ...{ maxBatch: users, maxPages: Math.ceil((users * (prompt + own + 16)) / 16 + 64) },
   };
   const wrappersOf = (options, count = sets) =>
@@ -168,7 +168,19 @@ async function cascadeCase(device, { users, prompt, own, numQoHeads, numKvHeads 
   for (const [name, { error, readMiB, tiles, runs }] of Object.entries(row.contenders)) {
     if (name.startsWith('cascade')) row.contenders[name].speedup = +(without / timeOf(name)).toFixed(3);
     const times = runs.map(({ medianUs }) => medianUs).join(' ');
-    say('  ', name.padEnd(32), times, 'µs', row.contenders[name].speedup ?? '', 'tiles', tiles, 'MiB', readMiB, 'error', error);
+    say(
+      '  ',
+      name.padEnd(32),
+      times,
+      'µs',
+      row.contenders[name].speedup ?? '',
+      'tiles',
+      tiles,
+      'MiB',
+      readMiB,
+      'error',
+      error,
+    );
   }
   const traced = await wrappersOf({ sharedPrefixes: true, trace: true }, Math.min(sets, 4));
   traced.forEach((wrapper, i) => void wrapper.plan(list[i].table, { policy: policies.cascade }));

@@ -1,7 +1,7 @@
 /** Writes a cascade's tables, KV head by KV head: tiles, gathered rows, and the merge group of each unit. */
 import { type AttentionProblem, queryPosition } from '../problem';
 import { TILE_FLAG } from '../work-tile';
-import type { Piece } from './cascade-deal';
+import type { Dealt, Piece } from './cascade-deal';
 import type { CascadeWork, SharedTile, Unit } from './cascade-work';
 
 export class CascadeTables {
@@ -11,7 +11,10 @@ export class CascadeTables {
   readonly mergeSlots: number[] = [];
   /** CTA of each tile. */
   readonly ctas: number[] = [];
+  /** When each comes on its CTA. */
+  readonly turns: number[] = [];
   numPartialRows = 0;
+  private ctasOf: Int32Array = new Int32Array(0);
   private numRows = 0;
   private numGroups = 0;
 
@@ -21,10 +24,11 @@ export class CascadeTables {
   ) {}
 
   /**
-   * @param pieces of each shared tile, then of each range in `ownOf`
-   * @param ownOf the index among `pieces` of each unit's own keys, −1 for a unit that has none
+   * @param dealt pieces of each shared tile, then of each range in `ownOf`
+   * @param ownOf the place of each unit's own keys among those, −1 for a unit that has none
    */
-  addHead(kvHead: number, pieces: readonly (readonly Piece[])[], ownOf: ArrayLike<number>): void {
+  addHead(kvHead: number, { pieces, ctas }: Dealt, ownOf: ArrayLike<number>): void {
+    this.ctasOf = ctas;
     const { units, sharedTiles } = this.work;
     const ownPieces = units.map((_, u) => (ownOf[u] < 0 ? [] : pieces[ownOf[u]]));
     const { groupOf, rowOf } = this.numberUnits(kvHead, ownPieces);
@@ -85,8 +89,9 @@ export class CascadeTables {
   ): number {
     const slot = this.numPartialRows;
     const kvSeq = this.problem.batchSize + tile.prefix;
-    for (const { start, end, bin } of pieces) {
-      this.ctas.push(bin);
+    for (const { start, end, turn, place } of pieces) {
+      this.ctas.push(this.ctasOf[place + kvHead]);
+      this.turns.push(turn);
       const flags = TILE_FLAG.gatherRows | maskFlag(start, end, tile);
       const numGroups = tile.endUnit - tile.firstUnit;
       const rows = this.takeRows(tile.rowCount);
@@ -115,8 +120,9 @@ export class CascadeTables {
   private addOwn(unit: Unit, pieces: readonly Piece[], kvHead: number, group: number): void {
     const { request, rowStart, rowCount } = unit;
     const base = queryPosition(this.problem, request, 0);
-    for (const { start, end, bin } of pieces) {
-      this.ctas.push(bin);
+    for (const { start, end, turn, place } of pieces) {
+      this.ctas.push(this.ctasOf[place + kvHead]);
+      this.turns.push(turn);
       const rows = group < 0 ? -1 : this.takeRows(rowCount);
       if (group >= 0) this.mergeSlots.push(rows);
       const [flags, arrivals] = [maskFlag(start, end, unit), group < 0 ? 0 : 1];

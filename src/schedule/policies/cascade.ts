@@ -13,7 +13,7 @@ import { orderByCta, sequencePerRequest } from '../builder';
 import { type Machine, numCtaSlots } from '../machine';
 import type { AttentionProblem } from '../problem';
 import { type Policy, Schedule } from '../schedule';
-import { KV_SEQUENCE, KV_SEQUENCE_STRIDE, TILE, TILE_FLAG, TILE_STRIDE } from '../work-tile';
+import { KV_SEQUENCE, KV_SEQUENCE_STRIDE, TILE_STRIDE } from '../work-tile';
 import { MIN_CHUNK_TOKENS } from './binary-search';
 import { bestCuts, type Cuts, type DealOptions, dealRanges, type KeyRange, type Ranges } from './cascade-deal';
 import { CascadeTables } from './cascade-tables';
@@ -90,8 +90,8 @@ function scheduleOf(
 ): Schedule {
   const dealt = dealRanges(ranges, options, cuts);
   const tables = new CascadeTables(problem, work);
-  for (let kvHead = 0; kvHead < problem.numKvHeads; kvHead++) tables.addHead(kvHead, dealt[kvHead], ownOf);
-  const { tiles, ctas } = sharedFirst(Int32Array.from(tables.tiles), tables.ctas);
+  for (let kvHead = 0; kvHead < problem.numKvHeads; kvHead++) tables.addHead(kvHead, dealt, ownOf);
+  const { tiles, ctas } = inTurn(tables);
   const { ordered, ctaIndptr } = orderByCta('cascade', tiles, ctas.length, ctas, options.numBins);
   const numSharedPrefixes = work.prefixes.length;
   return new Schedule(
@@ -103,10 +103,10 @@ function scheduleOf(
       ctaIndptr,
       dispatch: 'static',
       kvSequences: sequences(problem, work),
-      rows: Int32Array.from(tables.rows),
+      rows: new Int32Array(tables.rows),
       segments: new Int32Array(0),
-      mergeGroups: Int32Array.from(tables.mergeGroups),
-      mergeSlots: Int32Array.from(tables.mergeSlots),
+      mergeGroups: new Int32Array(tables.mergeGroups),
+      mergeSlots: new Int32Array(tables.mergeSlots),
       numPartialRows: tables.numPartialRows,
     },
     {
@@ -117,19 +117,21 @@ function scheduleOf(
   );
 }
 
-/** The tiles of prefixes come first on each CTA, so that those of one prefix begin together. */
-function sharedFirst(tiles: Int32Array, ctas: readonly number[]): { tiles: Int32Array; ctas: Int32Array } {
-  const sorted = { tiles: new Int32Array(tiles.length), ctas: new Int32Array(ctas.length) };
+/** The tiles and their CTAs, first turns first. */
+function inTurn(tables: CascadeTables): { tiles: Int32Array; ctas: Int32Array } {
+  const { turns } = tables;
+  const before = new Int32Array(tables.tiles);
+  const tiles = new Int32Array(before.length);
+  const ctas = new Int32Array(turns.length);
   let next = 0;
-  for (const wanted of [TILE_FLAG.gatherRows, 0]) {
-    for (let t = 0; t < ctas.length; t++) {
-      const at = t * TILE_STRIDE;
-      if ((tiles[at + TILE.flags] & TILE_FLAG.gatherRows) !== wanted) continue;
-      sorted.tiles.set(tiles.subarray(at, at + TILE_STRIDE), next * TILE_STRIDE);
-      sorted.ctas[next++] = ctas[t];
+  for (let turn = 0; next < turns.length; turn++) {
+    for (let t = 0; t < turns.length; t++) {
+      if (turns[t] !== turn) continue;
+      tiles.set(before.subarray(t * TILE_STRIDE, (t + 1) * TILE_STRIDE), next * TILE_STRIDE);
+      ctas[next++] = tables.ctas[t];
     }
   }
-  return sorted;
+  return { tiles, ctas };
 }
 
 /** Each request's own keys, and each prefix as a sequence of its own: the first pages of one of its requests. */
