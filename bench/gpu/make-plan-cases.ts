@@ -34,7 +34,7 @@ interface PlanCase {
 
 const decodeTile = { ...machines.h100.tileClasses[0], queryRows: 8 };
 const h100: Machine = { ...machines.h100, tileClasses: [decodeTile] };
-const names: readonly DevicePolicy[] = ['headGroups', 'binarySearch', 'noSplit'];
+const names: readonly DevicePolicy[] = ['adaptive', 'headGroups', 'binarySearch', 'noSplit'];
 const random = makeRandom(5);
 const draw = (low: number, high: number): number => Math.floor(low + random() * (high - low));
 const ragged = (count: number, longest: number): number[] => Array.from({ length: count }, () => draw(0, longest));

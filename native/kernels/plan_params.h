@@ -6,6 +6,7 @@ namespace warpbook {
 enum : int {
   PLAN_MIN_CHUNK_TOKENS = 128,
   PLAN_TILE_UNITS = 1,
+  PLAN_SLACK_STEPS = 4,
   PLAN_FIXED_TOKENS = 32,
   PLAN_MAX_GROUP_LOAD = 67108864,
   PLAN_MAX_ITEMS = 1024,
@@ -19,6 +20,7 @@ enum : int {
   PLAN_POLICY_NO_SPLIT = 0,
   PLAN_POLICY_BINARY_SEARCH = 1,
   PLAN_POLICY_HEAD_GROUPS = 2,
+  PLAN_POLICY_ADAPTIVE = 3,
 };
 
 struct alignas(16) PlanTilesParams {

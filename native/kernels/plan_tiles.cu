@@ -16,12 +16,15 @@ class Planner : public WholePlan {
   __device__ __forceinline__ void run() {
     wait_for_predecessor();
     load_lengths();
-    bool planned = false;
-    if (params_.policy == PLAN_POLICY_HEAD_GROUPS && heads_ <= params_.num_ctas) {
-      planned = cut_in_shares();
-    } else if (params_.policy == PLAN_POLICY_BINARY_SEARCH && num_tiles_ * heads_ < params_.num_ctas) {
-      planned = cut_at_chunks();
+    const bool adapts = params_.policy == PLAN_POLICY_ADAPTIVE;
+    int chunk = 0;
+    if ((adapts || params_.policy == PLAN_POLICY_BINARY_SEARCH) && num_tiles_ * heads_ < params_.num_ctas) {
+      chunk = smallest_chunk_pages() * params_.page_size;
+      if (adapts && !is_nearly_even(chunk)) chunk = 0;
     }
+    bool planned = false;
+    if (chunk > 0) planned = cut_at_chunks(chunk);
+    else if ((adapts || params_.policy == PLAN_POLICY_HEAD_GROUPS) && heads_ <= params_.num_ctas) planned = cut_in_shares();
     if (!planned) keep_whole();
     if (blockIdx.x == gridDim.x - 1) write_sequences();
     if (blockIdx.x == 0 && tid_ == 0) write_header();
@@ -118,8 +121,7 @@ class Planner : public WholePlan {
 
   // --- binarySearch: the smallest chunk for which every piece has a CTA -------------------------------------------------
 
-  __device__ __forceinline__ bool cut_at_chunks() {
-    const int chunk = smallest_chunk_pages() * params_.page_size;
+  __device__ __forceinline__ bool cut_at_chunks(int chunk) {
     const bool fits = place_pieces([&](int q) {
       const int2 range = keys(q);
       return plan_count_pieces(range.x, range.y, chunk);
@@ -129,6 +131,23 @@ class Planner : public WholePlan {
     write_plain_indptr(sums_.pieces() * heads_);
     emit_pieces<true>(chunk);
     return true;
+  }
+
+  // adaptive: whether a chunk is hardly longer than a CTA's equal share of all keys. Behind smallest_chunk_pages, which leaves the
+  // keys of each query tile in shared memory. Two sums, so that no sum of 1,024 lengths overflows.
+  __device__ __forceinline__ bool is_nearly_even(int chunk) {
+    int low = 0;
+    int high = 0;
+#pragma unroll 1
+    for (int q = tid_; q < num_tiles_; q += kPlanThreads) {
+      const int tokens = shared_.group[q] - shared_.sorted_load[q];
+      low += tokens & 0xffff;
+      high += tokens >> 16;
+    }
+    low = block_sum(shared_.block, low);
+    high = block_sum(shared_.block, high);
+    const int64 tokens = (static_cast<int64>(high) << 16) + low;
+    return (static_cast<int64>(chunk) - PLAN_SLACK_STEPS * params_.kv_step) * params_.num_ctas <= tokens * heads_;
   }
 
   // The host's bisection, three steps at a time: a warp evaluates each middle that these may come to.

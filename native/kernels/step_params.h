@@ -26,6 +26,7 @@ struct alignas(16) AdvanceStepParams {
   void* lengths;  // int32 [max_requests]: tokens of each request before the step; grows by one
   void* remaining;  // int32 [max_requests]: tokens still to generate; one less, and at 0 the step asks to stop
   void* kv_lens;  // int32 [max_requests]: tokens with the new one; 0 beyond the running requests
+  void* next_kv_lens;  // int32 [max_requests]: the same a step later, if the same requests run then
   void* positions;  // int32 [max_requests]: of the new token; -1 beyond
   void* batch_indices;  // int32 [max_requests]: of the request; -1 beyond
   int max_requests;

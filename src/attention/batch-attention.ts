@@ -11,7 +11,6 @@ import { requireInteger, WarpbookError } from '../errors';
 import { onCapture } from '../graph/capture';
 import { HEADER, HEADER_WORDS } from '../schedule/layout';
 import { type Machine, numCtaSlots } from '../schedule/machine';
-import { policies } from '../schedule/policies/known';
 import type { SharedPrefix } from '../schedule/prefixes';
 import { type AttentionProblem, makeProblem } from '../schedule/problem';
 import { runPolicy } from '../schedule/run-policy';
@@ -22,17 +21,19 @@ import type { Tensor } from '../tensor/tensor';
 import type { Timeline } from '../timeline/timeline';
 import { type CapacityOptions, type WrapperCapacity, wrapperCapacity } from './capacity';
 import { checkHeadVectors, checkOperands, resolveOutputs } from './check-run';
-import { type DevicePolicy, devicePlanValues } from './device-plan';
+import { type DevicePlanProblem, type DevicePolicy, devicePlanValues } from './device-plan';
+import { HostPlanner } from './host-planner';
+import { Int32Pool } from './int32-pool';
 import type { KvOperand } from './kv-operand';
 import { attentionLaunch } from './launch';
-import { samePages, sharedPrefixes } from './page-table';
+import { type PageTable, samePages, sharedPrefixes } from './page-table';
 import { DevicePlan, Plan } from './plan';
 import { checkLengths, enqueueDevicePlan, missingPages } from './plan-on-device';
 import type { PreparedKernel } from './prepare-kernel';
 import { readTimeline } from './read-timeline';
 import { StreamOrder } from './stream-order';
 import { type AttentionVariant, type AttentionVariantOptions, makeVariant } from './variant';
-import { type BatchPages, Workspace } from './workspace';
+import { type BatchPages, type SentPlan, Workspace } from './workspace';
 
 /** Options of both wrappers. */
 export interface BatchAttentionOptions extends AttentionVariantOptions {
@@ -56,7 +57,7 @@ export interface BatchAttentionOptions extends AttentionVariantOptions {
 
 /** Options of `plan()`. */
 export interface PlanOptions {
-  /** Default: `policies.binarySearch`. */
+  /** Default: `policies.adaptive` for decode, `policies.binarySearch` for prefill. */
   policy?: Policy;
   /** Check the schedule before it is used; default: unless the policy is a built-in one. */
   validate?: boolean;
@@ -68,7 +69,7 @@ export interface PlanOptions {
 
 /** Options of `planOnDevice()`. */
 export interface DevicePlanOptions {
-  /** Default headGroups. */
+  /** Default adaptive. */
   policy?: DevicePolicy;
   /** Query tokens of each request; default 1. */
   qoLen?: number;
@@ -127,8 +128,14 @@ export class BatchAttention {
   readonly traced: boolean;
   private readonly workspace: Workspace;
   private readonly name: string;
+  private readonly defaultPolicy: Policy;
   private readonly order: StreamOrder;
   private readonly program: string;
+  /** Writes the plans of the policies that it knows; undefined where keys are ragged. */
+  private readonly planner: HostPlanner | undefined;
+  /** Lengths that schedules are made of later. */
+  private readonly lengths = new Int32Pool();
+  private readonly waitForSlot: () => Promise<void>;
   private lastPlan: AnyPlan | undefined;
   /** The plan that the latest run or replay followed. */
   private lastRun: AnyPlan | undefined;
@@ -144,10 +151,11 @@ export class BatchAttention {
     name: string,
     device: Device,
     options: BatchAttentionOptions,
-    defaults: { causal: boolean; paged: boolean },
+    defaults: { causal: boolean; paged: boolean; policy: Policy },
     kernel: PreparedKernel,
   ) {
     this.name = name;
+    this.defaultPolicy = defaults.policy;
     this.device = device;
     this.variant = makeVariant(options, defaults.causal);
     this.machine = kernel.machine;
@@ -160,6 +168,11 @@ export class BatchAttention {
       trace: this.traced,
       label: name,
     });
+    const maxTokens = this.capacity.maxPages * this.pageSize;
+    this.planner = defaults.paged
+      ? new HostPlanner(this.plannerProblem(), this.machine, this.workspace.layout, maxTokens)
+      : undefined;
+    this.waitForSlot = () => this.workspace.ready();
     // The wrapper, not its buffers, is what a scope disposes or hands out.
     this.order = new StreamOrder(device);
     for (const buffer of this.workspace.buffers) offScope(buffer);
@@ -180,30 +193,69 @@ export class BatchAttention {
     options: PlanOptions,
   ): Plan {
     this.requireUsable('plan');
-    const { capacity } = this;
+    const { policy = this.defaultPolicy, stream = this.device.stream } = options;
     const started = performance.now();
     const problem = this.problemOf(kvLens, qoLens, () =>
       sharedPrefixes(pages.indptr, pages.indices, kvLens, this.pageSize),
     );
-    this.checkFits(problem, pages.indices.length);
-    const schedule = runPolicy(options.policy ?? policies.binarySearch, problem, this.machine, {
+    const numQoTokens = problem.qoIndptr[problem.batchSize];
+    this.checkFits(problem.batchSize, numQoTokens, pages.indices.length);
+    const schedule = runPolicy(policy, problem, this.machine, {
       validate: options.validate,
       timeLimitMs: options.timeLimitMs,
       sharesPages: (a, b, first, count) => samePages(pages.indptr, pages.indices, a, b, first, count),
     });
-    const scheduled = performance.now();
+    const writtenMs = performance.now();
     const id = this.nextPlanId++;
-    const stream = options.stream ?? this.device.stream;
     this.order.enter(stream);
     const uploadedBytes = this.workspace.upload(schedule, pages, id, stream);
     this.order.leave(stream);
+    return this.planned(started, { writtenMs, uploadedBytes }, () => schedule, numQoTokens, maxPage);
+  }
+
+  /**
+   * Plans lengths within the pages of the plan before, a query token each, by native code: no problem, no schedule, no table is
+   * made but when somebody looks. Undefined where it has to be `planBatch`, with whatever error that has.
+   * @param table what the plan before was of
+   */
+  protected planLengths(kvLens: Int32Array, table: PageTable, options: PlanOptions): Plan | undefined {
+    const { policy = this.defaultPolicy, stream = this.device.stream } = options;
+    const { planner } = this;
+    if (!planner?.knows(policy) || options.validate || stream.capturing) return undefined;
+    const { length } = kvLens;
+    if (length !== table.batchSize || length > this.capacity.maxQoTokens || !table.isIntact()) return undefined;
+    this.requireUsable('plan');
+    const started = performance.now();
+    this.order.enter(stream);
+    const sent = this.workspace.uploadFrom(planner, policy, kvLens, this.nextPlanId, stream);
+    if (!sent) return undefined;
+    this.nextPlanId++;
+    this.order.leave(stream);
+    const { pagedKvIndptr, pagedKvIndices, maxPage } = table;
+    const own = this.lengths.copy(kvLens);
+    const schedule = (): Schedule => {
+      const prefixes = (): SharedPrefix[] => sharedPrefixes(pagedKvIndptr, pagedKvIndices, own, this.pageSize);
+      return policy(this.problemOf(own, undefined, prefixes), this.machine);
+    };
+    return this.planned(started, sent, schedule, length, maxPage);
+  }
+
+  /** The plan that was just enqueued, as the one in force. */
+  private planned(
+    startedMs: number,
+    { writtenMs, uploadedBytes }: SentPlan,
+    schedule: () => Schedule,
+    numQoTokens: number,
+    maxPage: number,
+  ): Plan {
     const cost = {
-      policyNs: Math.round((scheduled - started) * 1e6),
-      packNs: Math.round((performance.now() - scheduled) * 1e6),
+      policyNs: Math.round((writtenMs - startedMs) * 1e6),
+      packNs: Math.round((performance.now() - writtenMs) * 1e6),
       uploadedBytes,
     };
     this.plannedMaxPage = maxPage;
-    const plan = new Plan(id, schedule, capacity, cost, () => this.workspace.ready());
+    const { capacity, waitForSlot: ready } = this;
+    const plan = new Plan(this.nextPlanId - 1, { capacity, cost, numQoTokens, schedule, ready });
     this.lastPlan = plan;
     return plan;
   }
@@ -239,8 +291,8 @@ export class BatchAttention {
    */
   planOnDevice(kvLens: Tensor, options: DevicePlanOptions = {}): DevicePlan {
     this.requireUsable('planOnDevice');
-    const { policy = 'headGroups', qoLen = 1, batchSize, stream = this.device.stream } = options;
-    const { workspace, variant } = this;
+    const { policy = 'adaptive', qoLen = 1, batchSize, stream = this.device.stream } = options;
+    const { workspace } = this;
     const { pageList } = workspace;
     if (!pageList) {
       throw new WarpbookError(
@@ -257,14 +309,8 @@ export class BatchAttention {
       throw new WarpbookError('INVALID_PAGE_TABLE', `${this.name}.planOnDevice: ${missing}; plan() their table first.`);
     }
     const id = this.nextPlanId++;
-    const problem = {
-      numKvHeads: variant.numKvHeads,
-      groupSize: variant.numQoHeads / variant.numKvHeads,
-      pageSize: this.pageSize,
-      causal: variant.causal,
-      windowLeft: variant.windowLeft,
-    };
-    const values = devicePlanValues({ policy, maxRequests, qoLen }, problem, this.machine, workspace.layout, id);
+    const shape = { policy, maxRequests, qoLen };
+    const values = devicePlanValues(shape, this.plannerProblem(), this.machine, workspace.layout, id);
     if (!stream.capturing) this.order.enter(stream);
     enqueueDevicePlan(stream, values, { kvLens, batchSize, pageList, image: workspace.image });
     const plan = new DevicePlan(id, policy, maxRequests, qoLen, {
@@ -287,6 +333,11 @@ export class BatchAttention {
       this.lastPlan = plan;
     }
     return plan;
+  }
+
+  private plannerProblem(): DevicePlanProblem {
+    const { numKvHeads, numQoHeads, causal, windowLeft } = this.variant;
+    return { numKvHeads, groupSize: numQoHeads / numKvHeads, pageSize: this.pageSize, causal, windowLeft };
   }
 
   private async readDevicePlan(plan: DevicePlan): Promise<Schedule> {
@@ -312,9 +363,8 @@ export class BatchAttention {
     throw new WarpbookError('DISPOSED', `Got ${call}() of a ${this.name} after its dispose(); make another one.`);
   }
 
-  private checkFits(problem: AttentionProblem, numPages: number): void {
-    const { batchSize, qoIndptr } = problem;
-    this.requireCapacity('plan', { maxBatch: batchSize, maxQoTokens: qoIndptr[batchSize], maxPages: numPages });
+  private checkFits(maxBatch: number, maxQoTokens: number, maxPages: number): void {
+    this.requireCapacity('plan', { maxBatch, maxQoTokens, maxPages });
   }
 
   private requireCapacity(call: string, asked: Partial<Record<'maxBatch' | 'maxQoTokens' | 'maxPages', number>>): void {

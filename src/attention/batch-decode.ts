@@ -2,6 +2,7 @@
 import { defaultDevice } from '../device/device';
 import type { Launch } from '../device/stream';
 import { WarpbookError } from '../errors';
+import { policies } from '../schedule/policies/known';
 import type { Tensor } from '../tensor/tensor';
 import {
   type AttentionResult,
@@ -27,7 +28,7 @@ export interface DecodePlanOptions extends PlanOptions {
  *
  * ```ts
  * const decode = await BatchDecode.create({ numQoHeads: 32, numKvHeads: 8, headDim: 128, capacity: { maxBatch: 8 } });
- * decode.plan(cache.pageTable(requests), { policy: policies.binarySearch });
+ * decode.plan(cache.pageTable(requests));
  * const { output, lse } = decode.run(q, cache);
  * ```
  */
@@ -37,17 +38,24 @@ export class BatchDecode extends BatchAttention {
   /** Makes a wrapper; compiles and loads what it may need, so that nothing does during a capture. */
   static async create(options: BatchAttentionOptions): Promise<BatchDecode> {
     const { device = defaultDevice() } = options;
-    const defaults = { causal: false, paged: true };
+    const defaults = { causal: false, paged: true, policy: policies.adaptive };
     return new BatchDecode('BatchDecode', device, options, defaults, await prepareKernel(device, options, defaults));
   }
 
   /**
    * Plans a batch: runs the policy and enqueues the rewriting of the workspace. Never waits for the device.
+   *
+   * New lengths in an Int32Array, a query token each, by `adaptive`, `headGroups`, `binarySearch` or `noSplit` as they are, are what a decode loop asks
+   * for at each step: native code plans them, word for word as the policy would, and the plan's schedule is made when it is looked at.
    * @param kv the batch's page table, or only new lengths (tokens, [batchSize]) within the pages planned before
    * @throws WarpbookError CAPACITY_EXCEEDED, INVALID_PAGE_TABLE, INVALID_SCHEDULE, INVALID_POLICY, PLAN_QUEUE_FULL; the
    * plan of before stays in force then
    */
   plan(kv: PageTable | ArrayLike<number>, options: DecodePlanOptions = {}): Plan {
+    if (this.table && kv instanceof Int32Array && !options.qoLens) {
+      const plan = this.planLengths(kv, this.table, options);
+      if (plan) return plan;
+    }
     const table = resolvePages(kv, this.table, this.pageSize);
     const pages = batchPages(table, kv);
     const plan = this.planBatch(table.kvLens, options.qoLens, pages, table.maxPage, options);

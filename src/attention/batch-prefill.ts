@@ -1,6 +1,8 @@
 /** Prefill and append attention: any number of query tokens for each request, over a paged cache or ragged tensors. */
 import { type Device, defaultDevice } from '../device/device';
 import { WarpbookError } from '../errors';
+import { policies } from '../schedule/policies/known';
+import type { Policy } from '../schedule/schedule';
 import type { Tensor } from '../tensor/tensor';
 import {
   type AttentionResult,
@@ -21,8 +23,8 @@ export interface BatchPrefillOptions extends BatchAttentionOptions {
   kv?: 'paged' | 'ragged';
 }
 
-function defaultsOf({ kv }: BatchPrefillOptions): { causal: boolean; paged: boolean } {
-  return { causal: true, paged: kv !== 'ragged' };
+function defaultsOf({ kv }: BatchPrefillOptions): { causal: boolean; paged: boolean; policy: Policy } {
+  return { causal: true, paged: kv !== 'ragged', policy: policies.binarySearch };
 }
 
 /** A prefill wrapper of fixed capacity; causal unless told otherwise. Used as {@link BatchDecode} is. */

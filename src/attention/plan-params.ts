@@ -4,16 +4,18 @@
  */
 import { defineParams, type ParamLayout } from '../device/params';
 import { FIXED_TOKENS, MAX_GROUP_LOAD } from '../schedule/deal';
+import { SLACK_STEPS } from '../schedule/policies/adaptive';
 import { MIN_CHUNK_TOKENS } from '../schedule/policies/binary-search';
 import { TILE_UNITS } from '../schedule/policies/head-groups';
 
 /** What the planner on the device can do; a policy of the same name writes the same list on the host. */
-export const PLAN_POLICY = { noSplit: 0, binarySearch: 1, headGroups: 2 } as const;
+export const PLAN_POLICY = { noSplit: 0, binarySearch: 1, headGroups: 2, adaptive: 3 } as const;
 
 /** Constants that native code shares, as `PLAN_…` in plan_params.h: those of the policies, and what the planner can hold. */
 export const PLAN_RULES: {
   readonly minChunkTokens: number;
   readonly tileUnits: number;
+  readonly slackSteps: number;
   readonly fixedTokens: number;
   readonly maxGroupLoad: number;
   /** Query tiles of one KV head, and items that are dealt to groups of CTAs. */
@@ -28,6 +30,7 @@ export const PLAN_RULES: {
 } = {
   minChunkTokens: MIN_CHUNK_TOKENS,
   tileUnits: TILE_UNITS,
+  slackSteps: SLACK_STEPS,
   fixedTokens: FIXED_TOKENS,
   maxGroupLoad: MAX_GROUP_LOAD,
   maxItems: 1024,

@@ -29,6 +29,9 @@ export function comparisonTable(comparison: StrategyComparison): Table {
     strategy: row.strategy,
     'device p50': row.deviceP50,
     'device p99': row.deviceP99,
+    copies: row.copiesP50,
+    'without p50': row.computeP50,
+    'without p99': row.computeP99,
     'host p50': row.hostP50,
     'host p99': row.hostP99,
     'to start': row.startP50,
@@ -43,7 +46,17 @@ export function comparisonTable(comparison: StrategyComparison): Table {
     'sent a step': formatBytes(Math.round(row.uploadedBytesPerStep)),
     outputs: row.outputs,
   }));
-  const us = ['device p50', 'device p99', 'host p50', 'host p99', 'to start', 'waited p50'];
+  const us = [
+    'device p50',
+    'device p99',
+    'copies',
+    'without p50',
+    'without p99',
+    'host p50',
+    'host p99',
+    'to start',
+    'waited p50',
+  ];
   return table(rows, {
     title: `${comparison.model} on ${comparison.device}, over ${comparison.trace}`,
     units: { ...Object.fromEntries(us.map((name) => [name, 'µs'])), capture: 'ms', padding: '%' },

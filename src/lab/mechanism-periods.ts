@@ -31,6 +31,11 @@ interface Contender {
 }
 
 const CONTENDERS: readonly Contender[] = [
+  {
+    label: 'devicePlannedInLine',
+    make: (model) => strategies.devicePlanned(model, { ahead: false }),
+    stepsAhead: 1,
+  },
   { label: 'devicePlanned', make: (model) => strategies.devicePlanned(model), stepsAhead: 1 },
   { label: 'launcher', make: (model) => strategies.launcher(model), stepsAhead: 1 },
   { label: 'launcherTail', make: (model) => strategies.launcher(model, { launch: 'tail' }), stepsAhead: 1 },
@@ -42,7 +47,7 @@ const CONTENDERS: readonly Contender[] = [
 ];
 
 /**
- * Measures what the device has of them; the first is what the others are compared with.
+ * Measures what the device has of them; the first is what the others are compared with, which plan in line, too.
  * @throws WarpbookError UNSUPPORTED where not even the first can be had
  */
 export async function mechanismPeriods(device: Device): Promise<MechanismPeriod[]> {

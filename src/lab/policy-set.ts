@@ -22,6 +22,7 @@ const STANDARD_NAMES = [
   'fa3Heuristic',
   'fa3Varlen',
   'streamK',
+  'adaptive',
   'headGroups',
   'headGroupsSpare',
   'longestFirst',

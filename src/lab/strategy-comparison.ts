@@ -56,6 +56,11 @@ export interface ComparisonRow {
   readonly strategy: string;
   readonly deviceP50: number;
   readonly deviceP99: number;
+  /** Of the device's time, what the copies of a step take (of a plan, or of who runs). */
+  readonly copiesP50: number;
+  /** Device time without copies. */
+  readonly computeP50: number;
+  readonly computeP99: number;
   readonly hostP50: number;
   readonly hostP99: number;
   readonly totalP50: number;
@@ -97,6 +102,7 @@ export class StrategyComparison {
       const us = (of: (record: StepRecord) => number): Percentiles =>
         this.percentiles(result, (record) => of(record) / record.steps / 1e3);
       const [device, host, total] = [us((r) => r.deviceNs), us((r) => r.hostNs), us((r) => r.totalNs)];
+      const compute = us((r) => r.deviceNs - r.copyNs);
       const sum = (of: (record: StepRecord) => number): number => result.records.reduce((all, r) => all + of(r), 0);
       const rows = sum((r) => r.batchSize * r.steps);
       const padded = sum((r) => r.report.paddedRows);
@@ -105,6 +111,9 @@ export class StrategyComparison {
         strategy: result.name,
         deviceP50: device.p50,
         deviceP99: device.p99,
+        copiesP50: us((r) => r.copyNs).p50,
+        computeP50: compute.p50,
+        computeP99: compute.p99,
         hostP50: host.p50,
         hostP99: host.p99,
         totalP50: total.p50,

@@ -41,6 +41,8 @@ export interface StepRecord {
   readonly startNs: number;
   /** Of the device, without the host, ns: the mean of two passes; NaN where it wasn't measured. */
   readonly deviceNs: number;
+  /** Of that, what passes until the step's copies are done, ns; 0 where it sends nothing. */
+  readonly copyNs: number;
   readonly changed: boolean;
   readonly report: StepReport;
 }
@@ -78,6 +80,7 @@ export async function runWaiting(strategy: Strategy, settings: RunSettings, insp
       // A loop's first step has long begun when its last one has.
       startNs: report.steps === 1 ? startNs : Number.NaN,
       deviceNs: Number.NaN,
+      copyNs: Number.NaN,
       changed: batch.table !== undefined,
       report,
     });
@@ -93,6 +96,8 @@ export interface HeldStep {
   readonly hostNs: number;
   /** NaN where the host took longer than the device was held up. */
   readonly deviceNs: number;
+  /** Of that, until the copies are done. */
+  readonly copyNs: number;
   readonly recaptured: number;
 }
 
@@ -106,28 +111,35 @@ const HOLD_MARGIN_NS = 20_000;
 export async function runHeld(strategy: Strategy, settings: RunSettings): Promise<HeldStep[]> {
   const { device } = settings.model;
   const { stream } = device;
-  const marks: [Event, Event] = [device.createEvent(), device.createEvent()];
+  const [begun, sent, ended]: Event[] = [device.createEvent(), device.createEvent(), device.createEvent()];
   const takers = new Takers(strategy, settings);
   const seen: HeldStep[] = [];
   try {
     await forEachStep(strategy, settings, async (_loop, batch) => {
       const holdNs = device.kind === 'cpu' ? Number.POSITIVE_INFINITY : batch.table ? HOLD_CHANGED_NS : HOLD_NS;
       hold(device, device.kind === 'cpu' ? 0 : holdNs);
-      stream.record(marks[0]);
+      stream.record(begun);
+      let sends = false;
+      const onSent = (): void => {
+        stream.record(sent);
+        sends = true;
+      };
       const started = process.hrtime.bigint();
-      const report = await takers.take(batch);
+      const report = await takers.take({ ...batch, onSent });
       const hostNs = Number(process.hrtime.bigint() - started);
-      stream.record(marks[1]);
-      const elapsed = await marks[1].elapsedSinceNs(marks[0]);
+      stream.record(ended);
+      const elapsed = await ended.elapsedSinceNs(begun);
+      const inTime = hostNs < holdNs - HOLD_MARGIN_NS;
       seen.push({
         hostNs,
-        deviceNs: hostNs < holdNs - HOLD_MARGIN_NS ? elapsed : Number.NaN,
+        deviceNs: inTime ? elapsed : Number.NaN,
+        copyNs: inTime ? (sends ? await sent.elapsedSinceNs(begun) : 0) : Number.NaN,
         recaptured: report.recaptured,
       });
       return report.steps;
     });
   } finally {
-    for (const mark of marks) mark.dispose();
+    for (const mark of [begun, sent, ended]) mark.dispose();
   }
   return seen;
 }
@@ -135,12 +147,19 @@ export async function runHeld(strategy: Strategy, settings: RunSettings): Promis
 /** Puts passes together: device time is the mean of what there is, host time that of the last pass. */
 export function withHeld(records: readonly StepRecord[], passes: readonly (readonly HeldStep[])[]): StepRecord[] {
   return records.map((record, i) => {
-    const times = passes.map((pass) => pass[i].deviceNs).filter((ns) => !Number.isNaN(ns));
-    const deviceNs = times.length === 0 ? Number.NaN : times.reduce((sum, ns) => sum + ns, 0) / times.length;
+    const [deviceNs, copyNs] = (['deviceNs', 'copyNs'] as const).map((key) =>
+      meanOf(passes.map((pass) => pass[i][key])),
+    );
     // What is captured when it is first needed was captured in the first pass.
     const report = { ...record.report, recaptured: passes[0]?.[i].recaptured ?? record.report.recaptured };
-    return { ...record, deviceNs, hostNs: passes.at(-1)?.[i].hostNs ?? record.hostNs, report };
+    return { ...record, deviceNs, copyNs, hostNs: passes.at(-1)?.[i].hostNs ?? record.hostNs, report };
   });
+}
+
+/** Of those that are numbers; NaN where none is. */
+function meanOf(values: readonly number[]): number {
+  const numbers = values.filter((value) => !Number.isNaN(value));
+  return numbers.length === 0 ? Number.NaN : numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
 }
 
 async function forEachStep(

@@ -31,20 +31,25 @@ export interface StepBatch {
   /** Steps that can be taken with these requests, this one included: until the first one ends or another one may join. */
   readonly stepsAhead: number;
   readonly chunk?: PrefillChunk;
+  /**
+   * Called where the copies of a step have been enqueued and nothing of its work has: for whoever times them apart. A step that sends
+   * nothing doesn't call it.
+   */
+  readonly onSent?: () => void;
 }
 
 /** @throws WarpbookError CAPACITY_EXCEEDED, naming the option to raise; the strategy is as before then */
-export function requireCapacity(strategy: string, batch: StepBatch, capacity: StepCapacity): void {
-  const asked = { maxBatch: batch.kvLens.length, maxKvLen: longest(batch.kvLens) };
-  for (const key of ['maxBatch', 'maxKvLen'] as const) {
-    if (asked[key] <= capacity[key]) continue;
-    throw new WarpbookError(
-      'CAPACITY_EXCEEDED',
-      `${strategy}: the step needs ${key} = ${asked[key]}, and the strategy was captured for ${capacity[key]}; the step was ` +
-        `refused and nothing was enqueued. Capture with a higher ${key}, or run the step with the strategy 'eager'.`,
-      { asked: asked[key], available: capacity[key], option: key },
-    );
-  }
+export function requireCapacity(strategy: string, { kvLens }: StepBatch, capacity: StepCapacity): void {
+  const maxKvLen = longest(kvLens);
+  if (kvLens.length <= capacity.maxBatch && maxKvLen <= capacity.maxKvLen) return;
+  const asked = { maxBatch: kvLens.length, maxKvLen };
+  const key = asked.maxBatch > capacity.maxBatch ? 'maxBatch' : 'maxKvLen';
+  throw new WarpbookError(
+    'CAPACITY_EXCEEDED',
+    `${strategy}: the step needs ${key} = ${asked[key]}, and the strategy was captured for ${capacity[key]}; the step was ` +
+      `refused and nothing was enqueued. Capture with a higher ${key}, or run the step with the strategy 'eager'.`,
+    { asked: asked[key], available: capacity[key], option: key },
+  );
 }
 
 /** The largest of the lengths; 0 where there are none. */

@@ -42,7 +42,9 @@ export abstract class ChunkedStrategy extends StepStrategy {
     const seated = this.seat(batch);
     const plan = planChunks(batch.kvLens, this.limits(), options.split);
     const uploadedBytes = seated + this.arrays.send(plan, options.masked ?? false);
-    return { plan, uploadedBytes, planNs: Number(process.hrtime.bigint() - started) };
+    const planNs = Number(process.hrtime.bigint() - started);
+    if (uploadedBytes > 0) batch.onSent?.();
+    return { plan, uploadedBytes, planNs };
   }
 
   /** Chunks of a plan. */

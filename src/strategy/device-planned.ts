@@ -1,10 +1,10 @@
-/** One graph with the planner in front: the device plans for the lengths that it keeps itself, and the host only replays. */
+/** What the strategies share whose work list is written by the planner on the device: the host only replays. */
+import type { DevicePolicy } from '../attention/device-plan';
 import type { Launch } from '../device/stream';
-import { capture } from '../graph/capture';
-import type { StepBatch, StepCapacity } from './batch';
-import { type StepReport, StepStrategy, type StrategyExplanation } from './strategy';
+import type { StepBatch } from './batch';
+import { type StepReport, StepStrategy } from './strategy';
 
-/** What the strategies share whose work list is written by the planner on the device. */
+/** See the file head. */
 export abstract class DevicePlannedStrategy extends StepStrategy {
   /**
    * Enqueues a step with `rows` rows, or captures it.
@@ -18,7 +18,7 @@ export abstract class DevicePlannedStrategy extends StepStrategy {
     const { kvLens, numRequests } = model.memory;
     model.advance();
     this.attention.planOnDevice(kvLens.slice(0, 0, rows), {
-      policy: options.policy ?? 'headGroups',
+      policy: options.policy ?? 'adaptive',
       batchSize: numRequests,
     });
     options.planned?.();
@@ -28,10 +28,13 @@ export abstract class DevicePlannedStrategy extends StepStrategy {
     }
   }
 
-  /** Tells the device who runs, where that changed, and replays: all that the host has to do. */
-  protected replayStep(batch: StepBatch): StepReport {
+  /**
+   * Tells the device who runs, where that changed, and replays: all that the host has to do.
+   * @param graph which of the strategy's own
+   */
+  protected replayStep(batch: StepBatch, graph = 0): StepReport {
     const { uploadedBytes, planNs } = this.timedSeat(batch);
-    this.execs[0].replay();
+    this.execs[graph].replay();
     return { path: 'graph', steps: 1, recaptured: 0, paddedRows: this.paddedRows(batch), planNs, uploadedBytes };
   }
 
@@ -44,7 +47,7 @@ export abstract class DevicePlannedStrategy extends StepStrategy {
 export interface StepPieces {
   readonly attention?: (layer: number) => void;
   readonly pdl?: boolean;
-  readonly policy?: 'headGroups' | 'binarySearch';
+  readonly policy?: DevicePolicy;
   /** Enqueues what comes right behind the planner. */
   readonly planned?: () => void;
 }
@@ -52,36 +55,4 @@ export interface StepPieces {
 /** Of launches that no programmatic edge may lead to. */
 export function withoutPdl(launch: Launch): Launch {
   return { ...launch, pdl: false };
-}
-
-export class DevicePlanStrategy extends DevicePlannedStrategy {
-  readonly name: string = 'devicePlanned';
-
-  explain(): StrategyExplanation {
-    return {
-      name: this.name,
-      does: 'One graph with a planner kernel in front of persistent kernels: lengths grow and work is dealt on the device.',
-      follows: ['batch size', 'lengths', 'pages', 'tiles and their order'],
-      freezes: ['grid of the machine', 'capacity', 'policy'],
-      cannot: [
-        {
-          what: 'use a policy of your own',
-          why: 'the planner on the device knows headGroups, binarySearch and noSplit',
-        },
-        {
-          what: 'take new pages',
-          why: 'pages are reserved ahead; the host sends the page table when requests join or leave',
-        },
-      ],
-      needs: 'any device',
-    };
-  }
-
-  protected prepare(capacity: StepCapacity): void {
-    this.keep(capture(this.model.device, () => this.enqueueStep(capacity.maxBatch)));
-  }
-
-  protected run(batch: StepBatch): StepReport {
-    return this.replayStep(batch);
-  }
 }

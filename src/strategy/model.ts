@@ -160,6 +160,7 @@ export class DecodeModel {
         lengths: memory.lengths.address(),
         remaining: memory.remaining.address(),
         kv_lens: memory.kvLens.address(),
+        next_kv_lens: memory.nextKvLens.address(),
         positions: memory.positions.address(),
         batch_indices: memory.batchIndices.address(),
         max_requests: this.maxBatch,

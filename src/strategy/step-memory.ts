@@ -34,6 +34,8 @@ export class StepMemory {
   readonly remaining: Tensor;
   /** Tokens with the new one, int32 [maxBatch]; 0 beyond the running requests. */
   readonly kvLens: Tensor;
+  /** Tokens of the step after, if the same requests run then, int32 [maxBatch]; 0 beyond the running requests. */
+  readonly nextKvLens: Tensor;
   readonly positions: Tensor;
   readonly batchIndices: Tensor;
   /** Requests that run, int32 [1]. */
@@ -59,13 +61,14 @@ export class StepMemory {
     this.lengths = this.state.slice(0, words, words + maxBatch);
     this.remaining = this.state.slice(0, words + maxBatch, words + 2 * maxBatch);
     this.kvLens = int32(maxBatch, 'KV lengths');
+    this.nextKvLens = int32(maxBatch, 'KV lengths a step later');
     this.positions = int32(maxBatch, 'positions');
     this.batchIndices = int32(maxBatch, 'batch indices');
     // One table, so that it is one copy.
     const table = int32(maxBatch + 1 + maxPages, 'page table');
     this.pagedKvIndptr = table.slice(0, 0, maxBatch + 1);
     this.pagedKvIndices = table.slice(0, maxBatch + 1, maxBatch + 1 + maxPages);
-    this.tensors = [this.state, this.kvLens, this.positions, this.batchIndices, table];
+    this.tensors = [this.state, this.kvLens, this.nextKvLens, this.positions, this.batchIndices, table];
     this.seatRing = new StagingRing(device, (1 + 2 * maxBatch) * 4, STAGING_SLOTS);
     this.tableRing = new StagingRing(device, (maxBatch + 1 + maxPages) * 4, STAGING_SLOTS);
   }

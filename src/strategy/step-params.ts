@@ -40,6 +40,7 @@ const advanceSpec = {
   lengths: ['address', 'int32 [max_requests]: tokens of each request before the step; grows by one'],
   remaining: ['address', 'int32 [max_requests]: tokens still to generate; one less, and at 0 the step asks to stop'],
   kv_lens: ['address', 'int32 [max_requests]: tokens with the new one; 0 beyond the running requests'],
+  next_kv_lens: ['address', 'int32 [max_requests]: the same a step later, if the same requests run then'],
   positions: ['address', 'int32 [max_requests]: of the new token; -1 beyond'],
   batch_indices: ['address', 'int32 [max_requests]: of the request; -1 beyond'],
   max_requests: ['i32', ''],

@@ -1,7 +1,7 @@
 /** The strategies by name, ready to be captured. */
 import { ConditionalStrategy } from './conditional';
 import { DeviceGraphStrategy } from './device-graph';
-import { DevicePlanStrategy } from './device-planned';
+import { type DevicePlanOptions, DevicePlanStrategy } from './device-plan-strategy';
 import { EagerStrategy } from './eager';
 import { FixedGridStrategy } from './fixed-grid';
 import { FrozenStrategy } from './frozen';
@@ -21,7 +21,7 @@ export const strategies: {
   readonly frozen: (model: DecodeModel, options?: StrategyOptions) => FrozenStrategy;
   readonly fixedGrid: (model: DecodeModel, options?: StrategyOptions) => Strategy;
   readonly persistent: (model: DecodeModel, options?: StrategyOptions) => Strategy;
-  readonly devicePlanned: (model: DecodeModel, options?: StrategyOptions) => Strategy;
+  readonly devicePlanned: (model: DecodeModel, options?: DevicePlanOptions) => Strategy;
   readonly graphPool: (model: DecodeModel, options?: GraphPoolOptions) => GraphPoolStrategy;
   readonly launcher: (model: DecodeModel, options?: LauncherOptions) => Strategy;
   readonly deviceGraph: (model: DecodeModel, options?: StrategyOptions) => Strategy;

@@ -97,7 +97,7 @@ export interface Strategy {
 
 /** Options of every strategy. */
 export interface StrategyOptions {
-  /** Of persistent kernels; default headGroups, which the planner on the device knows too. */
+  /** Of persistent kernels; default adaptive, which the planner on the device knows too. */
   readonly policy?: Policy;
 }
 
@@ -139,20 +139,8 @@ export abstract class StepStrategy implements Strategy {
         `${this.name}: capture for ${key} = ${asked[key]}; wanted an integer from 1 to ${model[key]}, which is the model's ${key}.`,
       );
     }
-    this.attentionWrapper = await BatchDecode.create({
-      device: model.device,
-      numQoHeads: model.numQoHeads,
-      numKvHeads: model.numKvHeads,
-      headDim: model.headDim,
-      dtype: model.dtype,
-      pageSize: model.pageSize,
-      capacity: { maxBatch: model.maxBatch, maxPages: model.caches[0].numPages, maxCtas: this.maxCtas() },
-    });
-    this.boundLaunches = model.caches.map((cache, i) =>
-      this.attention.bindRun(model.q, cache, { output: model.outputs[i], lse: model.lses[i] }),
-    );
-    // A planner on the device wants pages for everybody whom it may be asked to plan.
-    this.attention.plan(paddedTable(model), { policy: policies.noSplit });
+    this.attentionWrapper = await this.createWrapper();
+    this.boundLaunches = this.launchesOf(this.attention);
     await this.load();
     const started = process.hrtime.bigint();
     try {
@@ -206,6 +194,31 @@ export abstract class StepStrategy implements Strategy {
     return this.attentionWrapper;
   }
 
+  /** A wrapper with room for all that the model may run, which has nobody to plan for yet. */
+  protected async createWrapper(): Promise<BatchDecode> {
+    const { model } = this;
+    const wrapper = await BatchDecode.create({
+      device: model.device,
+      numQoHeads: model.numQoHeads,
+      numKvHeads: model.numKvHeads,
+      headDim: model.headDim,
+      dtype: model.dtype,
+      pageSize: model.pageSize,
+      capacity: { maxBatch: model.maxBatch, maxPages: model.caches[0].numPages, maxCtas: this.maxCtas() },
+    });
+    // A planner on the device wants pages for everybody whom it may be asked to plan.
+    wrapper.plan(paddedTable(model), { policy: policies.noSplit });
+    return wrapper;
+  }
+
+  /** Attention of each layer by a wrapper's work list. */
+  protected launchesOf(wrapper: BatchDecode): Launch[] {
+    const { model } = this;
+    return model.caches.map((cache, i) =>
+      wrapper.bindRun(model.q, cache, { output: model.outputs[i], lse: model.lses[i] }),
+    );
+  }
+
   /** Attention of each layer, as a launch that the machine's grid fits. */
   protected get launches(): readonly Launch[] {
     return this.boundLaunches;
@@ -247,10 +260,12 @@ export abstract class StepStrategy implements Strategy {
   /** Where members changed: the device learns who runs, and which pages are whose. Bytes of the copies. */
   protected seat(batch: StepBatch): number {
     if (!batch.table) return 0;
-    const bytes = this.model.seat(batch);
-    // The list that this plans is overwritten on the device; what counts are the pages.
-    const table = paddedTable(this.model, batch.table);
-    return bytes + this.attention.plan(table, { policy: policies.noSplit }).cost.uploadedBytes;
+    return this.model.seat(batch) + this.tellPages(this.attention, batch.table);
+  }
+
+  /** Tells a wrapper which pages are whose; bytes of the copy. The list that this plans is overwritten on the device. */
+  protected tellPages(wrapper: BatchDecode, table: PageTable): number {
+    return wrapper.plan(paddedTable(this.model, table), { policy: policies.noSplit }).cost.uploadedBytes;
   }
 
   /** As {@link seat}, with the host's time of it; a step in which nobody joins or leaves asks no clock. */
@@ -258,7 +273,9 @@ export abstract class StepStrategy implements Strategy {
     if (!batch.table) return NOTHING_SENT;
     const started = process.hrtime.bigint();
     const uploadedBytes = this.seat(batch);
-    return { uploadedBytes, planNs: Number(process.hrtime.bigint() - started) };
+    const planNs = Number(process.hrtime.bigint() - started);
+    batch.onSent?.();
+    return { uploadedBytes, planNs };
   }
 
   protected release(): void {

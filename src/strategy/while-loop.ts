@@ -85,6 +85,7 @@ export class WhileLoopStrategy extends DevicePlannedStrategy {
       byteOffset: STEP_WORD.step * 4,
     });
     const planNs = Number(process.hrtime.bigint() - started);
+    batch.onSent?.();
     this.execs[0].replay();
     const paddedRows = this.paddedRows(batch) * steps;
     return { path: 'graph', steps, recaptured: 0, paddedRows, planNs, uploadedBytes: uploadedBytes + 12 };

@@ -189,7 +189,7 @@ async function replanTraced(device: Device, of: AttentionCase): Promise<void> {
 
 /** The planner on the device, of each policy, and deltas of page tables. */
 const PLANS: readonly SanitizeCase[] = [
-  ...(['headGroups', 'binarySearch', 'noSplit'] as const).map(
+  ...(['adaptive', 'headGroups', 'binarySearch', 'noSplit'] as const).map(
     (policy): SanitizeCase => ({
       name: `plan on the device: ${policy}, in a loop without the host`,
       async run(device) {
@@ -238,16 +238,19 @@ const PLANS: readonly SanitizeCase[] = [
   },
 ];
 
-/** The kernels of a decode step, by strategies that launch nothing from the device: what launches kernels is beyond the sanitizer. */
+/**
+ * The kernels of a decode step, by strategies that launch nothing from the device: what launches kernels is beyond the sanitizer. The
+ * smallest model that has two layers and groups of heads: racecheck follows every access to shared memory, and a matrix product has many.
+ */
 const STEPS: readonly SanitizeCase[] = [2, 40].map((maxBatch) => ({
   name: `decode steps by each strategy, up to ${maxBatch} requests`,
   async run(device) {
     const comparison = await compareStrategies({
       device,
       trace: smallTrace(45, { longest: 150 }),
-      steps: 4,
+      steps: 3,
       checkEvery: 1,
-      model: { layers: 2, numQoHeads: 8, numKvHeads: 2, headDim: 128, maxBatch, maxKvLen: 192 },
+      model: { layers: 2, numQoHeads: 4, numKvHeads: 1, headDim: 64, maxBatch, maxKvLen: 192 },
       strategies: ['eager', 'fixedGrid', 'persistent', 'devicePlanned', 'graphPool', 'hostUpdate'],
     });
     for (const { name, agreement } of comparison.results) assert.ok(agreement.agrees, name);

@@ -20,6 +20,7 @@ export const listPolicies = (policies: typeof known): Readonly<Record<string, Po
   fa3Varlen: policies.fa3Varlen,
   streamK: policies.streamK,
   'streamK({ unitTokens: 20 })': policies.streamK({ unitTokens: 20 }),
+  adaptive: policies.adaptive,
   headGroups: policies.headGroups,
   headGroupsSpare: policies.headGroupsSpare,
   longestFirst: policies.longestFirst,

@@ -22,6 +22,7 @@ void run_advance_step(const Launch&, const void* raw) {
     const bool running = r < num_requests;
     int32_t& length = static_cast<int32_t*>(params.lengths)[r];
     static_cast<int32_t*>(params.kv_lens)[r] = running ? length + 1 : 0;
+    static_cast<int32_t*>(params.next_kv_lens)[r] = running ? length + 2 : 0;
     static_cast<int32_t*>(params.positions)[r] = running ? length : -1;
     static_cast<int32_t*>(params.batch_indices)[r] = running ? r : -1;
     if (!running) continue;

@@ -98,6 +98,16 @@ __device__ __forceinline__ int warp_max(int value) {
   asm volatile("redux.sync.max.s32 %0, %1, 0xffffffff;" : "=r"(most) : "r"(value));
   return most;
 }
+__device__ __forceinline__ int block_sum(BlockShared& shared, int value) {
+  value = warp_sum(value);
+  if ((threadIdx.x & 31) == 0) shared.words[threadIdx.x >> 5] = value;
+  __syncthreads();
+  int sum = 0;
+#pragma unroll
+  for (int w = 0; w < kPlanWarps; ++w) sum += shared.words[w];
+  __syncthreads();
+  return sum;
+}
 __device__ __forceinline__ int block_max(BlockShared& shared, int value) {
   value = warp_max(value);
   if ((threadIdx.x & 31) == 0) shared.words[threadIdx.x >> 5] = value;

@@ -23,6 +23,7 @@ extern "C" __global__ void __launch_bounds__(256) advance_step(const __grid_cons
     int* remaining = static_cast<int*>(params.remaining) + r;
     const int position = *length;
     static_cast<int*>(params.kv_lens)[r] = running ? position + 1 : 0;
+    static_cast<int*>(params.next_kv_lens)[r] = running ? position + 2 : 0;
     static_cast<int*>(params.positions)[r] = running ? position : -1;
     static_cast<int*>(params.batch_indices)[r] = running ? r : -1;
     if (!running) continue;

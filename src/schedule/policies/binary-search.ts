@@ -33,11 +33,21 @@ export function binarySearch(problem: AttentionProblem, machine: Machine): Sched
     );
   }
   const chunkPages = smallestChunkPages(problem, queryTiles, slots);
+  return inChunks('binarySearch', problem, machine, queryTiles, chunkPages);
+}
+
+/** @internal All query tiles in chunks of so many pages, of which every piece has a slot of its own. */
+export function inChunks(
+  policy: string,
+  problem: AttentionProblem,
+  machine: Machine,
+  queryTiles: Int32Array,
+  chunkPages: number,
+): Schedule {
   const chunk = chunkPages * problem.pageSize;
-  // Every piece has a slot of its own.
-  const tiles = new HeadTiles(problem, cutAtChunks(queryTiles, chunk), { numCtas: slots, width: 1 });
+  const tiles = new HeadTiles(problem, cutAtChunks(queryTiles, chunk), { numCtas: numCtaSlots(machine), width: 1 });
   const decisions = { kvChunkSizePages: chunkPages, kvChunkSizeTokens: chunk };
-  return new Schedule('binarySearch', problem, machine, tiles, decisions);
+  return new Schedule(policy, problem, machine, tiles, decisions);
 }
 
 /**
@@ -59,11 +69,13 @@ export function binarySearchByBatchSize(problem: AttentionProblem, machine: Mach
   return builder.build('longestFirst', { kvChunkSizePages: chunkPages, kvChunkSizeTokens: chunk });
 }
 
-function splits(problem: AttentionProblem, queryTiles: Int32Array, slots: number): boolean {
+/** @internal Whether query tiles × KV heads leave CTA slots idle. */
+export function splits(problem: AttentionProblem, queryTiles: Int32Array, slots: number): boolean {
   return (queryTiles.length / QUERY_TILE_STRIDE) * problem.numKvHeads < slots;
 }
 
-function smallestChunkPages(problem: AttentionProblem, queryTiles: Int32Array, slots: number): number {
+/** @internal The smallest chunk, in pages, for which all pieces have a slot at once. */
+export function smallestChunkPages(problem: AttentionProblem, queryTiles: Int32Array, slots: number): number {
   const { numKvHeads, pageSize } = problem;
   const items = (chunkPages: number): number => {
     const chunk = chunkPages * pageSize;

@@ -20,8 +20,17 @@ export const TILE_UNITS = 1;
 
 /** Equal shares for groups of CTAs, one KV head each; cuts at multiples of the kernel's KV step. */
 export function headGroups(problem: AttentionProblem, machine: Machine): Schedule {
+  return inShares('headGroups', problem, machine, collectQueryTiles(problem, machine.tileClasses[0].queryRows));
+}
+
+/** @internal The same under the name of the policy that chose it. */
+export function inShares(
+  policy: string,
+  problem: AttentionProblem,
+  machine: Machine,
+  queryTiles: Int32Array,
+): Schedule {
   const { numKvHeads } = problem;
-  const queryTiles = collectQueryTiles(problem, machine.tileClasses[0].queryRows);
   const numQueryTiles = queryTiles.length / QUERY_TILE_STRIDE;
   // A unit is a step of the main loop: a boundary that leaves slivers costs more than an uneven share.
   const unitTokens = machine.tileClasses[0].kvStep;
@@ -30,7 +39,7 @@ export function headGroups(problem: AttentionProblem, machine: Machine): Schedul
   if (numGroups === 0) {
     const decisions = { split: 'no: fewer CTAs than KV heads' };
     const tiles = dealPieces(problem, machine, wholePieces(queryTiles));
-    return new Schedule('headGroups', problem, machine, tiles, decisions);
+    return new Schedule(policy, problem, machine, tiles, decisions);
   }
 
   const unitsOf = new Int32Array(numQueryTiles);
@@ -80,7 +89,7 @@ export function headGroups(problem: AttentionProblem, machine: Machine): Schedul
     width: numKvHeads,
     groups: groups.subarray(0, numPieces),
   });
-  return new Schedule('headGroups', problem, machine, tiles, { numGroups, unitTokens });
+  return new Schedule(policy, problem, machine, tiles, { numGroups, unitTokens });
 }
 
 /** Units that a KV range touches; an empty one still costs a turn. */

@@ -2,6 +2,7 @@
 import type { AttentionProblem } from '../problem';
 import type { Policy } from '../schedule';
 import { trustPolicy } from '../trusted';
+import { adaptive } from './adaptive';
 import { type AutoOptions, autoAmong } from './auto';
 import { balanced } from './balanced';
 import { binarySearch, binarySearchByBatchSize } from './binary-search';
@@ -33,6 +34,7 @@ function candidatesOf({ prefixes, qoIndptr, batchSize }: AttentionProblem): read
 }
 
 for (const policy of [
+  adaptive,
   noSplit,
   binarySearch,
   binarySearchByBatchSize,
@@ -58,6 +60,7 @@ export const policies: {
   readonly fa3Heuristic: ConfigurablePolicy<Fa3HeuristicOptions>;
   readonly fa3Varlen: ConfigurablePolicy<Fa3VarlenOptions>;
   readonly streamK: ConfigurablePolicy<StreamKOptions>;
+  readonly adaptive: Policy;
   readonly headGroups: Policy;
   readonly headGroupsSpare: Policy;
   readonly longestFirst: Policy;
@@ -77,6 +80,7 @@ export const policies: {
   fa3Heuristic,
   fa3Varlen,
   streamK,
+  adaptive,
   headGroups,
   headGroupsSpare,
   longestFirst,

@@ -101,7 +101,7 @@ async function bothImages(
   return { host, planned: new Int32Array(read.buffer, read.byteOffset, layout.totalWords), layout, schedule, problem };
 }
 
-const policyNames: readonly DevicePolicy[] = ['headGroups', 'binarySearch', 'noSplit'];
+const policyNames: readonly DevicePolicy[] = ['adaptive', 'headGroups', 'binarySearch', 'noSplit'];
 
 describe('the planner on the device writes the list of the host policy, word for word:', () => {
   for (const policy of policyNames) {
@@ -212,7 +212,7 @@ describe('devicePlanValues refuses', () => {
   test('a policy that it does not know, a batch beyond the planner or beyond the workspace', () => {
     expect(values(8).max_requests).toBe(8);
     expect(() => values(8, 'lpt')).toThrow(
-      "planOnDevice got the policy 'lpt'; wanted one of noSplit, binarySearch, headGroups.",
+      "planOnDevice got the policy 'lpt'; wanted one of noSplit, binarySearch, headGroups, adaptive.",
     );
     expect(() => values(2000)).toThrow(
       'wanted at most 1024 items of 256 rows and 1024 CTAs. Plan on the host with plan().',

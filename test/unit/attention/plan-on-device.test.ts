@@ -67,7 +67,7 @@ describe('planOnDevice', () => {
     const table = cache.pageTable([5000, 70, 0].map((length) => cache.allocate(length)));
     const q = queries(3);
     decode.plan(table);
-    for (const policy of ['headGroups', 'binarySearch', 'noSplit'] as const) {
+    for (const policy of ['adaptive', 'headGroups', 'binarySearch', 'noSplit'] as const) {
       for (const kvLens of [
         [5000, 70, 0],
         [17, 64, 0],
@@ -111,7 +111,7 @@ describe('planOnDevice', () => {
       lse.fill(Number.NaN);
       exec.replay();
       const pages = cache.pageTable([0, 1].slice(0, lengths.length)).withLengths(lengths);
-      host.plan(pages, { policy: policies.headGroups });
+      host.plan(pages, { policy: policies.adaptive });
       const wanted = host.run(q, cache, {
         out: keep(full(out.shape, Number.NaN, { device })),
         lse: keep(full(lse.shape, Number.NaN, { device })),
@@ -126,7 +126,7 @@ describe('planOnDevice', () => {
       expect(timeline.cta.length).toBe(schedule.numTiles + schedule.numMergeGroups);
     }
     expect(await decode.status()).toEqual({ skippedPages: 0, badLengths: 0, unsplitPlans: 0 });
-    expect(String(decode.currentPlan)).toBe('DevicePlan(headGroups: up to 2 requests of 1 query tokens)');
+    expect(String(decode.currentPlan)).toBe('DevicePlan(adaptive: up to 2 requests of 1 query tokens)');
 
     // The host may plan in between; and a shorter page table can't serve the graph any more.
     decode.plan(table.withLengths([9, 9]));

@@ -28,6 +28,7 @@ it('warpbook bench strategies gives rows that a result file takes', async () => 
     'fixedGrid',
     'persistent',
     'devicePlanned',
+    'devicePlannedInLine',
     'graphPool',
     'graphPoolBuckets',
     'graphPoolPiecewise',
@@ -35,7 +36,7 @@ it('warpbook bench strategies gives rows that a result file takes', async () => 
     'hostUpdateGraph',
   ]);
   expect(named('host time')).toContain('persistent');
-  expect(named('period')).toEqual(['devicePlanned']);
+  expect(named('period')).toEqual(['devicePlannedInLine', 'devicePlanned']);
   expect(said.join('\n')).toMatch(/not run: launcher: launcher needs CUDA/);
 });
 

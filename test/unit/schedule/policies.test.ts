@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { cpuMachine, machines, numCtaSlots } from '../../../src/schedule/machine';
 import { policies } from '../../../src/schedule/policies/known';
 import { makeProblem } from '../../../src/schedule/problem';
+import type { Schedule } from '../../../src/schedule/schedule';
 import { findViolation, validate } from '../../../src/schedule/validate';
 import { TILE, TILE_STRIDE } from '../../../src/schedule/work-tile';
 import { everyPolicy } from '../../support/policies';
@@ -159,6 +160,39 @@ test('longest first keeps a skewed batch even', () => {
   const kvLens = [60_000, ...Array<number>(131).fill(1000)];
   const schedule = policies.fixedSplitSize(2048)(decode(kvLens), machines.h100);
   expect(schedule.imbalance).toBeLessThan(1.15);
+});
+
+describe('adaptive', () => {
+  const tilesOf = (schedule: Schedule) => Array.from({ length: schedule.numTiles }, (_, i) => schedule.tile(i));
+
+  test('takes chunks where they are nearly even, shares of equal length elsewhere or where the batch fills the machine', () => {
+    const batches: [kvLens: number[], as: 'binarySearch' | 'headGroups'][] = [
+      [[1500, 1400, 1600, 1200, 900, 1800, 1500, 1450], 'binarySearch'],
+      [[16_384], 'binarySearch'],
+      [[12_000, ...Array(13).fill(300)], 'headGroups'],
+      [Array(40).fill(2000), 'headGroups'],
+    ];
+    for (const [kvLens, as] of batches) {
+      const problem = decode(kvLens);
+      const schedule = policies.adaptive(problem, machines.h100);
+      expect(schedule.policy).toBe('adaptive');
+      expect(tilesOf(schedule)).toEqual(tilesOf(policies[as](problem, machines.h100)));
+    }
+  });
+
+  test('the limit is four steps beyond an equal share of all keys', () => {
+    // One long request and 15 of a page: chunks are of the long one, on the 12 CTAs that 8 heads x 15 tiles leave.
+    const batch = (long: number) => decode([long, ...Array(14).fill(16)]);
+    const chunkOf = (long: number) => policies.binarySearch(batch(long), machines.h100).decisions.kvChunkSizeTokens;
+    for (const long of [640, 704, 1200]) {
+      const share = ((long + 14 * 16) * 8) / 132;
+      const even = Number(chunkOf(long)) - 4 * 128 <= share;
+      const found = policies.adaptive(batch(long), machines.h100).decisions;
+      expect([long, 'kvChunkSizeTokens' in found]).toEqual([long, even]);
+    }
+    expect(policies.adaptive(batch(640), machines.h100).decisions).toHaveProperty('kvChunkSizeTokens');
+    expect(policies.adaptive(batch(1200), machines.h100).decisions).not.toHaveProperty('kvChunkSizeTokens');
+  });
 });
 
 describe('headGroups', () => {

@@ -67,13 +67,14 @@ describe('strategies on the CPU device', () => {
         expect(sameBits(name)).toBe(30);
       const memory = (name: string) => comparison.result(name).memory;
       expect(memory('persistent').graphs).toBe(1);
-      expect(memory('devicePlanned').graphs).toBe(1);
+      // Two work lists take turns, and one graph plans its own step first.
+      expect(memory('devicePlanned').graphs).toBe(3);
       expect(memory('graphPoolBuckets').graphs).toBeGreaterThan(memory('graphPool').graphs);
       expect(comparison.result('hostUpdateGraph').records.every(({ report }) => report.recaptured === 1)).toBe(true);
     },
   );
 
-  it('the host and the device plan the same bits', async () => {
+  it('the host and the device plan the same bits, in line and a step ahead', async () => {
     const comparison = await compareStrategies({
       device,
       trace: smallTrace(),
@@ -81,9 +82,31 @@ describe('strategies on the CPU device', () => {
       deviceTime: false,
       checkEvery: 1,
       model: { maxBatch: 3, maxKvLen: 512 },
+      strategies: ['persistent', 'devicePlanned', (model) => strategies.devicePlanned(model, { ahead: false })],
+    });
+    const same = { stepsCompared: 20, sameBits: 20 };
+    expect(comparison.result('devicePlanned').agreement).toMatchObject(same);
+    expect(comparison.result('devicePlannedInLine').agreement).toMatchObject(same);
+    // Both graphs that plan ahead ran: requests stay for more than two steps here.
+    const unchanged = comparison.result('devicePlanned').records.map(({ changed }) => !changed);
+    expect(unchanged.some((same, i) => same && unchanged[i + 1])).toBe(true);
+  });
+
+  it('times copies apart: of every plan, or of who runs alone', async () => {
+    const comparison = await compareStrategies({
+      device,
+      trace: smallTrace(),
+      steps: 20,
+      checkEvery: 0,
+      model: { maxBatch: 3, maxKvLen: 512 },
       strategies: ['persistent', 'devicePlanned'],
     });
-    expect(comparison.result('devicePlanned').agreement).toMatchObject({ stepsCompared: 20, sameBits: 20 });
+    const [persistent, devicePlanned] = comparison.results.map(({ records }) => records);
+    expect(persistent.every(({ copyNs, deviceNs }) => copyNs > 0 && copyNs < deviceNs)).toBe(true);
+    expect(devicePlanned.every(({ copyNs, changed }) => copyNs > 0 === changed)).toBe(true);
+    const [row] = comparison.rows();
+    expect(row.computeP50).toBeGreaterThan(0);
+    expect(row.computeP50).toBeLessThan(row.deviceP50);
   });
 
   it('the frozen launch is right on what it was captured with, and wrong on longer requests', async () => {
