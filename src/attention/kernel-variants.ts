@@ -191,8 +191,6 @@ export function programName(kernel: KernelVariant): string {
 export function attentionProgram(kernel: KernelVariant, architecture: string): ProgramSource {
   const { warps, stages, sharedMemoryBytes: bytes } = tune(kernel, architecture);
   const { rowTiles, teamWarps } = rowShape(kernel);
-  // One register, stored at the start of a launch and read at its end.
-  const maxSpillBytes = kernel.rows === 32 && architecture === 'sm_80' ? 4 : 0;
   return {
     name: programName(kernel),
     file: 'attention_decode.cu',
@@ -214,7 +212,7 @@ export function attentionProgram(kernel: KernelVariant, architecture: string): P
     },
     threads: warps * 32,
     sharedMemoryBytes: bytes,
-    options: { pdl: true, maxSpillBytes },
+    options: { pdl: true },
   };
 }
 

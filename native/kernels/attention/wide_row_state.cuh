@@ -30,6 +30,9 @@ class WideRowState {
       const KvStage& stage, const Queries& queries, const LogitRule& rule, const RowContext* rows, const Team& team,
       int lane) {
     const StageInfo info = *stage.info;
+#if __CUDA_ARCH__ < 900
+    lane = forget(lane);  // else a few bytes spill
+#endif
     const int g = lane >> 2;
     const int t = lane & 3;
     float scores[2][4];
