@@ -4,13 +4,8 @@ import type { Launch } from '../device/stream';
 import { WarpbookError } from '../errors';
 import { policies } from '../schedule/policies/known';
 import type { Tensor } from '../tensor/tensor';
-import {
-  type AttentionResult,
-  BatchAttention,
-  type BatchAttentionOptions,
-  type PlanOptions,
-  type RunOptions,
-} from './batch-attention';
+import { BatchAttention } from './batch-attention';
+import type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './batch-options';
 import { batchPages, cacheOperand, resolvePages } from './kv-operand';
 import type { PageTable } from './page-table';
 import type { PagedKvCache } from './paged-kv';
