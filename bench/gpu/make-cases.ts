@@ -64,7 +64,7 @@ const policyOf: Record<string, Policy> = {
   split64: policies.fixedSplitSize(64),
   wideRows,
   queue,
-  cascade: policies.cascade,
+  cascade: policies.cascade({ always: true }),
 };
 
 const RAGGED = [0, 1, 15, 16, 17, 31, 33, 64, 65, 127, 128, 129, 1000, 1024, 4097, 20000, 3];

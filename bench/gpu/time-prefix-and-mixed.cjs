@@ -1,9 +1,12 @@
 /**
  * Cascade against reading a shared prefix for each request, and prefill with decode on one SM against one after the other:
  *
- *   node bench/gpu/time-prefix-and-mixed.cjs ROOT cuda FILE     ROOT: a folder with dist/ and the addon
+ *   node bench/gpu/time-prefix-and-mixed.cjs ROOT cuda FILE [PART [CONTENDER,...]]
+ *
+ * ROOT: a folder with dist/ and the addon. PART: `cascade`, `mixed`, or `all` (default). CONTENDER: names of those to time
+ * besides `binarySearch`, which the others' outputs are compared with; default: all.
  */
-const [root, kind, out] = process.argv.slice(2);
+const [root, kind, out, part = 'all', only] = process.argv.slice(2);
 const wb = {};
 for (const m of [
   'attention/open-device',
@@ -18,7 +21,7 @@ for (const m of [
   'tensor/create',
 ])
   Object.assign(wb, require(`${root}/dist/${m}`));
-const { openDevice, PagedKvCache, BatchDecode, BatchPrefill, policies, measure, normal, zeros, numCtaSlots } = wb;
+const { openDevice, PagedKvCache, BatchDecode, BatchPrefill, policies, measure, normal, zeros, full, numCtaSlots } = wb;
 const fs = require('node:fs');
 const gpu = kind === 'cuda';
 const result = { device: '', cascade: [], mixed: [], notes: [] };
@@ -50,6 +53,52 @@ const spread = (m) => ({
   spreadPct: +m.spreadPct.toFixed(2),
 });
 
+/** What a schedule gives each CTA, `P` for a prefix's tiles, `o` for a request's own, with their steps of 128 tokens. */
+function kindsOfCtas(schedule) {
+  const kinds = [];
+  for (let cta = 0; cta < schedule.numCtas; cta++) {
+    const tiles = [];
+    for (let t = schedule.ctaIndptr[cta]; t < schedule.ctaIndptr[cta + 1]; t++) {
+      const { request, kvStart, kvEnd } = schedule.tile(t);
+      tiles.push(`${request < 0 ? 'P' : 'o'}${Math.ceil((kvEnd - kvStart) / 128)}`);
+    }
+    kinds.push(tiles.join(' '));
+  }
+  return kinds;
+}
+
+/** Where a launch's time goes: by kind of CTA, median start and length of each tile in ns; and the merges. */
+function traceOf(timeline, kinds) {
+  const middle = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+  const spans = timeline.spans();
+  const byCta = new Map();
+  for (const span of spans.filter(({ phase }) => phase === 'tile')) {
+    (byCta.get(span.cta) ?? byCta.set(span.cta, []).get(span.cta)).push(span);
+  }
+  const byKind = new Map();
+  for (const [cta, tiles] of byCta) {
+    tiles.sort((a, b) => a.startNs - b.startNs);
+    (byKind.get(kinds[cta]) ?? byKind.set(kinds[cta], []).get(kinds[cta])).push(tiles);
+  }
+  const ctas = [...byKind].map(([tiles, all]) => ({
+    tiles,
+    ctas: all.length,
+    startNs: all[0].map((_, i) => Math.round(middle(all.map((t) => t[i].startNs)))),
+    lengthNs: all[0].map((_, i) => Math.round(middle(all.map((t) => t[i].endNs - t[i].startNs)))),
+  }));
+  const merges = spans.filter(({ phase }) => phase === 'merge');
+  return {
+    endNs: Math.round(timeline.durationNs),
+    ctas,
+    ...(merges.length > 0 && {
+      merges: merges.length,
+      mergeStartNs: Math.round(middle(merges.map((m) => m.startNs))),
+      mergeNs: Math.round(middle(merges.map((m) => m.endNs - m.startNs))),
+      lastMergeEndNs: Math.round(Math.max(...merges.map((m) => m.endNs))),
+    }),
+  };
+}
+
 async function cascadeCase(device, { users, prompt, own, numQoHeads, numKvHeads }) {
   const heads = { numQoHeads, numKvHeads, headDim: 128 };
   const perSet = (prompt + users * own) * numKvHeads * 128 * 4;
@@ -65,96 +114,85 @@ async function cascadeCase(device, { users, prompt, own, numQoHeads, numKvHeads 
     list.push({ cache, table: cache.pageTable(requests) });
   }
   const q = normal([users, numQoHeads, 128], { seed: 3, dtype: 'bfloat16', device });
-  const capacity = { maxMergeSlots: 16384, maxBatch: users, maxPages: (users * (prompt + own + 16)) / 16 + 64 };
+  const shape = [users, numQoHeads, 128];
+  const poison = full(shape, Number.NaN, { dtype: 'bfloat16', device });
+  const [o, wanted] = [zeros(shape, { dtype: 'bfloat16', device }), zeros(shape, { dtype: 'bfloat16', device })];
+  const lse = zeros([users, numQoHeads], { device });
+  const capacity = {
+    ...{ maxTiles: 8192, maxPartialRows: 1 << 16, maxMergeGroups: 8192, maxMergeSlots: 1 << 15 },
+    ...{ maxBatch: users, maxPages: Math.ceil((users * (prompt + own + 16)) / 16 + 64) },
+  };
+  const wrappersOf = (options, count = sets) =>
+    Promise.all(Array.from({ length: count }, () => BatchDecode.create({ ...heads, device, capacity, ...options })));
+  const builds = { plain: await wrappersOf({}), gathering: await wrappersOf({ sharedPrefixes: true }) };
   const contenders = [
-    ['binarySearch', policies.binarySearch, {}, capacity],
-    ['headGroupsSpare', policies.headGroupsSpare, {}, capacity],
-    ['cascade r32', policies.cascade, { sharedPrefixes: true }, capacity],
-    ...[32, 96, 384].map((tileTokens) => [
-      `cascade r32 tile ${tileTokens}`,
-      policies.cascade({ tileTokens }),
-      { sharedPrefixes: true },
-      capacity,
-    ]),
-    ...[512, 640, 1024].map((chunkTokens) => [
-      `cascade r32 chunk ${chunkTokens}`,
+    ['binarySearch', policies.binarySearch, builds.plain],
+    ['headGroupsSpare', policies.headGroupsSpare, builds.plain],
+    ['headGroupsSpare, gathering build', policies.headGroupsSpare, builds.gathering],
+    ['cascade', policies.cascade, builds.gathering],
+    ...[512, 1024].map((chunkTokens) => [
+      `cascade chunk ${chunkTokens}`,
       policies.cascade({ chunkTokens }),
-      { sharedPrefixes: true },
-      capacity,
+      builds.gathering,
     ]),
-    ...[512, 640, 1024].map((chunkTokens) => [
-      `cascade r16 chunk ${chunkTokens}`,
-      policies.cascade({ chunkTokens }),
-      {},
-      { ...capacity, maxRows: users * numQoHeads, maxKvSequences: 2 * users, maxMergeSlots: 16384 },
-    ]),
-    [
-      'cascade r16',
-      policies.cascade,
-      {},
-      { ...capacity, maxRows: users * numQoHeads, maxKvSequences: 2 * users, maxMergeSlots: 16384 },
-    ],
-  ];
-  const row = { users, prompt, own, heads: `${numQoHeads}/${numKvHeads}`, sets };
-  let wanted;
-  const made = [];
-  for (const [name, policy, options, cap] of contenders) {
-    const wrappers = [];
-    for (const { table } of list) {
-      const wrapper = await BatchDecode.create({ ...heads, device, ...options, capacity: cap });
-      wrapper.plan(table, { policy, validate: true });
-      wrappers.push(wrapper);
-    }
-    const o = zeros([users, numQoHeads, 128], { dtype: 'bfloat16', device });
-    const lse = zeros([users, numQoHeads], { device });
+  ].filter(([name]) => name === 'binarySearch' || !only || only.split(',').includes(name));
+  const row = { users, prompt, own, heads: `${numQoHeads}/${numKvHeads}`, sets, contenders: {} };
+  const kinds = {};
+  for (const [name, policy, wrappers] of contenders) {
+    const { schedule } = wrappers[0].plan(list[0].table, { policy, validate: true });
+    o.copyFrom(poison);
     wrappers[0].run(q, list[0].cache, { out: o, lse });
-    if (!wanted) {
-      wanted = zeros([users, numQoHeads, 128], { dtype: 'bfloat16', device });
-      wrappers[0].run(q, list[0].cache, { out: wanted, lse });
-    }
-    row[`${name} error`] = +(await l2(o, wanted)).toExponential(1);
-    const { schedule } = wrappers[0].currentPlan;
-    row[`${name} readMiB`] = +(schedule.kvBytesRead / 2 ** 20).toFixed(2);
-    row[`${name} tiles`] = schedule.numTiles;
-    made.push([name, wrappers, o, lse]);
+    if (name === 'binarySearch') wanted.copyFrom(o);
+    kinds[name] = kindsOfCtas(schedule);
+    const ctas = {};
+    for (const kind of kinds[name]) ctas[kind] = (ctas[kind] ?? 0) + 1;
+    row.contenders[name] = {
+      error: +(await l2(o, wanted)).toExponential(1),
+      readMiB: +(schedule.kvBytesRead / 2 ** 20).toFixed(2),
+      tiles: schedule.numTiles,
+      decisions: schedule.decisions,
+      ctas,
+      runs: [],
+    };
   }
   for (let round = 0; round < 2; round++)
-    for (const [name, wrappers, o, lse] of made) {
-      const m = await measure(
-        (i) => {
-          wrappers[i].run(q, list[i].cache, { out: o, lse });
-        },
-        { device, rotate: sets, maxSeconds: gpu ? 0.8 : 0.1, what: name },
-      );
-      row[name] ??= [];
-      row[name].push(spread(m));
+    for (const [name, policy, wrappers] of contenders) {
+      wrappers.forEach((wrapper, i) => void wrapper.plan(list[i].table, { policy, validate: false }));
+      const run = (i) => void wrappers[i].run(q, list[i].cache, { out: o, lse });
+      const m = await measure(run, { device, rotate: sets, maxSeconds: gpu ? 0.25 : 0.1, what: name });
+      row.contenders[name].runs.push(spread(m));
     }
-  for (const [name] of made)
-    if (name.startsWith('cascade'))
-      row[`${name} speedup`] = +(
-        Math.min(...['binarySearch', 'headGroupsSpare'].map((n) => row[n][1].medianUs)) / row[name][1].medianUs
-      ).toFixed(3);
+  const timeOf = (name) => row.contenders[name]?.runs[1].medianUs ?? Number.POSITIVE_INFINITY;
+  const without = Math.min(timeOf('binarySearch'), timeOf('headGroupsSpare'));
   say(row.users, row.prompt, row.own, row.heads);
-  for (const [name] of made)
+  for (const [name, { error, readMiB, tiles, runs }] of Object.entries(row.contenders)) {
+    if (name.startsWith('cascade')) row.contenders[name].speedup = +(without / timeOf(name)).toFixed(3);
+    const times = runs.map(({ medianUs }) => medianUs).join(' ');
     say(
       '  ',
-      name.padEnd(24),
-      row[name][1].medianUs,
+      name.padEnd(32),
+      times,
       'µs',
-      row[`${name} speedup`] ?? '',
+      row.contenders[name].speedup ?? '',
       'tiles',
-      row[`${name} tiles`],
+      tiles,
       'MiB',
-      row[`${name} readMiB`],
+      readMiB,
       'error',
-      row[`${name} error`],
+      error,
     );
+  }
+  const traced = await wrappersOf({ sharedPrefixes: true, trace: true }, Math.min(sets, 4));
+  traced.forEach((wrapper, i) => void wrapper.plan(list[i].table, { policy: policies.cascade }));
+  for (let i = 0; i < 2 * traced.length; i++) {
+    const k = i % traced.length;
+    traced[k].run(q, list[k].cache, { out: o, lse });
+  }
+  row.trace = traceOf(await traced[traced.length - 1].timeline(), kinds.cascade ?? []);
   result.cascade.push(row);
   save();
-  for (const [, wrappers, o, lse] of made) for (const x of [...wrappers, o, lse]) x.dispose();
+  for (const x of [...builds.plain, ...builds.gathering, ...traced, o, wanted, poison, lse, q]) x.dispose();
   for (const { cache } of list) cache.dispose();
-  q.dispose();
-  wanted.dispose();
 }
 
 function overlapOf(timeline, isPrefill) {
@@ -343,16 +381,27 @@ function cacheTable(table, requests) {
   result.device = device.description.name;
   result.telemetry = [await device.telemetry?.()];
   const h = { numQoHeads: 32, numKvHeads: 8 };
-  const cases = gpu
-    ? [
-        { users: 8, prompt: 4096, own: 64, ...h },
-        { users: 8, prompt: 4096, own: 512, ...h },
-        { users: 8, prompt: 16384, own: 256, ...h },
-        { users: 32, prompt: 4096, own: 256, ...h },
-        { users: 8, prompt: 4096, own: 64, numQoHeads: 64, numKvHeads: 8 },
-      ]
-    : [{ users: 8, prompt: 512, own: 64, ...h }];
-  for (const c of cases) {
+  const shapes = [
+    [2, 1024, 64, 32, 8],
+    [2, 4096, 256, 32, 8],
+    [4, 4096, 64, 32, 8],
+    [8, 1024, 64, 32, 8],
+    [8, 4096, 64, 32, 8],
+    [8, 4096, 512, 32, 8],
+    [8, 16384, 256, 32, 8],
+    [16, 4096, 2048, 32, 8],
+    [32, 4096, 256, 32, 8],
+    [32, 16384, 64, 32, 8],
+    [8, 4096, 64, 64, 8],
+    [16, 1024, 64, 64, 8],
+    [16, 1024, 256, 16, 8],
+    [8, 4096, 64, 32, 1],
+  ];
+  const cases = (gpu ? shapes : [[8, 512, 64, 16, 2]]).map(([users, prompt, own, numQoHeads, numKvHeads]) => ({
+    ...{ users, prompt, own },
+    ...{ numQoHeads, numKvHeads },
+  }));
+  for (const c of part === 'mixed' ? [] : cases) {
     try {
       await cascadeCase(device, c);
     } catch (e) {
@@ -362,7 +411,7 @@ function cacheTable(table, requests) {
   const mixes = gpu
     ? [{ prompt: 8192, decodes: 64, kvLen: 4096, ...h }]
     : [{ prompt: 256, decodes: 8, kvLen: 300, ...h }];
-  for (const c of mixes) {
+  for (const c of part === 'cascade' ? [] : mixes) {
     try {
       await mixedCase(device, c);
     } catch (e) {

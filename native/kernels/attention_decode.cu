@@ -7,11 +7,12 @@
 // Tiles with more than kRows query rows take several passes over their keys.
 #include "attention/kv_cursor.cuh"
 #include "attention/merge_groups.cuh"
-#include "attention/row_state.cuh"
+#include "attention/wide_row_state.cuh"
 
 namespace warpbook {
 
-constexpr int kOutputPitch = kHeadDim + 4;
+template <bool kFillsRows> struct StateOf { using Type = RowState; };
+template <> struct StateOf<true> { using Type = WideRowState; };
 
 struct SharedMemory {
   // Rings first: their rows need alignment of 128 bytes.
@@ -161,6 +162,7 @@ class Decode {
       const KvStage current = stage(slot_);
       if (step >= 0) {
         wait_for_keys(team_);
+        if (kWide && step == 0) queries_.arrange();
         state_.attend(current, queries_, rule_, shared_.rows[warp_], team_, lane_);
         groups_.prefetch_slots();
         team_.sync();
@@ -205,29 +207,9 @@ class Decode {
 
   // Puts this warp's state where the others see it. Ends with a barrier.
   __device__ __forceinline__ void share_state(int num_rows) {
-    const int g = lane_ >> 2;
-    const int t = lane_ & 3;
     if (shares_) sync_cta();  // everybody has read the states of the tile before
     shares_ = true;
-#pragma unroll
-    for (int n = 0; n < kRowTiles; ++n) {
-#pragma unroll
-      for (int c = 0; c < 2; ++c) {
-        const int row = team_.member * kRowsPerWarp + n * 8 + 2 * t + c;
-        if (row >= num_rows) continue;
-        if (g == 0) shared_.softmax[team_.index][row] = {state_.max[n][c], state_.sum[n][c]};
-#pragma unroll
-        for (int h = 0; h < kRuns; ++h) {
-#pragma unroll
-          for (int j = 0; j < kRun / 4; ++j) {
-            const float(&low)[4] = state_.output[n][h * kTilesPerRun + 2 * j];
-            const float(&high)[4] = state_.output[n][h * kTilesPerRun + 2 * j + 1];
-            *reinterpret_cast<float4*>(&shared_.output[team_.index][row][h * 8 * kRun + g * kRun + 4 * j]) =
-                make_float4(low[c], low[2 + c], high[c], high[2 + c]);
-          }
-        }
-      }
-    }
+    state_.share(shared_.output[team_.index], shared_.softmax[team_.index], team_.member * kRowsPerWarp, num_rows, lane_);
     if (queue_ && threadIdx.x == 0) shared_.queued = drawn_;
     sync_cta();
   }
@@ -305,7 +287,7 @@ class Decode {
   Queries queries_;
   KvCursor cursor_;
   MergeGroups groups_;
-  RowState state_;
+  StateOf<kWide>::Type state_;
   const uint32 ring_;
   // The stage to be read next.
   int slot_ = 0;

@@ -119,10 +119,11 @@ interface Tuning {
 
 /** `struct SharedMemory` of attention_decode.cu, which checks it. */
 function sharedMemoryBytes(kernel: KernelVariant, warps: number, stages: number): number {
-  const { headDim, rows } = kernel;
+  const { headDim, rows, kvDtype } = kernel;
   const { rowTiles, teamWarps } = rowShape(kernel);
   const stage = stageBytes(kernel) + 16 * stepBlocks(kernel);
-  const state = rows * ((headDim + 4) * 4 + 8);
+  const pitch = headDim + (rowTiles === 2 && !kvDtype.startsWith('float8') ? 8 : 4);
+  const state = rows * (pitch * 4 + 8);
   const rowContexts = warps * rowTiles * 8 * 8;
   const pendingGroups = (rows > 8 ? 16 : 4) * (8 + 32 + 2) * 4;
   const bytes = (warps / teamWarps) * (stages * stage + state) + rowContexts + pendingGroups + 16;
@@ -190,8 +191,6 @@ export function programName(kernel: KernelVariant): string {
 export function attentionProgram(kernel: KernelVariant, architecture: string): ProgramSource {
   const { warps, stages, sharedMemoryBytes: bytes } = tune(kernel, architecture);
   const { rowTiles, teamWarps } = rowShape(kernel);
-  // One register, stored at the start of a launch and read at its end.
-  const maxSpillBytes = kernel.rows === 32 && architecture === 'sm_80' ? 4 : 0;
   return {
     name: programName(kernel),
     file: 'attention_decode.cu',
@@ -213,7 +212,7 @@ export function attentionProgram(kernel: KernelVariant, architecture: string): P
     },
     threads: warps * 32,
     sharedMemoryBytes: bytes,
-    options: { pdl: true, maxSpillBytes },
+    options: { pdl: true },
   };
 }
 

@@ -26,6 +26,7 @@ export const listPolicies = (policies: typeof known): Readonly<Record<string, Po
   longestFirst: policies.longestFirst,
   longestFirstByHeadGroups: policies.longestFirstByHeadGroups,
   cascade: policies.cascade,
+  'cascade({ always: true })': policies.cascade({ always: true }),
   mixed: policies.mixed,
   "mixed({ dispatch: 'queue' })": policies.mixed({ dispatch: 'queue' }),
   dynamic: policies.dynamic,

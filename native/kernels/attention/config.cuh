@@ -41,6 +41,10 @@ constexpr bool kFloat8 = kKvDtype == DTYPE_FLOAT8_E4M3FN || kKvDtype == DTYPE_FL
 constexpr int kKvBytes = kFloat8 ? 1 : 2;
 // float8 keys and values are widened to float16, which holds them exactly, so queries and weights are float16 there too.
 constexpr bool kComputeFloat16 = kFloat8 || kQueryDtype == DTYPE_FLOAT16;
+// A warp's 16 rows fill the matrix instruction (wide_row_state.cuh). float8 has to be widened on its way, and stays with the other way round.
+constexpr bool kWide = kRowTiles == 2 && !kFloat8;
+// Floats from a row to the next of the outputs that the teams exchange: no bank conflicts where they are written.
+constexpr int kOutputPitch = kHeadDim + (kWide ? 8 : 4);
 
 static_assert(kQueryDtype == DTYPE_FLOAT16 || kQueryDtype == DTYPE_BFLOAT16, "queries are float16 or bfloat16");
 static_assert(kFloat8 || kKvDtype == kQueryDtype, "keys and values are float8, or of the dtype of the queries");

@@ -87,6 +87,12 @@ __device__ __forceinline__ uint2 load_shared8(uint32 address) {
   return r;
 }
 
+// Four 8x8 matrices of 16-bit elements, each transposed; lane i has the address of row i % 8 of matrix i / 8.
+__device__ __forceinline__ void load_transposed(uint32 (&r)[4], uint32 address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address));
+}
+
 // Transposes an 8x8 matrix of 16-bit elements that is spread over the warp.
 __device__ __forceinline__ uint32 transpose8x8(uint32 x) {
   uint32 r;

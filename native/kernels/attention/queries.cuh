@@ -22,14 +22,23 @@ class Queries {
     const int left = record.get(TILE_ROW_COUNT) - first;
     const int flags = record.get(TILE_FLAGS);
     const int kv_head = record.get(TILE_KV_HEAD);
+    if constexpr (kRowTiles == 2) {
+      // A row each lane, handed out then: one division, and one round trip for rows that are gathered.
+      const int row = lane_ & 15;
+      int64 found = 0;
+      if (row < left) found = reinterpret_cast<int64>(source_of(row_start + row, flags, kv_head));
+#pragma unroll
+      for (int n = 0; n < kRowTiles; ++n) {
+        source_[n] = reinterpret_cast<const char*>(__shfl_sync(kAllLanes, found, n * 8 + (lane_ >> 2)));
+      }
+      return;
+    }
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n) {
       const int row = n * 8 + (lane_ >> 2);
       source_[n] = nullptr;
       if (row >= left) continue;
-      const RowRef ref = resolve_row(view_, row_start + row, flags, kv_head, 0);
-      source_[n] = static_cast<const char*>(params_.q) +
-                   2 * (ref.token * params_.q_stride_token + ref.head * params_.q_stride_head);
+      source_[n] = source_of(row_start + row, flags, kv_head);
     }
   }
 
@@ -49,10 +58,31 @@ class Queries {
     }
   }
 
+  // To be called once the rows are needed, where 16 of them fill the matrix instruction (kWide): from then on get(n, i) is the
+  // first operand of instruction 2 i + n over the head dim. Not while they are on their way: it would wait for them.
+  __device__ __forceinline__ void arrange() {
+    static_assert(!kWide || kRowTiles == 2, "arrange");
+#pragma unroll
+    for (int i = 0; i < kDepth / 2; ++i) {
+      const uint4 x = words_[0][i], y = words_[kRowTiles - 1][i];
+      words_[0][i] = make_uint4(x.x, y.x, x.y, y.y);
+      words_[kRowTiles - 1][i] = make_uint4(x.z, y.z, x.w, y.w);
+      keep(words_[0][i]), keep(words_[kRowTiles - 1][i]);
+    }
+  }
+
   // Operands of the matrix instructions 2 i and 2 i + 1 over the head dim, for row tile n.
   __device__ __forceinline__ const uint4& get(int n, int i) const { return words_[n][i]; }
 
  private:
+  __device__ __forceinline__ const char* source_of(int row, int flags, int kv_head) const {
+    const RowRef ref = resolve_row(view_, row, flags, kv_head, 0);
+    return static_cast<const char*>(params_.q) +
+           2 * (ref.token * params_.q_stride_token + ref.head * params_.q_stride_head);
+  }
+  // Forbids to compute the words where they are used, which would be in every step.
+  __device__ __forceinline__ static void keep(uint4& x) { asm volatile("" : "+r"(x.x), "+r"(x.y), "+r"(x.z), "+r"(x.w)); }
+
   const AttentionParams& params_;
   const ScheduleView view_;
   const int first_row_;

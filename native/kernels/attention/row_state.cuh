@@ -124,6 +124,32 @@ class RowState {
     }
   }
 
+  // Puts the first `num_rows` rows, of which this warp has those from `first_row` on, where the other warps see them.
+  __device__ __forceinline__ void share(
+      float (*shared)[kOutputPitch], RowSoftmax* softmax, int first_row, int num_rows, int lane) const {
+    const int g = lane >> 2;
+    const int t = lane & 3;
+#pragma unroll
+    for (int n = 0; n < kRowTiles; ++n) {
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        const int row = first_row + n * 8 + 2 * t + c;
+        if (row >= num_rows) continue;
+        if (g == 0) softmax[row] = {max[n][c], sum[n][c]};
+#pragma unroll
+        for (int h = 0; h < kRuns; ++h) {
+#pragma unroll
+          for (int j = 0; j < kRun / 4; ++j) {
+            const float(&low)[4] = output[n][h * kTilesPerRun + 2 * j];
+            const float(&high)[4] = output[n][h * kTilesPerRun + 2 * j + 1];
+            *reinterpret_cast<float4*>(&shared[row][h * 8 * kRun + g * kRun + 4 * j]) =
+                make_float4(low[c], low[2 + c], high[c], high[2 + c]);
+          }
+        }
+      }
+    }
+  }
+
  private:
   // Runs of values that are read before the softmax, to hide the latency; the rest must share registers.
   static constexpr int kEarlyRuns = kRuns <= 2 ? kRuns : (kRowTiles == 1 ? 2 : 0);

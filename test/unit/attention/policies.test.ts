@@ -68,7 +68,7 @@ describe('cascade over requests that share pages', () => {
       capacity,
     });
     const { schedule } = wrapper.plan(qoLens, table, {
-      policy: policies.cascade({ minPrefixTokens: 16 }),
+      policy: policies.cascade({ minPrefixTokens: 16, always: true }),
       validate: true,
     });
     expect(schedule.numRows).toBeGreaterThan(0);

@@ -3,6 +3,7 @@ import { machines } from '../../../src/schedule/machine';
 import { policies } from '../../../src/schedule/policies/known';
 import { findSharedPrefixes, type SharedPrefix } from '../../../src/schedule/prefixes';
 import { kvBytes, makeProblem } from '../../../src/schedule/problem';
+import type { Schedule } from '../../../src/schedule/schedule';
 import { findViolation, validate } from '../../../src/schedule/validate';
 
 const find = (lists: number[][]) =>
@@ -115,5 +116,84 @@ describe('cascade', () => {
     const ten = problemOf(Array(10).fill(1024), [{ length: 1024, requests }]);
     // 40 rows in tiles of 16.
     expect(policies.cascade(ten, machines.h100).kvBytesRead).toBe(3 * kvBytes(ten));
+  });
+
+  const users = (count: number, shared: number, own: number, heads = { numQoHeads: 32, numKvHeads: 8 }) =>
+    makeProblem({
+      ...{ ...heads, headDim: 128 },
+      kvLens: Array<number>(count).fill(shared + own),
+      prefixes: [{ length: shared, requests: Array.from({ length: count }, (_, r) => r) }],
+    });
+  const tilesOf = (schedule: Schedule) => Array.from({ length: schedule.numTiles }, (_, t) => schedule.tile(t));
+
+  test('the tiles of a prefix are cut alike, and begin together where others leave room', () => {
+    for (const problem of [users(8, 4096, 64), users(8, 4096, 512), users(8, 16384, 256), users(5, 1008, 77)]) {
+      const schedule = policies.cascade({ always: true })(problem, machines.h100);
+      validate(schedule);
+      const cuts = new Map<number, string[]>();
+      const shared = tilesOf(schedule).filter(({ request }) => request < 0);
+      for (const { kvHead, rowStart, kvStart, kvEnd } of shared) {
+        const key = kvHead * 1000 + rowStart;
+        cuts.set(key, [...(cuts.get(key) ?? []), `${kvStart} ${kvEnd}`]);
+      }
+      const [first, ...others] = [...cuts.values()].map((list) => list.sort().join());
+      for (const other of others) expect(other).toBe(first);
+      expect(new Set(shared.map(({ cta }) => cta)).size).toBe(shared.length);
+      const begins = shared.filter(({ cta, kvStart, rowStart, kvHead }) => {
+        const tile = schedule.tile(schedule.ctaIndptr[cta]);
+        return tile.kvStart === kvStart && tile.rowStart === rowStart && tile.kvHead === kvHead;
+      });
+      expect(begins.length).toBe(shared.length);
+    }
+  });
+
+  test('as many CTAs end early as are long, so that the next launch begins in time', () => {
+    const schedule = policies.cascade(users(8, 4096, 64), machines.h100);
+    const tokens = schedule.tokensPerCta();
+    expect(schedule.decisions).toMatchObject({ numSharedPrefixes: 1, sharedChunkTokens: 896 });
+    expect(tokens.filter((count) => count === 896).length).toBe(64);
+    expect(tokens.filter((count) => count <= 512).length).toBe(68);
+  });
+
+  test('every second piece of a prefix comes behind own keys, where all CTAs have some', () => {
+    const schedule = policies.cascade(users(32, 4096, 256), machines.h100);
+    const turns = new Map<number, Set<number>>();
+    for (const { request, kvStart, cta } of tilesOf(schedule)) {
+      if (request >= 0) continue;
+      const place = schedule.tile(schedule.ctaIndptr[cta]).request < 0 ? 0 : 1;
+      turns.set(kvStart, (turns.get(kvStart) ?? new Set()).add(place));
+    }
+    expect([...turns].sort(([a], [b]) => a - b).map(([, places]) => [...places])).toEqual([[0], [1]]);
+  });
+
+  test('shares nothing where that is expected to take longer', () => {
+    const heads = { numQoHeads: 64, numKvHeads: 8 };
+    const short = users(16, 1024, 64, heads);
+    const alone = policies.cascade(short, machines.h100);
+    validate(alone);
+    expect([alone.numRows, alone.decisions.numSharedPrefixes]).toEqual([0, 0]);
+    const always = policies.cascade({ always: true })(short, machines.h100);
+    validate(always);
+    expect(always.numRows).toBeGreaterThan(0);
+    // Lengths of one's own choice are taken as they are.
+    expect(policies.cascade({ chunkTokens: 512 })(short, machines.h100).decisions).toMatchObject({
+      numSharedPrefixes: 1,
+      sharedChunkTokens: 512,
+      ownChunkTokens: 512,
+    });
+  });
+
+  test.each([1, 5, 16, 50, 100_000])('pieces of %i tokens', (chunkTokens) => {
+    const nested = problemOf(
+      [300, 410, 208, 96],
+      [
+        { length: 96, requests: [0, 1, 2] },
+        { length: 208, requests: [1, 2] },
+      ],
+    );
+    const schedule = policies.cascade({ chunkTokens, minPrefixTokens: 16 })(nested, machines.h100);
+    validate(schedule);
+    expect(schedule.numRows).toBeGreaterThan(0);
+    for (const { kvStart, kvEnd } of tilesOf(schedule)) expect(kvEnd - kvStart).toBeLessThanOrEqual(chunkTokens);
   });
 });
