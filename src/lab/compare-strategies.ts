@@ -58,6 +58,9 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
   const { trace, steps, device = defaultDevice(), checkEvery = 8 } = options;
   requireInteger('steps', steps, 1);
   requireInteger('checkEvery', checkEvery, 0);
+  const chosen = options.strategies ?? namesFor();
+  if (chosen.length === 0)
+    throw new WarpbookError('INVALID_ARGUMENT', 'strategies is empty; wanted one or more, or leave it out for all.');
   const model = await DecodeModel.create({ device, ...options.model });
   const made: { dispose(): void }[] = [model];
   let work: LabWork | undefined;
@@ -81,16 +84,16 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
     const known: KnownOutputs = new Map();
     const entries: Entry[] = [];
     const skipped: SkippedStrategy[] = [];
-    const chosen = options.strategies ?? namesFor();
     const deviceTime = options.deviceTime ?? true;
     work = new LabWork('strategies', deviceTime ? 2 * chosen.length : chosen.length);
     for (const choice of chosen) {
       const strategy = typeof choice === 'string' ? byName(choice, model) : choice(model);
       made.push(strategy);
-      work?.step(strategy.name);
+      work.step(strategy.name);
       const captured = await captureOrSkip(strategy, capacity);
       if (typeof captured === 'string') {
         skipped.push({ name: strategy.name, reason: captured });
+        if (deviceTime) work.step(`${strategy.name} can't run here`);
         continue;
       }
       // First with the device held up: what is compiled late is compiled then.
@@ -102,7 +105,7 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
     // Once more from the last to the first, so that a device that gets warm, or its memory slow, is nobody's fault.
     for (const entry of [...entries].reverse()) {
       if (!deviceTime) break;
-      work?.step(entry.strategy.name);
+      work.step(entry.strategy.name);
       entry.held.push(await runHeld(entry.strategy, settings));
     }
     const results: StrategyResult[] = [];
