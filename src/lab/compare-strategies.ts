@@ -4,7 +4,7 @@
  */
 import type { Device } from '../device/device';
 import { defaultDevice } from '../device/device';
-import { requireInteger, WarpbookError } from '../errors';
+import { type ErrorCode, requireInteger, WarpbookError } from '../errors';
 import type { StepCapacity } from '../strategy/batch';
 import { GraphPoolStrategy } from '../strategy/graph-pool';
 import { DecodeModel, type DecodeModelOptions } from '../strategy/model';
@@ -49,7 +49,8 @@ export interface CompareStrategiesOptions extends DecodeLoopOptions {
 const NOT_BY_DEFAULT: readonly string[] = ['frozen'];
 
 /**
- * Runs the comparison. A strategy that the device or its driver lacks is left out with the reason, unless it is the only one.
+ * Runs the comparison. A strategy that the device or its driver lacks, or that finds no memory to be captured in, is left out with
+ * the reason, unless it is the only one.
  *
  * @throws WarpbookError INVALID_ARGUMENT; CAPACITY_EXCEEDED for a step beyond the capacity, unless `whenRefused` is 'eager';
  * UNSUPPORTED where no strategy could run; DEVICE_LAUNCH, OUT_OF_MEMORY, OUT_OF_PAGES
@@ -84,6 +85,7 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
     const known: KnownOutputs = new Map();
     const entries: Entry[] = [];
     const skipped: SkippedStrategy[] = [];
+    let refusal: WarpbookError | undefined;
     const deviceTime = options.deviceTime ?? true;
     work = new LabWork('strategies', deviceTime ? 2 * chosen.length : chosen.length);
     for (const choice of chosen) {
@@ -91,8 +93,10 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
       made.push(strategy);
       work.step(strategy.name);
       const captured = await captureOrSkip(strategy, capacity);
-      if (typeof captured === 'string') {
-        skipped.push({ name: strategy.name, reason: captured });
+      if (captured instanceof WarpbookError) {
+        refusal = captured;
+        skipped.push({ name: strategy.name, reason: captured.message });
+        strategy.dispose();
         if (deviceTime) work.step(`${strategy.name} can't run here`);
         continue;
       }
@@ -122,6 +126,7 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
       });
     }
     if (results.length === 0) {
+      if (refusal?.code === 'OUT_OF_MEMORY') throw refusal;
       const reasons = skipped.map(({ reason }) => reason).join(' ');
       throw new WarpbookError('UNSUPPORTED', `None of the strategies runs on ${device.name}. ${reasons}`, { skipped });
     }
@@ -173,12 +178,15 @@ function byName(name: StrategyName, model: DecodeModel): Strategy {
   );
 }
 
+/** Reasons for which a strategy is left out, and the others are compared all the same. */
+const LEFT_OUT_FOR: readonly ErrorCode[] = ['UNSUPPORTED', 'OUT_OF_MEMORY'];
+
 /** What was captured, or why it can't be here. */
 async function captureOrSkip(strategy: Strategy, capacity: StepCapacity) {
   try {
     return await strategy.capture(capacity);
   } catch (error) {
-    if (error instanceof WarpbookError && error.code === 'UNSUPPORTED') return error.message;
+    if (error instanceof WarpbookError && LEFT_OUT_FOR.includes(error.code)) return error;
     throw error;
   }
 }

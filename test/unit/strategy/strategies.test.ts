@@ -1,6 +1,7 @@
 /** Each strategy on the CPU device, over the steps of a small trace; what it refuses, and that it goes on afterwards. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Device, openDevice } from '../../../src/device/device';
+import { WarpbookError } from '../../../src/errors';
 import { compareStrategies } from '../../../src/lab/compare-strategies';
 import { DecodeLoop } from '../../../src/lab/decode-loop';
 import { type LabProgress, onLabProgress } from '../../../src/lab/progress';
@@ -226,6 +227,20 @@ describe('strategies on the CPU device', () => {
     told('launcher').toThrow(
       expect.objectContaining({ code, message: expect.stringMatching(/left out: launcher needs CUDA/) }),
     );
+  });
+
+  it('a strategy that finds no memory is left out, and the others are compared', async () => {
+    const hungry = (model: DecodeModel): Strategy =>
+      Object.assign(strategies.persistent(model), {
+        name: 'hungry',
+        capture: () => Promise.reject(new WarpbookError('OUT_OF_MEMORY', 'no room for it')),
+      });
+    const options = { device, trace: smallTrace(), steps: 2, deviceTime: false, model: { maxBatch: 1 } } as const;
+    const comparison = await compareStrategies({ ...options, strategies: ['eager', hungry, 'hostUpdate'] });
+    expect(comparison.results.map(({ name }) => name)).toEqual(['eager', 'hostUpdate']);
+    expect(comparison.skipped).toEqual([{ name: 'hungry', reason: 'no room for it' }]);
+    const alone = compareStrategies({ ...options, strategies: [hungry] });
+    await expect(alone).rejects.toMatchObject({ code: 'OUT_OF_MEMORY', message: 'no room for it' });
   });
 
   it('the progress of a comparison ends at its whole, strategies that can not run included', async () => {
