@@ -73,14 +73,8 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
     await substitute?.capture({ maxBatch: model.maxBatch, maxKvLen: model.maxKvLen });
     if (substitute) made.push(substitute);
     const loop: DecodeLoopOptions = options;
-    const settings: RunSettings = {
-      model,
-      trace,
-      steps,
-      loop,
-      lane,
-      substitute,
-    };
+    const settings: RunSettings = { model, trace, steps, loop, lane, substitute };
+    const skippedRequests = countSkipped(settings);
     const referenceSteps = options.referenceSteps ?? [...new Set([0, Math.floor(steps / 2), steps - 1])];
     const known: KnownOutputs = new Map();
     const entries: Entry[] = [];
@@ -136,7 +130,7 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
       trace.name,
       results,
       skipped,
-      countSkipped(settings),
+      skippedRequests,
     );
   } finally {
     work?.finish();
@@ -191,13 +185,23 @@ async function captureOrSkip(strategy: Strategy, capacity: StepCapacity) {
   }
 }
 
-/** Requests that the loop leaves out, by walking through it once without a device. */
+/**
+ * Requests that the loop leaves out, by walking through it once without a device.
+ * @throws WarpbookError INVALID_ARGUMENT where there is no step at all
+ */
 function countSkipped({ model, trace, steps, loop }: RunSettings): number {
   const walk = new DecodeLoop(model, trace, loop);
   while (walk.steps < steps) {
     const batch = walk.next();
     if (!batch) break;
     walk.took(Math.min(batch.stepsAhead, steps - walk.steps));
+  }
+  if (walk.steps === 0) {
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `No step can be decoded: of the ${trace.length} requests of ${trace.name}, ${walk.skipped} are longer than maxKvLen = ${model.maxKvLen} ` +
+        'tokens, and the others generate nothing. Make the model with a higher maxKvLen, or take another trace.',
+    );
   }
   return walk.skipped;
 }

@@ -5,6 +5,8 @@ import { WarpbookError } from '../../../src/errors';
 import { compareStrategies } from '../../../src/lab/compare-strategies';
 import { DecodeLoop } from '../../../src/lab/decode-loop';
 import { type LabProgress, onLabProgress } from '../../../src/lab/progress';
+import { policies } from '../../../src/schedule/policies/known';
+import type { Policy } from '../../../src/schedule/schedule';
 import type { StepBatch } from '../../../src/strategy/batch';
 import { DecodeModel } from '../../../src/strategy/model';
 import { strategies } from '../../../src/strategy/strategies';
@@ -227,6 +229,34 @@ describe('strategies on the CPU device', () => {
     told('launcher').toThrow(
       expect.objectContaining({ code, message: expect.stringMatching(/left out: launcher needs CUDA/) }),
     );
+  });
+
+  it('a policy that the planner on the device does not know is refused, one that it knows is taken', async () => {
+    const options = { device, trace: smallTrace(), steps: 6, deviceTime: false, checkEvery: 1 } as const;
+    const by = (policy: Policy) =>
+      compareStrategies({
+        ...options,
+        model: { maxBatch: 2, maxKvLen: 512 },
+        strategies: [
+          (model) => strategies.persistent(model, { policy }),
+          (model) => strategies.devicePlanned(model, { policy }),
+          (model) => strategies.devicePlanned(model, { policy, ahead: false }),
+        ],
+      });
+    await expect(by(policies.streamK)).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringMatching(/knows adaptive, .*; got another one, 'streamK'/),
+    });
+    const { results } = await by(policies.noSplit);
+    expect(results.map(({ agreement }) => agreement.sameBits)).toEqual([6, 6, 6]);
+  });
+
+  it('a trace without a request that fits is told', async () => {
+    const options = { device, trace: smallTrace(), steps: 6, strategies: ['eager'] } as const;
+    await expect(compareStrategies({ ...options, model: { maxBatch: 1, maxKvLen: 1 } })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringMatching(/No step can be decoded: .* are longer than maxKvLen = 1 tokens/),
+    });
   });
 
   it('a strategy that finds no memory is left out, and the others are compared', async () => {
