@@ -26,6 +26,7 @@ const Export kExports[] = {
     {"set_error_class", 1, set_error_class},
     {"cpu_instruction_set", 0, cpu_instruction_set},
     {"cpu_program_names", 0, cpu_program_names},
+    {"cpu_run_program", 4, cpu_run_program},
     {"cpu_open", 1, cpu_open},
     {"cpu_close", 1, cpu_close},
     {"cpu_live_counts", 1, cpu_live_counts},

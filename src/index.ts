@@ -3,6 +3,7 @@ import { registerDisplays } from './display/register';
 
 export { alibiSlopes } from './attention/alibi';
 export type { AppendOptions, AppendPlaces } from './attention/append-kv';
+export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
 export type {
   AttentionResult,
   BatchAttentionOptions,
@@ -10,8 +11,7 @@ export type {
   DeviceStatus,
   PlanOptions,
   RunOptions,
-} from './attention/batch-attention';
-export { BatchDecode, type DecodePlanOptions } from './attention/batch-decode';
+} from './attention/batch-options';
 export { BatchPrefill, type BatchPrefillOptions } from './attention/batch-prefill';
 export type { CapacityOptions, WrapperCapacity } from './attention/capacity';
 export type { DevicePolicy } from './attention/device-plan';

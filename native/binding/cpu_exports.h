@@ -9,6 +9,7 @@ namespace warpbook::binding {
 
 Napi::Value cpu_instruction_set(const Arguments& arguments);
 Napi::Value cpu_program_names(const Arguments& arguments);
+Napi::Value cpu_run_program(const Arguments& arguments);
 Napi::Value cpu_open(const Arguments& arguments);
 Napi::Value cpu_close(const Arguments& arguments);
 Napi::Value cpu_live_counts(const Arguments& arguments);

@@ -19,103 +19,31 @@ import { unpackSchedule } from '../schedule/unpack';
 import { itemSize } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import type { Timeline } from '../timeline/timeline';
-import { type CapacityOptions, type WrapperCapacity, wrapperCapacity } from './capacity';
+import type {
+  AttentionResult,
+  BatchAttentionOptions,
+  DevicePlanOptions,
+  DeviceStatus,
+  PlanOptions,
+  RunOptions,
+} from './batch-options';
+import { type WrapperCapacity, wrapperCapacity } from './capacity';
 import { checkHeadVectors, checkOperands, resolveOutputs } from './check-run';
-import { type DevicePolicy, devicePlanValues } from './device-plan';
+import { type DevicePlanProblem, devicePlanValues } from './device-plan';
+import { HostPlanner } from './host-planner';
+import { Int32Pool } from './int32-pool';
 import type { KvOperand } from './kv-operand';
 import { attentionLaunch } from './launch';
-import { samePages, sharedPrefixes } from './page-table';
+import { type PageTable, samePages, sharedPrefixes } from './page-table';
 import { DevicePlan, Plan } from './plan';
 import { checkLengths, enqueueDevicePlan, missingPages } from './plan-on-device';
 import type { PreparedKernel } from './prepare-kernel';
 import { readTimeline } from './read-timeline';
 import { StreamOrder } from './stream-order';
-import { type AttentionVariant, type AttentionVariantOptions, makeVariant } from './variant';
-import { type BatchPages, Workspace } from './workspace';
-
-/** Options of both wrappers. */
-export interface BatchAttentionOptions extends AttentionVariantOptions {
-  device?: Device;
-  /** Tokens per page of the caches it will read; default 16. */
-  pageSize?: number;
-  capacity: CapacityOptions;
-  /**
-   * Make room for schedules that attend to a prefix once for all requests that share it (`policies.cascade`); default false.
-   * A CUDA device then brings a kernel that gathers rows, up to 16 of them in a tile. What `capacity` says goes first.
-   */
-  sharedPrefixes?: boolean;
-  /**
-   * Machine to plan for; default: the device's own. Its CTA slots are the grid. On a CUDA device the kernel brings its own
-   * tile class.
-   */
-  machine?: Machine;
-  /** Record when each CTA works on what; default false. See `timeline()`. */
-  trace?: boolean;
-}
-
-/** Options of `plan()`. */
-export interface PlanOptions {
-  /** Default: `policies.adaptive` for decode, `policies.binarySearch` for prefill. */
-  policy?: Policy;
-  /** Check the schedule before it is used; default: unless the policy is a built-in one. */
-  validate?: boolean;
-  /** Milliseconds after which a policy of your own is stopped; default 1,000. */
-  timeLimitMs?: number;
-  /** Default: the device's default stream; the launch must follow on the same one. */
-  stream?: Stream;
-}
-
-/** Options of `planOnDevice()`. */
-export interface DevicePlanOptions {
-  /** Default adaptive. */
-  policy?: DevicePolicy;
-  /** Query tokens of each request; default 1. */
-  qoLen?: number;
-  /** Requests of the step, int32 [1] on the device, where that may be fewer than there are lengths. */
-  batchSize?: Tensor;
-  /** Default: the device's default stream; the launch must follow on the same one. */
-  stream?: Stream;
-}
-
-/** What a device counts while it plans and runs. */
-export interface DeviceStatus {
-  /** Page indices out of range, skipped. */
-  skippedPages: number;
-  /** Lengths that a planner on the device was given and cut to what their pages hold. */
-  badLengths: number;
-  /** Plans on the device that didn't fit the capacity and split nothing instead. */
-  unsplitPlans: number;
-}
+import { type AttentionVariant, makeVariant } from './variant';
+import { type BatchPages, type SentPlan, Workspace } from './workspace';
 
 type AnyPlan = Plan | DevicePlan;
-
-/** Options of `run()`. */
-export interface RunOptions {
-  /** Output, dtype of q, shape of q; default: a new tensor. Needed in a capture. Rows that are not planned stay untouched. */
-  out?: Tensor;
-  /** LSE, float32 [numQoTokens, numQoHeads]; default: a new tensor. Needed in a capture. */
-  lse?: Tensor;
-  /**
-   * Attention sinks, contiguous float32 [numQoHeads]: logits of one more key of each head, neither scaled nor capped, whose
-   * value is zero. They count in the LSE; a row that sees no key gives 0 and its head's sink. Wanted exactly where the
-   * variant has `sinks`.
-   */
-  sinks?: Tensor;
-  /**
-   * Contiguous float32 [numQoHeads]: slope · (key position − query position) is added to each logit, after scale and soft
-   * cap; see `alibiSlopes()`. Wanted exactly where the variant has `alibi`.
-   */
-  alibiSlopes?: Tensor;
-  stream?: Stream;
-}
-
-/** What a run gives: output and log-sum-exp of every query token and head. */
-export interface AttentionResult {
-  /** [numQoTokens, numQoHeads, headDim], dtype of q. */
-  output: Tensor;
-  /** float32 [numQoTokens, numQoHeads], natural logarithm. */
-  lse: Tensor;
-}
 
 export class BatchAttention {
   readonly device: Device;
@@ -129,6 +57,11 @@ export class BatchAttention {
   private readonly defaultPolicy: Policy;
   private readonly order: StreamOrder;
   private readonly program: string;
+  /** Writes the plans of the policies that it knows; undefined where keys are ragged. */
+  private readonly planner: HostPlanner | undefined;
+  /** Lengths that schedules are made of later. */
+  private readonly lengths = new Int32Pool();
+  private readonly waitForSlot: () => Promise<void>;
   private lastPlan: AnyPlan | undefined;
   /** The plan that the latest run or replay followed. */
   private lastRun: AnyPlan | undefined;
@@ -161,6 +94,11 @@ export class BatchAttention {
       trace: this.traced,
       label: name,
     });
+    const maxTokens = this.capacity.maxPages * this.pageSize;
+    this.planner = defaults.paged
+      ? new HostPlanner(this.plannerProblem(), this.machine, this.workspace.layout, maxTokens)
+      : undefined;
+    this.waitForSlot = () => this.workspace.ready();
     // The wrapper, not its buffers, is what a scope disposes or hands out.
     this.order = new StreamOrder(device);
     for (const buffer of this.workspace.buffers) offScope(buffer);
@@ -181,30 +119,69 @@ export class BatchAttention {
     options: PlanOptions,
   ): Plan {
     this.requireUsable('plan');
-    const { capacity } = this;
+    const { policy = this.defaultPolicy, stream = this.device.stream } = options;
     const started = performance.now();
     const problem = this.problemOf(kvLens, qoLens, () =>
       sharedPrefixes(pages.indptr, pages.indices, kvLens, this.pageSize),
     );
-    this.checkFits(problem, pages.indices.length);
-    const schedule = runPolicy(options.policy ?? this.defaultPolicy, problem, this.machine, {
+    const numQoTokens = problem.qoIndptr[problem.batchSize];
+    this.checkFits(problem.batchSize, numQoTokens, pages.indices.length);
+    const schedule = runPolicy(policy, problem, this.machine, {
       validate: options.validate,
       timeLimitMs: options.timeLimitMs,
       sharesPages: (a, b, first, count) => samePages(pages.indptr, pages.indices, a, b, first, count),
     });
-    const scheduled = performance.now();
+    const writtenMs = performance.now();
     const id = this.nextPlanId++;
-    const stream = options.stream ?? this.device.stream;
     this.order.enter(stream);
     const uploadedBytes = this.workspace.upload(schedule, pages, id, stream);
     this.order.leave(stream);
+    return this.planned(started, { writtenMs, uploadedBytes }, () => schedule, numQoTokens, maxPage);
+  }
+
+  /**
+   * Plans lengths within the pages of the plan before, a query token each, by native code: no problem, no schedule, no table is
+   * made but when somebody looks. Undefined where it has to be `planBatch`, with whatever error that has.
+   * @param table what the plan before was of
+   */
+  protected planLengths(kvLens: Int32Array, table: PageTable, options: PlanOptions): Plan | undefined {
+    const { policy = this.defaultPolicy, stream = this.device.stream } = options;
+    const { planner } = this;
+    if (!planner?.knows(policy) || options.validate || stream.capturing) return undefined;
+    const { length } = kvLens;
+    if (length !== table.batchSize || length > this.capacity.maxQoTokens || !table.isIntact()) return undefined;
+    this.requireUsable('plan');
+    const started = performance.now();
+    this.order.enter(stream);
+    const sent = this.workspace.uploadFrom(planner, policy, kvLens, this.nextPlanId, stream);
+    if (!sent) return undefined;
+    this.nextPlanId++;
+    this.order.leave(stream);
+    const { pagedKvIndptr, pagedKvIndices, maxPage } = table;
+    const own = this.lengths.copy(kvLens);
+    const schedule = (): Schedule => {
+      const prefixes = (): SharedPrefix[] => sharedPrefixes(pagedKvIndptr, pagedKvIndices, own, this.pageSize);
+      return policy(this.problemOf(own, undefined, prefixes), this.machine);
+    };
+    return this.planned(started, sent, schedule, length, maxPage);
+  }
+
+  /** The plan that was just enqueued, as the one in force. */
+  private planned(
+    startedMs: number,
+    { writtenMs, uploadedBytes }: SentPlan,
+    schedule: () => Schedule,
+    numQoTokens: number,
+    maxPage: number,
+  ): Plan {
     const cost = {
-      policyNs: Math.round((scheduled - started) * 1e6),
-      packNs: Math.round((performance.now() - scheduled) * 1e6),
+      policyNs: Math.round((writtenMs - startedMs) * 1e6),
+      packNs: Math.round((performance.now() - writtenMs) * 1e6),
       uploadedBytes,
     };
     this.plannedMaxPage = maxPage;
-    const plan = new Plan(id, schedule, capacity, cost, () => this.workspace.ready());
+    const { capacity, waitForSlot: ready } = this;
+    const plan = new Plan(this.nextPlanId - 1, { capacity, cost, numQoTokens, schedule, ready });
     this.lastPlan = plan;
     return plan;
   }
@@ -241,7 +218,7 @@ export class BatchAttention {
   planOnDevice(kvLens: Tensor, options: DevicePlanOptions = {}): DevicePlan {
     this.requireUsable('planOnDevice');
     const { policy = 'adaptive', qoLen = 1, batchSize, stream = this.device.stream } = options;
-    const { workspace, variant } = this;
+    const { workspace } = this;
     const { pageList } = workspace;
     if (!pageList) {
       throw new WarpbookError(
@@ -258,14 +235,8 @@ export class BatchAttention {
       throw new WarpbookError('INVALID_PAGE_TABLE', `${this.name}.planOnDevice: ${missing}; plan() their table first.`);
     }
     const id = this.nextPlanId++;
-    const problem = {
-      numKvHeads: variant.numKvHeads,
-      groupSize: variant.numQoHeads / variant.numKvHeads,
-      pageSize: this.pageSize,
-      causal: variant.causal,
-      windowLeft: variant.windowLeft,
-    };
-    const values = devicePlanValues({ policy, maxRequests, qoLen }, problem, this.machine, workspace.layout, id);
+    const shape = { policy, maxRequests, qoLen };
+    const values = devicePlanValues(shape, this.plannerProblem(), this.machine, workspace.layout, id);
     if (!stream.capturing) this.order.enter(stream);
     enqueueDevicePlan(stream, values, { kvLens, batchSize, pageList, image: workspace.image });
     const plan = new DevicePlan(id, policy, maxRequests, qoLen, {
@@ -288,6 +259,11 @@ export class BatchAttention {
       this.lastPlan = plan;
     }
     return plan;
+  }
+
+  private plannerProblem(): DevicePlanProblem {
+    const { numKvHeads, numQoHeads, causal, windowLeft } = this.variant;
+    return { numKvHeads, groupSize: numQoHeads / numKvHeads, pageSize: this.pageSize, causal, windowLeft };
   }
 
   private async readDevicePlan(plan: DevicePlan): Promise<Schedule> {
@@ -313,9 +289,8 @@ export class BatchAttention {
     throw new WarpbookError('DISPOSED', `Got ${call}() of a ${this.name} after its dispose(); make another one.`);
   }
 
-  private checkFits(problem: AttentionProblem, numPages: number): void {
-    const { batchSize, qoIndptr } = problem;
-    this.requireCapacity('plan', { maxBatch: batchSize, maxQoTokens: qoIndptr[batchSize], maxPages: numPages });
+  private checkFits(maxBatch: number, maxQoTokens: number, maxPages: number): void {
+    this.requireCapacity('plan', { maxBatch, maxQoTokens, maxPages });
   }
 
   private requireCapacity(call: string, asked: Partial<Record<'maxBatch' | 'maxQoTokens' | 'maxPages', number>>): void {

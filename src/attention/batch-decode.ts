@@ -4,13 +4,8 @@ import type { Launch } from '../device/stream';
 import { WarpbookError } from '../errors';
 import { policies } from '../schedule/policies/known';
 import type { Tensor } from '../tensor/tensor';
-import {
-  type AttentionResult,
-  BatchAttention,
-  type BatchAttentionOptions,
-  type PlanOptions,
-  type RunOptions,
-} from './batch-attention';
+import { BatchAttention } from './batch-attention';
+import type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './batch-options';
 import { batchPages, cacheOperand, resolvePages } from './kv-operand';
 import type { PageTable } from './page-table';
 import type { PagedKvCache } from './paged-kv';
@@ -44,11 +39,18 @@ export class BatchDecode extends BatchAttention {
 
   /**
    * Plans a batch: runs the policy and enqueues the rewriting of the workspace. Never waits for the device.
+   *
+   * New lengths in an Int32Array, a query token each, by `adaptive`, `headGroups`, `binarySearch` or `noSplit` as they are, are what a decode loop asks
+   * for at each step: native code plans them, word for word as the policy would, and the plan's schedule is made when it is looked at.
    * @param kv the batch's page table, or only new lengths (tokens, [batchSize]) within the pages planned before
    * @throws WarpbookError CAPACITY_EXCEEDED, INVALID_PAGE_TABLE, INVALID_SCHEDULE, INVALID_POLICY, PLAN_QUEUE_FULL; the
    * plan of before stays in force then
    */
   plan(kv: PageTable | ArrayLike<number>, options: DecodePlanOptions = {}): Plan {
+    if (this.table && kv instanceof Int32Array && !options.qoLens) {
+      const plan = this.planLengths(kv, this.table, options);
+      if (plan) return plan;
+    }
     const table = resolvePages(kv, this.table, this.pageSize);
     const pages = batchPages(table, kv);
     const plan = this.planBatch(table.kvLens, options.qoLens, pages, table.maxPage, options);

@@ -4,13 +4,8 @@ import { WarpbookError } from '../errors';
 import { policies } from '../schedule/policies/known';
 import type { Policy } from '../schedule/schedule';
 import type { Tensor } from '../tensor/tensor';
-import {
-  type AttentionResult,
-  BatchAttention,
-  type BatchAttentionOptions,
-  type PlanOptions,
-  type RunOptions,
-} from './batch-attention';
+import { BatchAttention } from './batch-attention';
+import type { AttentionResult, BatchAttentionOptions, PlanOptions, RunOptions } from './batch-options';
 import { batchPages, cacheOperand, type RaggedKv, raggedOperand, resolvePages } from './kv-operand';
 import { integers, PageTable } from './page-table';
 import { PagedKvCache } from './paged-kv';

@@ -50,9 +50,9 @@ export function devicePlanValues(
   layout: WorkspaceLayout,
   planId: number,
 ): DevicePlanValues {
-  const { capacity, offsets } = layout;
+  const { capacity } = layout;
   const { policy, maxRequests, qoLen } = shape;
-  const { numKvHeads, groupSize } = problem;
+  const { numKvHeads } = problem;
   if (!Object.hasOwn(PLAN_POLICY, policy)) {
     const known = Object.keys(PLAN_POLICY).join(', ');
     throw new WarpbookError(
@@ -60,13 +60,10 @@ export function devicePlanValues(
       `planOnDevice got the policy '${String(policy)}'; wanted one of ${known}.`,
     );
   }
-  const numCtas = numCtaSlots(machine);
-  const width = groupWidth(numKvHeads, numCtas);
-  const { queryRows, kvStep } = machine.tileClasses[0];
-  const rowsPerTile = queryRows >= groupSize ? queryRows - (queryRows % groupSize) : queryRows;
-  const tilesPerRequest = ceilDiv(qoLen * groupSize, rowsPerTile);
-  const queryTiles = maxRequests * tilesPerRequest;
-  const items = queryTiles * (numKvHeads / width);
+  const values = planValues(shape, problem, machine, layout, planId);
+  const { num_ctas: numCtas, rows_per_tile: rowsPerTile } = values;
+  const queryTiles = maxRequests * values.tiles_per_request;
+  const items = queryTiles * (numKvHeads / values.group_width);
   if (items > PLAN_RULES.maxItems || numCtas > PLAN_RULES.maxCtas || rowsPerTile > PLAN_RULES.maxRowsPerTile) {
     throw new WarpbookError(
       'UNSUPPORTED',
@@ -79,13 +76,29 @@ export function devicePlanValues(
   requireRoom('maxTiles', queryTiles * numKvHeads, capacity.maxTiles);
   requireRoom('maxKvSequences', maxRequests, capacity.maxKvSequences);
   requireRoom('maxCtas', numCtas, capacity.maxCtas);
+  return values;
+}
+
+/** The same without a check: what the planner is told, wherever it runs. */
+export function planValues(
+  { policy, maxRequests, qoLen }: DevicePlanShape,
+  problem: DevicePlanProblem,
+  machine: Machine,
+  { capacity, offsets }: WorkspaceLayout,
+  planId: number,
+): DevicePlanValues {
+  const { numKvHeads, groupSize } = problem;
+  const numCtas = numCtaSlots(machine);
+  const width = groupWidth(numKvHeads, numCtas);
+  const { queryRows, kvStep } = machine.tileClasses[0];
+  const rowsPerTile = queryRows >= groupSize ? queryRows - (queryRows % groupSize) : queryRows;
   return {
     max_requests: maxRequests,
     qo_len: qoLen,
     num_kv_heads: numKvHeads,
     group_size: groupSize,
     rows_per_tile: rowsPerTile,
-    tiles_per_request: tilesPerRequest,
+    tiles_per_request: ceilDiv(qoLen * groupSize, rowsPerTile),
     kv_step: kvStep,
     // Divisions that the device would have to do one after the other.
     kv_step_shift: Number.isInteger(Math.log2(kvStep)) ? Math.log2(kvStep) : -1,

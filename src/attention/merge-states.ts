@@ -14,7 +14,7 @@ import { DTYPE_CODE } from '../tensor/dtype';
 import { formatShape } from '../tensor/shape';
 import { requireApart } from '../tensor/strided';
 import type { Tensor } from '../tensor/tensor';
-import type { AttentionResult } from './batch-attention';
+import type { AttentionResult } from './batch-options';
 import { MERGE_ROWS_PER_CTA, mergeStatesParams } from './merge-params';
 
 /** Options of {@link mergeState} and {@link mergeStates}. */

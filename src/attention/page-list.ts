@@ -34,6 +34,8 @@ export class PageList {
   readonly buffer: Buffer;
   /** Place of each request's first page in the list that {@link pages} points to; int32 [maxBatch]. */
   readonly starts: Int32Array;
+  /** {first page, pages} of each of `maxBatch` requests as the device has them; int32 [maxBatch, 2]. */
+  readonly sentRanges: Int32Array;
   private readonly maxPages: number;
   private readonly firstPageWord: number;
   private readonly ring: StagingRing;
@@ -68,6 +70,7 @@ export class PageList {
       throw error;
     }
     this.shadow = new Int32Array(words);
+    this.sentRanges = this.shadow.subarray(0, 2 * maxBatch);
     this.starts = new Int32Array(maxBatch);
     this.rooms = new Int32Array(maxBatch);
     this.buffer.fill(new Uint8Array(4));

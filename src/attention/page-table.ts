@@ -38,6 +38,8 @@ export class PageTable {
   readonly kvLens: Int32Array;
   /** The largest page id, −1 in an empty table: what a pool must hold. */
   readonly maxPage: number;
+  /** pagedKvIndptr as bytes, and what they were when they were checked. */
+  private checked: { readonly bytes: Uint8Array; readonly copy: Uint8Array } | undefined;
 
   /**
    * Checks the table. @throws WarpbookError INVALID_PAGE_TABLE for lengths that don't fit their pages, an index out of
@@ -83,6 +85,19 @@ export class PageTable {
     table.kvLens = lengths;
     table.maxPage = this.maxPage;
     return table as PageTable;
+  }
+
+  /**
+   * @internal Whether nobody has written into pagedKvIndptr since this was asked first. Quicker than to check it anew at each step.
+   * @throws WarpbookError INVALID_PAGE_TABLE the first time, as {@link withLengths}
+   */
+  isIntact(): boolean {
+    if (this.checked) return Buffer.compare(this.checked.bytes, this.checked.copy) === 0;
+    const { buffer, byteOffset, byteLength } = this.pagedKvIndptr;
+    checkIndptr(this.pagedKvIndptr, this.pagedKvIndices.length);
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    this.checked = { bytes, copy: bytes.slice() };
+    return true;
   }
 
   /**

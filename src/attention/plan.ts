@@ -5,7 +5,10 @@ import type { DevicePolicy } from './device-plan';
 
 /** What a plan cost the host, in nanoseconds, and what it sent. */
 export interface PlanCost {
-  /** Time of the policy, with its checks where it isn't a built-in one. */
+  /**
+   * Time of the policy, with its checks where it isn't a built-in one; and of packing, where native code does both in one (see
+   * `BatchDecode.plan()`).
+   */
   policyNs: number;
   /** Time of packing and of enqueueing the copies. */
   packNs: number;
@@ -13,33 +16,41 @@ export interface PlanCost {
   uploadedBytes: number;
 }
 
+/** What a {@link Plan} is made of. */
+export interface PlanParts {
+  readonly capacity: WrapperCapacity;
+  readonly cost: PlanCost;
+  readonly numQoTokens: number;
+  /** Gives the schedule, when somebody looks at it: native code writes plans without making one. */
+  readonly schedule: () => Schedule;
+  readonly ready: () => Promise<void>;
+}
+
 /** Made by `plan()`. */
 export class Plan {
   /** Counts up with each plan of a wrapper. */
   readonly id: number;
-  readonly schedule: Schedule;
   readonly capacity: WrapperCapacity;
   readonly cost: PlanCost;
+  /** Query tokens of the batch. */
+  readonly numQoTokens: number;
   private readonly waitForSlot: () => Promise<void>;
+  private readonly makeSchedule: () => Schedule;
+  private made: Schedule | undefined;
 
-  constructor(
-    id: number,
-    schedule: Schedule,
-    capacity: WrapperCapacity,
-    cost: PlanCost,
-    waitForSlot: () => Promise<void>,
-  ) {
+  constructor(id: number, parts: PlanParts) {
     this.id = id;
-    this.schedule = schedule;
-    this.capacity = capacity;
-    this.cost = cost;
-    this.waitForSlot = waitForSlot;
+    this.capacity = parts.capacity;
+    this.cost = parts.cost;
+    this.numQoTokens = parts.numQoTokens;
+    this.waitForSlot = parts.ready;
+    this.makeSchedule = parts.schedule;
   }
 
-  /** Query tokens of the batch. */
-  get numQoTokens(): number {
-    const { qoIndptr, batchSize } = this.schedule.problem;
-    return qoIndptr[batchSize];
+  /** What the plan consists of. */
+  get schedule(): Schedule {
+    this.made ??= this.makeSchedule();
+    return this.made;
   }
 
   /** The schedule, as `DevicePlan` has it. */

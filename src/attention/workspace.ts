@@ -8,13 +8,14 @@
  */
 import type { Buffer } from '../device/buffer';
 import type { Device } from '../device/device';
-import { StagingRing } from '../device/staging';
+import { StagingRing, type StagingSlot } from '../device/staging';
 import type { Stream } from '../device/stream';
 import { type WorkspaceLayout, workspaceLayout } from '../schedule/layout';
 import { checkCapacity, packSchedule } from '../schedule/pack';
-import type { Schedule } from '../schedule/schedule';
+import type { Policy, Schedule } from '../schedule/schedule';
 import { TRACE_RECORD_WORDS } from '../timeline/trace-record';
 import type { WrapperCapacity } from './capacity';
+import type { HostPlanner } from './host-planner';
 import { PageList } from './page-list';
 
 /** Where a batch's keys are, on the host's side. */
@@ -25,6 +26,13 @@ export interface BatchPages {
   readonly indices: Int32Array;
   /** The arrays are those of the plan before, and nobody wrote into them. */
   readonly unchanged: boolean;
+}
+
+/** What {@link Workspace.uploadFrom} did. */
+export interface SentPlan {
+  /** When the image was written and its copy not yet enqueued, by `performance.now()`. */
+  readonly writtenMs: number;
+  readonly uploadedBytes: number;
 }
 
 /** Plans that may be in flight. */
@@ -112,11 +120,40 @@ export class Workspace {
       this.imageRing.release(slot);
       throw error;
     }
-    this.images[slot.index] ??= new Int32Array(slot.bytes.buffer, slot.bytes.byteOffset, this.layout.totalWords);
-    const image = this.images[slot.index];
+    const image = this.imageIn(slot);
     const used = packSchedule(schedule, this.layout, image, this.pageList?.starts ?? pages.indptr, planId) * 4;
     this.imageRing.submit(slot, used, stream, this.image, 0);
     return uploaded + used;
+  }
+
+  /**
+   * Lets native code write a plan of the pages that were sent last, and enqueues its copy.
+   * @returns what that took; undefined where the plan has to come from `upload`, with whatever error that has, and nothing is
+   * enqueued then
+   */
+  uploadFrom(
+    planner: HostPlanner,
+    policy: Policy,
+    kvLens: Int32Array,
+    planId: number,
+    stream: Stream,
+  ): SentPlan | undefined {
+    stream.requireEager('staging.submit', this.device);
+    const slot = this.pageList && this.imageRing.tryAcquire();
+    if (!slot || !this.pageList) return undefined;
+    const words = planner.write(policy, kvLens, this.pageList.sentRanges, this.imageIn(slot), planId);
+    if (words === undefined) {
+      this.imageRing.release(slot);
+      return undefined;
+    }
+    const writtenMs = performance.now();
+    this.imageRing.submit(slot, words * 4, stream, this.image, 0);
+    return { writtenMs, uploadedBytes: words * 4 };
+  }
+
+  private imageIn(slot: StagingSlot): Int32Array {
+    this.images[slot.index] ??= new Int32Array(slot.bytes.buffer, slot.bytes.byteOffset, this.layout.totalWords);
+    return this.images[slot.index];
   }
 
   /** Resolves when a staging slot of each ring is free. */

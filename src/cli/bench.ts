@@ -1,5 +1,5 @@
 /** `warpbook bench`: what this machine makes of the rows of the results table. Parses and prints; bench/ measures. */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { openDevice } from '../attention/open-device';
 import type { Device } from '../device/device';
 import { onLabProgress } from '../lab/progress';
@@ -7,8 +7,9 @@ import { onMeasuring } from '../measure/progress';
 import { type BenchCase, type CaseLists, policyByName, QUICK_ROWS, shapeCases, tableCases } from './bench/cases';
 import { type BenchContext, type CommonFlags, openBench } from './bench/context';
 import { benchDecode } from './bench/decode';
+import { commandLine, list, number } from './bench/flags';
+import { autoCommand, predictionCommand } from './bench/lab-commands';
 import { benchPlan } from './bench/plan';
-import { benchPrediction } from './bench/prediction';
 import { benchPrefill } from './bench/prefill';
 import { resultTable } from './bench/report';
 import { describeRun, type ResultRow, writeResultFile } from './bench/result-file';
@@ -46,7 +47,8 @@ Examples:
   warpbook bench prefill --rows 4x4k --kv ragged,paged
   warpbook bench plan --rows 32x1,128x1 --policy headGroups
   warpbook bench trace --rows 32x4k
-  warpbook bench strategies --steps 1000 --batches 32,8`;
+  warpbook bench strategies --steps 1000 --batches 32,8
+  warpbook bench auto --heads 32/8,64/2 --batches 30`;
 
 /** Prompts that make 16k tokens in all. */
 const PREFILL_ROWS: readonly string[] = ['32x512', '16x1k', '8x2k', '4x4k', '2x8k', '1x16k'];
@@ -102,68 +104,8 @@ export function benchCommand(): Command {
     ),
   );
   bench.addCommand(predictionCommand());
+  bench.addCommand(autoCommand());
   return bench;
-}
-
-/** What a prediction bench is told. */
-interface PredictionFlags extends CommonFlags {
-  readonly device: 'auto' | 'cpu' | 'cuda';
-  readonly traces?: string;
-  readonly calibration?: string;
-  readonly batches: number;
-  readonly prefill: number;
-  readonly ends?: boolean;
-  readonly out: string | false;
-}
-
-function predictionCommand(): Command {
-  return new Command('prediction')
-    .summary('predicted beside measured times of batches from request traces')
-    .description('Calibrate, then predict and measure batches from request traces under several policies.')
-    .addOption(new Option('-d, --device <kind>', 'device').choices(['auto', 'cpu', 'cuda']).default('auto'))
-    .option('--traces <folder>', 'Azure and Mooncake traces (default: WARPBOOK_TRACES)')
-    .option('--calibration <file>', 'judge this one (default: calibrate now)')
-    .option('--batches <number>', 'decode batches of each trace, concurrency and number of heads', number, 7)
-    .option('--prefill <number>', 'prefill and mixed batches', number, 44)
-    .option('--ends', 'keep the measured ends of CTAs')
-    .option('--seconds <number>', 'stop after so long, with what there is', number, 300)
-    .option('-o, --out <path>', 'write the results here: a folder, or a file ending in .json', 'bench/results')
-    .option('--no-out', 'write no file')
-    .action(runPrediction);
-}
-
-async function runPrediction(flags: PredictionFlags, command: Command): Promise<void> {
-  const device = await openDevice(deviceKind(flags.device));
-  try {
-    const before = await device.telemetry();
-    const say = (line: string): void => void process.stderr.write(`${line}\n`);
-    const { traces, calibration, batches, prefill, seconds, ends } = flags;
-    const maxSeconds = seconds ?? 300;
-    const result = await benchPrediction(device, say, {
-      traces,
-      calibration,
-      batches,
-      prefillBatches: prefill,
-      maxSeconds,
-      ends,
-    });
-    const { rows, model, summary, summaries } = result;
-    process.stdout.write(`${JSON.stringify({ all: summary, ...summaries }, undefined, 1)}\n`);
-    if (flags.out === false) return;
-    const run = describeRun(device, commandLine(command), before, await device.telemetry());
-    const path = writeResultFile(flags.out, device, 'prediction', {
-      ...run,
-      summary,
-      summaries,
-      failures: result.failures,
-      calibration: result.calibration,
-      model,
-      rows: [...rows],
-    });
-    process.stderr.write(`wrote ${path}\n`);
-  } finally {
-    device.dispose();
-  }
 }
 
 /** @param policy the one that the figures of docs/kernels.md are of */
@@ -198,16 +140,6 @@ function shared(name: string, summary: string, policy = 'headGroups'): Command {
 /** A list with a default, which --help shows as it would be typed. */
 function listOption(flags: string, description: string, standard: readonly string[]): Option {
   return new Option(flags, description).argParser(list).default(standard, standard.join(','));
-}
-
-function list(text: string): string[] {
-  return text.split(',').map((part) => part.trim());
-}
-
-function number(text: string): number {
-  const value = Number(text);
-  if (!(value >= 0) || !Number.isFinite(value)) throw new InvalidArgumentError('Wanted a number of at least 0.');
-  return value;
 }
 
 /** Reads the flags at once, so that a wrong one is told before anything is measured; measures when it is asked for rows. */
@@ -275,19 +207,6 @@ async function tell(
   const name = flags.name ?? (flags.set === 'shapes' ? `${what}-shapes` : what);
   const path = writeResultFile(flags.out, device, name, { ...run, roof: { readGbps, tflops }, torch, rows });
   process.stderr.write(`wrote ${path}\n`);
-}
-
-/** The options that were given, without where results go. */
-function commandLine(command: Command): string {
-  const given = command.options.filter((option) => {
-    const name = option.attributeName();
-    return name !== 'out' && name !== 'name' && command.getOptionValueSource(name) === 'cli';
-  });
-  const parts = given.map((option) => {
-    const value: unknown = command.getOptionValue(option.attributeName());
-    return value === true ? `${option.long}` : `${option.long} ${Array.isArray(value) ? value.join(',') : value}`;
-  });
-  return ['warpbook bench', command.name(), ...parts].join(' ');
 }
 
 function lists(flags: Flags, rows: readonly string[] | undefined): Partial<CaseLists> {

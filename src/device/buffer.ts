@@ -64,8 +64,10 @@ export class Buffer {
     this.requireRange('read', byteOffset, byteLength);
     stream.requireEager('buffer.read', this.device);
     const read = this.state.backend.read(stream.handle, this.handle, byteOffset, byteLength);
-    stream.countOperation();
-    return this.state.watch(read);
+    const operation = stream.countOperation();
+    const bytes = await this.state.watch(read);
+    stream.noteCompleted(operation);
+    return bytes;
   }
 
   /** Enqueues a fill with a repeated pattern of 1, 2, 4 or 8 bytes, which must divide the range's length. */

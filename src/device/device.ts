@@ -136,8 +136,13 @@ export class Device {
   async synchronize(): Promise<void> {
     this.state.requireUsable();
     this.state.requireNoCapture('device.synchronize');
-    const { state } = this;
-    await Promise.all([...state.streams].map((stream) => state.watch(state.backend.synchronize(stream))));
+    const { state, stream } = this;
+    const others = [...state.streams].filter((handle) => handle !== stream.handle);
+    // The default stream keeps in mind how far it has come; of the others only handles are known here.
+    await Promise.all([
+      stream.synchronize(),
+      ...others.map((handle) => state.watch(state.backend.synchronize(handle))),
+    ]);
   }
 
   /** Buffers that were still alive when the device was disposed, oldest first; empty before. */

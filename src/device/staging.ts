@@ -1,6 +1,9 @@
 /**
  * A ring of staging slots: host memory that plans are packed into and that the device reads in its own time. A slot
- * is handed out again only when the copy from it has finished, which an event of its own tells.
+ * is handed out again only when the copy from it has finished.
+ *
+ * Whoever waits for the stream now and then has told so already. Only where slots become scarce does an event of its own stand
+ * behind a copy, for `ready()` to wait for: recording it takes the host about as long as a small plan.
  */
 import { requireInteger, WarpbookError } from '../errors';
 import { formatBytes, roundUp } from '../units';
@@ -22,6 +25,8 @@ export interface StagingSlot {
 interface SlotState {
   readonly slot: StagingSlot;
   readonly event: Event;
+  /** Whether the event was recorded behind the copy. */
+  marked: boolean;
   status: 'free' | 'acquired' | 'submitted';
   /** Stream and number of the operation behind which the slot is free again. */
   stream: Stream | undefined;
@@ -55,6 +60,7 @@ export class StagingRing {
     this.states = Array.from({ length: slots }, (_, index) => ({
       slot: { index, bytes: memory.subarray(index * this.stride, index * this.stride + slotBytes) },
       event: device.createEvent(),
+      marked: false,
       status: 'free',
       stream: undefined,
       operation: 0,
@@ -63,9 +69,8 @@ export class StagingRing {
 
   /** A slot that nothing reads any more. Throws `PLAN_QUEUE_FULL` where there is none: await {@link ready} then. */
   acquire(): StagingSlot {
-    this.requireUsable('acquire');
-    const free = this.findFree();
-    if (!free) {
+    const slot = this.tryAcquire();
+    if (!slot) {
       throw new WarpbookError(
         'PLAN_QUEUE_FULL',
         `Got a plan while all ${this.states.length} staging slots are still being read; wanted a free one. ` +
@@ -73,6 +78,14 @@ export class StagingRing {
         { slots: this.states.length },
       );
     }
+    return slot;
+  }
+
+  /** As {@link acquire}, but undefined where no slot is free. */
+  tryAcquire(): StagingSlot | undefined {
+    this.requireUsable('acquire');
+    const free = this.findFree();
+    if (!free) return undefined;
     free.status = 'acquired';
     free.stream = undefined;
     return free.slot;
@@ -96,7 +109,8 @@ export class StagingRing {
     state.operation = stream.countOperation();
     state.stream = stream;
     state.status = 'submitted';
-    stream.record(state.event);
+    state.marked = !this.hasKnownFree(this.states.length / 2);
+    if (state.marked) stream.record(state.event);
   }
 
   /** Gives an acquired slot back unused. */
@@ -115,11 +129,17 @@ export class StagingRing {
         `Got ready() of a ring whose ${this.states.length} slots are all acquired and none submitted; submit or release one.`,
       );
     }
+    const marked = submitted.filter((state) => state.marked);
+    // None where slots were acquired after the copies.
+    if (marked.length === 0) marked.push(mark(submitted[0]));
     await Promise.race(
-      submitted.map(async (state) => {
-        const { operation } = state;
+      marked.map(async (state) => {
+        const { stream, operation } = state;
         await state.event.synchronize();
-        if (state.status === 'submitted' && state.operation === operation) state.status = 'free';
+        for (const each of this.states) {
+          if (each.status === 'submitted' && each.stream === stream && each.operation <= operation)
+            each.status = 'free';
+        }
       }),
     );
   }
@@ -153,6 +173,12 @@ export class StagingRing {
     return found;
   }
 
+  private hasKnownFree(wanted: number): boolean {
+    let count = 0;
+    for (let i = 0; i < this.states.length && count < wanted; i++) if (isKnownFree(this.states[i])) count++;
+    return count >= wanted;
+  }
+
   private acquired(slot: StagingSlot, call: string): SlotState {
     const state = this.states[slot.index];
     if (state?.slot === slot && state.status === 'acquired') return state;
@@ -170,6 +196,13 @@ export class StagingRing {
       `Got ${call} of a staging ring of ${formatBytes(this.slotBytes)} slots after its dispose(); make another one.`,
     );
   }
+}
+
+/** Records the event of a slot that is being read, behind all that its stream has by now. */
+function mark(state: SlotState): SlotState {
+  state.stream?.record(state.event);
+  state.marked = true;
+  return state;
 }
 
 /** The last before `end`, going round, for which `test` holds. */

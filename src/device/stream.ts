@@ -174,7 +174,7 @@ export class Stream {
     this.requireEager('stream.synchronize', this.device);
     const { numEnqueued } = this;
     await this.state.watch(this.state.backend.synchronize(this.handle));
-    this.numKnownCompleted = Math.max(this.numKnownCompleted, numEnqueued);
+    this.noteCompleted(numEnqueued);
   }
 
   /** Operations that are enqueued and not finished. */
@@ -243,6 +243,11 @@ export class Stream {
   /** @internal Counts an operation that the backend has accepted, and answers with its number. */
   countOperation(): number {
     return ++this.numEnqueued;
+  }
+
+  /** @internal Tells that operation `number` has finished: somebody waited for it, or for what came behind. */
+  noteCompleted(number: number): void {
+    this.numKnownCompleted = Math.max(this.numKnownCompleted, number);
   }
 
   /** @internal Whether operation `number`, and so everything before it, has finished. */

@@ -42,6 +42,8 @@ export function costModelBundle(model: CostModel, options: RenderOptions): MimeB
     names.map((cost) => ({
       cost,
       decode: roundCost(kernels, 'decode', cost),
+      '16 rows': roundCost(kernels, 'decode16', cost),
+      '32 rows': roundCost(kernels, 'decode32', cost),
       prefill: roundCost(kernels, 'prefill', cost),
     })),
   );

@@ -105,7 +105,8 @@ function scaledToThreads(guess: CostModel, observations: readonly Observation[])
   const stepBytes = machine.tileClasses[0].kvStep * 2 * problem.headDim * problem.kvElementBytes;
   const perThread = stepBytes / (scaled.stepNs + scaled.stepRowNs * problem.groupSize);
   const demandGbs = Array.from({ length: Math.max(2, numThreads) }, (_, i) => perThread * (i + 1));
-  return { ...guess, kernels: { decode: scaled, prefill: scaled }, dram: { demandGbs, drawnGbs: [...demandGbs] } };
+  const kernels = { decode: scaled, decode16: scaled, decode32: scaled, prefill: scaled };
+  return { ...guess, kernels, dram: { demandGbs, drawnGbs: [...demandGbs] } };
 }
 
 async function measureCases(

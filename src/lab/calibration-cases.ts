@@ -51,12 +51,43 @@ const RAGGED: readonly number[] = Array.from({ length: 64 }, (_, i) => 100 + ((i
 /** The same, 200 to 1,700 tokens. */
 const RAGGED_SHORT: readonly number[] = Array.from({ length: 16 }, (_, i) => 200 + ((i * 7919) % 1501));
 
+/** 16 requests, of which so many have 8,192 tokens and the others 1,024, in turn as evenly as may be. */
+function someLong(long: number): number[] {
+  return Array.from({ length: 16 }, (_, i) =>
+    Math.floor(((i + 1) * long) / 16) > Math.floor((i * long) / 16) ? 8192 : 1024,
+  );
+}
+
 function decode(what: string, kvLens: readonly number[], policy: Policy, numQoHeads: number = 32): CalibrationCase {
   return { what, kind: 'decode', kvLens, policy, numQoHeads };
 }
 
 function prefill(what: string, qoLens: readonly number[], kvLens: readonly number[], policy: Policy): CalibrationCase {
   return { what, kind: 'prefill', qoLens, kvLens, policy, numQoHeads: 32 };
+}
+
+/** What the decode kernel's builds for more query rows differ in: steps, ends of tiles, merges. */
+function wideCases(rows: 16 | 32): CalibrationCase[] {
+  const one = (what: string, kvLens: readonly number[], policy: Policy): CalibrationCase =>
+    decode(`${what}, ${rows} rows`, kvLens, policy, rows * 8);
+  return [
+    one('1 step on 8 CTAs', [128], noSplit),
+    one('64 steps on 8 CTAs', [8192], noSplit),
+    one('8 tiles of 2 steps on 8 CTAs', repeat(8, 256), spread(1, 8)),
+    one('1 step on 128 CTAs', repeat(16, 128), noSplit),
+    one('8 tiles of 1 step on 128 CTAs', repeat(128, 128), spread(1, 128)),
+    one('8 steps on 128 CTAs', repeat(16, 1024), noSplit),
+    one('4 states on 32 CTAs', [512], spread(4)),
+    one('8 states on 64 CTAs', [1024], spread(8)),
+    one('8 states on 128 CTAs', [1024, 1024], spread(8)),
+    one('16 states of 2 steps on 128 CTAs', [4096], spread(16)),
+    one('32 states on 128 CTAs', [4096], spread(32)),
+    one('2 equal requests, head groups', [1160, 1160], headGroups),
+    one('4 ragged, head groups', [1450, 1390, 1180, 2900], headGroups),
+    one('8 ragged, binary search', RAGGED_SHORT.slice(0, 8), binarySearch),
+    one('16 ragged, queue', RAGGED_SHORT, longestFirst),
+    one('64 ragged, head groups', RAGGED, headGroups),
+  ];
 }
 
 /** For GPUs: 8 KV heads of 128 dims, pages of 16. */
@@ -67,10 +98,10 @@ export const gpuCases: readonly CalibrationCase[] = [
   decode('8.5 steps on 8 CTAs', [1088], noSplit),
   decode('64 steps on 8 CTAs', [8192], noSplit),
   decode('8 tiles of 2 steps on 8 CTAs', repeat(8, 256), spread(1, 8)),
-  // How memory saturates.
-  ...[16, 24, 32, 48, 64, 80, 96, 128].map((ctas) =>
-    decode(`64 steps on ${ctas} CTAs`, repeat(ctas / 8, 8192), noSplit),
-  ),
+  // How memory saturates. Where fewer CTAs than SMs have something to do, as when the others have ended, they are spread over the chip;
+  // launches of 80 or 96 CTAs alone aren't (docs/simulator.md).
+  ...[16, 24, 32, 48, 64, 128].map((ctas) => decode(`64 steps on ${ctas} CTAs`, repeat(ctas / 8, 8192), noSplit)),
+  ...[4, 6, 8, 10, 12].map((long) => decode(`64 steps on ${long * 8} CTAs, 8 on the others`, someLong(long), noSplit)),
   ...[32, 48, 64].map((ctas) => decode(`16 steps on ${ctas} CTAs`, repeat(ctas / 8, 2048), noSplit)),
   decode('8 states of 8 steps on 64 CTAs', [8192], spread(8)),
   decode('2 × 32 steps on 132 CTAs', repeat(33, 4096), spread(1, 132)),
@@ -111,6 +142,9 @@ export const gpuCases: readonly CalibrationCase[] = [
   decode('16 ragged, queue', RAGGED_SHORT, longestFirst),
   decode('1 request, queue', [640], longestFirst),
   decode('64 ragged, queue', RAGGED, longestFirst),
+  // Builds for more query rows.
+  ...wideCases(16),
+  ...wideCases(32),
   // The prefill kernel.
   prefill('64 steps of 128 rows', [32], [4096], noSplit),
   prefill('64 steps of 128 rows on all CTAs', [1056], [4096], noSplit),

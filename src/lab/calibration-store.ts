@@ -32,6 +32,7 @@ const kernelCost = z.object({
   raggedShare: cost,
   stepRowNs: cost,
   sharedRowNs: cost,
+  olderFirst: cost,
   smSpread: cost,
 });
 const points = z.array(z.number().positive()).min(1);
@@ -44,7 +45,7 @@ const schema = z.looseObject({
   driver: z.string(),
   kernelHash: z.string(),
   date: z.string(),
-  kernels: z.object({ decode: kernelCost, prefill: kernelCost }),
+  kernels: z.object({ decode: kernelCost, decode16: kernelCost, decode32: kernelCost, prefill: kernelCost }),
   dram: z
     .object({ demandGbs: points, drawnGbs: points })
     .refine(({ demandGbs, drawnGbs }) => demandGbs.length === drawnGbs.length, {

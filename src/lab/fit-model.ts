@@ -5,8 +5,9 @@
  */
 import { levenbergMarquardt } from 'ml-levenberg-marquardt';
 import type { Schedule } from '../schedule/schedule';
-import { type CostModel, type KernelCost, type KernelKind, kernelKindOf } from '../simulate/cost-model';
+import type { CostModel, KernelCost, KernelKind } from '../simulate/cost-model';
 import { drain } from '../simulate/engine';
+import { kindsOf } from '../simulate/tile-costs';
 
 /** One measurement. */
 export interface Observation {
@@ -31,23 +32,27 @@ export interface FittedModel {
 /** What a fit may change: a cost of a kernel, or a point of the saturation curve. */
 type Parameter = { readonly kind: KernelKind; readonly name: keyof KernelCost } | { readonly drawn: number };
 
+const DECODE_COSTS: readonly (keyof KernelCost)[] = [
+  'launchNs',
+  'prologueNs',
+  'hiddenNs',
+  'tileNs',
+  'lastTileNs',
+  'busyShare',
+  'partialNs',
+  'drawNs',
+  'mergeNs',
+  'mergeRowNs',
+  'mergeBatchNs',
+  'stepNs',
+  'stepRowNs',
+  'raggedShare',
+];
+
 const COSTS: Readonly<Record<KernelKind, readonly (keyof KernelCost)[]>> = {
-  decode: [
-    'launchNs',
-    'prologueNs',
-    'hiddenNs',
-    'tileNs',
-    'lastTileNs',
-    'busyShare',
-    'partialNs',
-    'drawNs',
-    'mergeNs',
-    'mergeRowNs',
-    'mergeBatchNs',
-    'stepNs',
-    'stepRowNs',
-    'raggedShare',
-  ],
+  decode: DECODE_COSTS,
+  decode16: DECODE_COSTS,
+  decode32: DECODE_COSTS,
   prefill: [
     'tileNs',
     'partialNs',
@@ -58,7 +63,6 @@ const COSTS: Readonly<Record<KernelKind, readonly (keyof KernelCost)[]>> = {
     'mergeBatchNs',
     'stepNs',
     'sharedRowNs',
-    'smSpread',
   ],
 };
 
@@ -73,9 +77,9 @@ const DIFFERENCE = 0.01;
  * @param observations of all kernels; a kernel without any keeps its guess
  */
 export function fitModel(guess: CostModel, observations: readonly Observation[]): FittedModel {
-  const kinds = observations.map(({ schedule }) => kernelKindOf(schedule.machine.tileClasses[0]));
+  const kinds = observations.map(({ schedule }) => kindsOf(schedule)[0]);
   let model = guess;
-  for (const kind of ['decode', 'prefill'] as const) {
+  for (const kind of ['decode', 'decode16', 'decode32', 'prefill'] as const) {
     const own = observations.filter((_, i) => kinds[i] === kind);
     if (own.length > 0) model = fitKernel(model, kind, own);
   }
@@ -121,7 +125,13 @@ function fitKernel(guess: CostModel, kind: KernelKind, observations: readonly Ob
 
 /** The guess, each parameter times e to its value. */
 function withFactors(guess: CostModel, parameters: readonly Parameter[], values: readonly number[]): CostModel {
-  const kernels = { decode: { ...guess.kernels.decode }, prefill: { ...guess.kernels.prefill } };
+  const { decode, decode16, decode32, prefill } = guess.kernels;
+  const kernels = {
+    decode: { ...decode },
+    decode16: { ...decode16 },
+    decode32: { ...decode32 },
+    prefill: { ...prefill },
+  };
   const drawnGbs = [...guess.dram.drawnGbs];
   parameters.forEach((parameter, i) => {
     const factor = Math.exp(values[i]);

@@ -1,7 +1,7 @@
 /** The batches that predictions are judged by: drawn from request traces, none of them used in a calibration. */
 
 import { policies } from '../schedule/policies/known';
-import type { Policy } from '../schedule/schedule';
+import type { Policy, Schedule } from '../schedule/schedule';
 import type { RequestTrace } from '../workload/request-trace';
 import { snapshots } from '../workload/snapshot';
 import type { TimedBatch } from './time-batch';
@@ -30,20 +30,19 @@ export const judgedPolicies: Readonly<Record<TimedBatch['kind'], Readonly<Record
   },
 };
 
-/** Draws other batches than those that the model was developed with (seeds below 100,000, requests from 37 on). */
-const FIRST_SEED = 500_000;
-const FIRST_REQUEST = 911;
 const CONCURRENCIES: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /**
  * Decode batches: snapshots of continuous batching at eight concurrencies, with 32 and 64 query heads.
  * @param perKind snapshots of each trace, concurrency and number of heads
  * @param maxTokens longer batches lose their last requests
+ * @param seed another one draws other batches
  */
 export function decodeBatches(
   traces: readonly (readonly [name: string, trace: RequestTrace])[],
   perKind: number,
   maxTokens: number,
+  seed: number,
   concurrencies: readonly number[] = CONCURRENCIES,
 ): TraceBatch[] {
   const batches: TraceBatch[] = [];
@@ -53,7 +52,7 @@ export function decodeBatches(
         const drawn = snapshots(trace, {
           concurrency,
           count: perKind,
-          seed: FIRST_SEED + numQoHeads * 1000 + concurrency,
+          seed: seed + numQoHeads * 1000 + concurrency,
         });
         for (const [i, { kvLens }] of drawn.entries()) {
           const what = `${name} ${concurrency} #${i}, ${numQoHeads} heads`;
@@ -87,13 +86,20 @@ const MAX_QUERY_TOKENS = 16_000;
 const MAX_PAIRS = 2e8;
 const LONGEST_PROMPT = 12_000;
 const LONGEST_CONTEXT = 60_000;
+/** A prime below the length of the traces: seeds begin at different requests. */
+const FIRST_REQUESTS = 1499;
 
-/** Prefill and mixed batches, from consecutive requests of the traces. */
+/**
+ * Prefill and mixed batches, from consecutive requests of the traces.
+ * @param seed where in the traces they begin
+ */
 export function prefillBatches(
   traces: readonly (readonly [name: string, trace: RequestTrace])[],
   count: number,
+  seed: number,
 ): TraceBatch[] {
   const batches: TraceBatch[] = [];
+  const first = seed % FIRST_REQUESTS;
   for (let i = 0; i < count; i++) {
     const [name, trace] = traces[i % traces.length];
     const mode = PREFILL_MODES[i % PREFILL_MODES.length];
@@ -103,7 +109,7 @@ export function prefillBatches(
     let tokens = 0;
     let pairs = 0;
     for (let k = 0; k < PROMPTS[turn % PROMPTS.length]; k++) {
-      const { inputLength } = trace.requests[(FIRST_REQUEST + 41 * i + k) % trace.length];
+      const { inputLength } = trace.requests[(first + 41 * i + k) % trace.length];
       const chunked = mode === 'chunks' || inputLength > LONGEST_PROMPT;
       const kvLen = Math.max(1, Math.min(inputLength, LONGEST_CONTEXT));
       const qoLen = chunked ? Math.min(kvLen, CHUNKS[turn % CHUNKS.length]) : kvLen;
@@ -117,7 +123,7 @@ export function prefillBatches(
       const [{ kvLens: running }] = snapshots(traces[0][1], {
         concurrency: 16 << (turn % 3),
         count: 1,
-        seed: FIRST_SEED + i,
+        seed: seed + i,
       });
       for (const length of running) {
         qoLens.push(1);
@@ -135,4 +141,10 @@ export function prefillBatches(
     });
   }
   return batches;
+}
+
+/** Whether two schedules of a batch are the same, tile for tile and CTA for CTA. */
+export function isSameSchedule(a: Schedule, b: Schedule): boolean {
+  const same = (x: Int32Array, y: Int32Array): boolean => x.length === y.length && x.every((word, i) => word === y[i]);
+  return a.dispatch === b.dispatch && same(a.ctaIndptr, b.ctaIndptr) && same(a.tiles, b.tiles);
 }

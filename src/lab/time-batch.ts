@@ -7,13 +7,15 @@ import { BatchPrefill } from '../attention/batch-prefill';
 import type { Device } from '../device/device';
 import { type Chain, makeChain, timeTurns } from '../measure/chain';
 import type { Policy, Schedule } from '../schedule/schedule';
-import type { KernelKind } from '../simulate/cost-model';
 import type { Timeline } from '../timeline/timeline';
 import type { ColdPool, ColdSets } from './cold-pool';
 
+/** Which wrapper runs a batch. */
+export type BatchKind = 'decode' | 'prefill';
+
 /** A batch to time. */
 export interface TimedBatch {
-  readonly kind: KernelKind;
+  readonly kind: BatchKind;
   readonly kvLens: readonly number[];
   /** Query tokens of each request; default one each. */
   readonly qoLens?: readonly number[];
@@ -60,9 +62,9 @@ export class BatchTimer {
     private readonly limits: BatchLimits,
   ) {}
 
-  /** The wrapper of a kind; its machine is what policies plan for. */
-  async wrapper(kind: KernelKind, numQoHeads: number, trace: boolean): Promise<Wrapper> {
-    const key = `${kind} ${numQoHeads} ${trace}`;
+  /** The wrapper of a kind; its machine is what policies plan for. Those of other slots are others of the same kind. */
+  async wrapper(kind: BatchKind, numQoHeads: number, trace: boolean, slot: number = 0): Promise<Wrapper> {
+    const key = `${kind} ${numQoHeads} ${trace} ${slot}`;
     let made = this.wrappers.get(key);
     if (!made) {
       const { maxBatch, maxQoTokens, maxTiles } = this.limits;
@@ -110,11 +112,48 @@ export class BatchTimer {
         await new Promise((resume) => setTimeout(resume, PAUSE_MS));
       }
       const turns = await timeTurns(Array.from({ length: samples }, () => chain));
-      const ns = turns.map((turn) => turn.deviceNs).sort((a, b) => a - b);
-      const medianNs = ns[samples >> 1];
-      return { schedule, medianNs, minNs: ns[0], rangePct: (100 * (ns[samples - 1] - ns[0])) / medianNs };
+      return batchTime(
+        schedule,
+        turns.map((turn) => turn.deviceNs),
+      );
     } finally {
       chain.dispose();
+    }
+  }
+
+  /**
+   * Several policies on one batch, in turns: what a machine does meanwhile (clocks, neighbours) meets all of them alike. Each has a
+   * wrapper of its own, since a plan stays in force until the next.
+   * @param expected about how long a launch takes, ns
+   * @param samples turns of each; the median counts
+   */
+  async sideBySide(
+    batch: TimedBatch,
+    cold: ColdSets,
+    policies: Readonly<Record<string, Policy>>,
+    expected: (schedule: Schedule) => number,
+    samples: number = 7,
+  ): Promise<Map<string, BatchTime>> {
+    const chains: Chain[] = [];
+    const schedules: Schedule[] = [];
+    const names = Object.keys(policies);
+    try {
+      for (const [slot, name] of names.entries()) {
+        const wrapper = await this.wrapper(batch.kind, batch.numQoHeads, false, slot);
+        const schedule = this.plan(wrapper, batch, cold, policies[name]);
+        schedules.push(schedule);
+        chains.push(await this.chain(wrapper, batch, cold, expected(schedule), TURN_NS));
+      }
+      const taken: number[][] = names.map(() => []);
+      for (let sample = 0; sample < samples; sample++) {
+        // Another one begins each time, so that none is always behind the same one.
+        const order = names.map((_, i) => (i + sample) % names.length);
+        const turns = await timeTurns(order.map((i) => chains[i]));
+        for (const [turn, i] of order.entries()) taken[i].push(turns[turn].deviceNs);
+      }
+      return new Map(names.map((name, i) => [name, batchTime(schedules[i], taken[i])]));
+    } finally {
+      for (const chain of chains) chain.dispose();
     }
   }
 
@@ -170,4 +209,10 @@ export class BatchTimer {
     for (const wrapper of this.wrappers.values()) wrapper.dispose();
     this.wrappers.clear();
   }
+}
+
+function batchTime(schedule: Schedule, taken: readonly number[]): BatchTime {
+  const ns = Float64Array.from(taken).sort();
+  const medianNs = ns[ns.length >> 1];
+  return { schedule, medianNs, minNs: ns[0], rangePct: (100 * (ns[ns.length - 1] - ns[0])) / medianNs };
 }

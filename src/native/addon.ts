@@ -95,6 +95,16 @@ export interface Addon {
   cpu_instruction_set(): string;
   /** Names of all programs; a program's index in this list stands for it in launches. */
   cpu_program_names(): string[];
+  /**
+   * Runs a program with a grid of one CTA before it returns, on this thread and without a device: `params[offsets[i]..+8)` becomes
+   * the address of `memory[i]`, which is the caller's and has to be as large as the program takes it for.
+   */
+  cpu_run_program(
+    program_index: number,
+    params: Uint8Array,
+    offsets: Int32Array,
+    memory: readonly NodeJS.ArrayBufferView[],
+  ): void;
   /** Opens a device whose programs run on `num_threads` threads (1 to 1024), the launching stream's included. */
   cpu_open(num_threads: number): NativeDevice;
   /** Finishes all work and releases everything; blocks meanwhile. Idempotent. */

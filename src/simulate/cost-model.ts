@@ -5,8 +5,11 @@
 import { WarpbookError } from '../errors';
 import type { TileClass } from '../schedule/machine';
 
-/** Which of the kernels drains a tile class: they differ in what a tile costs. */
-export type KernelKind = 'decode' | 'prefill';
+/**
+ * Which of the kernels drains a tile class: they differ in what a tile costs. `decode` is the decode kernel's build for up to 8 query
+ * rows of a KV head, `decode16` and `decode32` those for more.
+ */
+export type KernelKind = 'decode' | 'decode16' | 'decode32' | 'prefill';
 
 /** Costs of one kernel, nanoseconds. */
 export interface KernelCost {
@@ -40,6 +43,11 @@ export interface KernelCost {
   /** More of a step for each query row: always, and while another CTA is busy on the same SM. */
   readonly stepRowNs: number;
   readonly sharedRowNs: number;
+  /**
+   * Of CTAs that share an SM the one that came first goes faster than its fair share by this share, and the others slower: an SM's
+   * schedulers prefer the warps that have been there longest.
+   */
+  readonly olderFirst: number;
   /** How far SMs differ: steps take from 1 − this to 1 + this times as long. A queue evens that out, a static list doesn't. */
   readonly smSpread: number;
 }
@@ -81,12 +89,21 @@ export interface CostModel {
 export const FEW_STATES = 8;
 export const MANY_STATES = 16;
 
+/** CTAs that share a merge, in builds for more than 8 rows: the last ones to arrive (attention/merge_count.cuh). */
+export const MERGING_CTAS = 8;
+
 /** Query rows up to which tiles go to the decode kernel (attention/kernel-variants.ts). */
 const DECODE_ROWS = 32;
 
-/** The kernel that drains tiles of this class. */
-export function kernelKindOf(tileClass: TileClass): KernelKind {
-  return tileClass.queryRows > DECODE_ROWS && tileClass.threads > 1 ? 'prefill' : 'decode';
+/**
+ * The kernel that drains tiles of this class.
+ * @param rows query rows that they have at most; default: as many as the class takes. A wrapper has the build for as many as it needs
+ */
+export function kernelKindOf({ queryRows, threads }: TileClass, rows: number = queryRows): KernelKind {
+  if (threads === 1) return 'decode';
+  if (queryRows > DECODE_ROWS) return 'prefill';
+  const most = Math.min(rows, queryRows);
+  return most <= 8 ? 'decode' : most <= 16 ? 'decode16' : 'decode32';
 }
 
 /** Families whose members share a calibration; `NVIDIA H100 80GB HBM3` and `H100 SXM` are one. */

@@ -14,8 +14,11 @@
  */
 import type { Schedule } from '../schedule/schedule';
 import { TILE, TILE_STRIDE } from '../schedule/work-tile';
-import { type CostModel, drawnGbs, type KernelCost } from './cost-model';
+import { type CostModel, drawnGbs, type KernelCost, MERGING_CTAS } from './cost-model';
 import { EventHeap } from './event-heap';
+import { gains } from './gains';
+import { KeyReuse } from './key-reuse';
+import { emptyMachine, lastOf, type Places, placesAfter, rankOf } from './places';
 import { type TileCosts, tileCostsOf } from './tile-costs';
 
 /** Told of every span as it ends. */
@@ -41,45 +44,21 @@ export interface Drained {
 }
 
 /** Groups that a CTA announces before it counts arrivals (attention/merge_groups.cuh); the CPU device counts at once. */
-const PENDING_GROUPS = 4;
+const PENDING_GROUPS = { alone: 4, shared: 16 } as const;
 
 /** Runs a schedule through a model. */
 export function drain(schedule: Schedule, model: CostModel, sink?: SpanSink): Drained {
   const costs = tileCostsOf(schedule, model);
   const { launchNs, prologueNs } = costs.classes[0];
-  let bytes = 0;
-  for (let t = 0; t < costs.work.numTiles; t++) bytes += costs.work.bytes[t] * costs.work.cold[t];
-  let starts: Float64Array = new Float64Array(schedule.numCtas);
-  if (prologueNs > 0) {
-    starts = lateStarts(new Run(schedule, model, costs, starts, undefined).finishNs, costs.classes[0]);
+  let places = emptyMachine(schedule, model);
+  const sharesSms = places.sm[1] === places.sm[0];
+  if (prologueNs > 0 || sharesSms) {
+    const before = new Run(schedule, model, costs, places, { sink: undefined, reuses: false });
+    places = placesAfter(before, costs.classes[0], sharesSms);
   }
-  const { finishNs } = new Run(schedule, model, costs, starts, sink);
-  const makespanNs = largest(finishNs);
+  const { finishNs, bytes } = new Run(schedule, model, costs, places, { sink, reuses: true });
+  const makespanNs = lastOf(finishNs);
   return { makespanNs, periodNs: makespanNs + launchNs, bytes, finishNs };
-}
-
-/**
- * When CTAs start, after the release: CTA c of the next launch takes the c-th place that becomes free, and needs a prologue
- * from then on.
- */
-function lateStarts(finishNs: Float64Array, { prologueNs, hiddenNs }: KernelCost): Float64Array {
-  const release = largest(finishNs) + hiddenNs;
-  const starts = finishNs.slice().sort();
-  for (let c = 0; c < starts.length; c++) {
-    starts[c] = Math.min(prologueNs, Math.max(0, starts[c] + prologueNs - release));
-  }
-  return starts;
-}
-
-/** Where an SM stands among the others, −1 to 1: evenly spread, in no order (multiples of the golden ratio). */
-function rankOf(sm: number): number {
-  return 2 * ((sm * 0.6180339887498949) % 1) - 1;
-}
-
-function largest(values: Float64Array): number {
-  let most = 0;
-  for (const value of values) if (value > most) most = value;
-  return most;
 }
 
 const STATE = { waiting: 0, streaming: 1, ending: 2, merging: 3 } as const;
@@ -87,6 +66,8 @@ const STATE = { waiting: 0, streaming: 1, ending: 2, merging: 3 } as const;
 /** One launch. */
 class Run {
   readonly finishNs: Float64Array;
+  /** Keys and values from memory so far. */
+  bytes = 0;
   private readonly tiles: Int32Array;
   private readonly numCtas: number;
   private readonly numSms: number;
@@ -98,17 +79,29 @@ class Run {
   private readonly state: Uint8Array;
   private readonly tile: Int32Array;
   private readonly startNs: Float64Array;
-  private readonly sm: Int32Array;
+  readonly sm: Int32Array;
+  private readonly starts: Float64Array;
+  private readonly sink: SpanSink | undefined;
+  /** CTAs of an SM, in the order in which they come; −1 where it has fewer. int32 [numSms × ctasPerSm] */
+  private readonly onSm: Int32Array;
+  /** How much longer a CTA's steps take than by a fair share while others are busy on its SM. */
+  private readonly unfair: Float64Array;
   private readonly next: Int32Array;
   /** Of a queue: the tile that follows the CTA's present one. */
   private readonly following: Int32Array;
   private readonly demand: Float64Array;
   private readonly latency: Float64Array;
   private readonly arrived: Int32Array;
+  // Where merges are shared: tiles of a group that have started, and how many had arrived before the last of them.
+  private readonly started: Int32Array;
+  private readonly early: Int32Array;
   private readonly pending: number[][] = [];
   private readonly merges: number[][] = [];
   /** CTAs with a tile, by SM. */
   private readonly busy: Int32Array;
+  private readonly streamLength: Float64Array;
+  /** Where tiles read the same keys: who reads from the L2. */
+  private readonly reuse: KeyReuse | undefined;
   private readonly mostDrawn: number;
   /** The CPU device draws a tile when it is wanted, and its first one too. */
   private readonly drawsLate: boolean;
@@ -118,50 +111,72 @@ class Run {
   private clock = 0;
   private pace = 1;
   private totalDemand = 0;
+  private readonly gain: Float64Array;
 
   constructor(
     private readonly schedule: Schedule,
     private readonly model: CostModel,
     private readonly costs: TileCosts,
-    starts: Float64Array,
-    private readonly sink: SpanSink | undefined,
+    places: Places,
+    options: { readonly sink: SpanSink | undefined; readonly reuses: boolean },
   ) {
+    this.sink = options.sink;
+    this.sm = places.sm.slice();
+    this.starts = places.starts;
     const { numCtas, machine } = schedule;
     this.tiles = schedule.tiles;
     this.numCtas = numCtas;
     this.numSms = machine.numSms;
     this.ctasPerSm = model.numThreads === undefined ? machine.tileClasses[0].ctasPerSm : 1;
-    this.pendingGroups = model.numThreads === undefined ? PENDING_GROUPS : 1;
+    const pendingGroups = costs.sharesMerges ? PENDING_GROUPS.shared : PENDING_GROUPS.alone;
+    this.pendingGroups = model.numThreads === undefined ? pendingGroups : 1;
     this.finishNs = new Float64Array(numCtas);
     this.timers = new EventHeap(numCtas);
     this.streams = new EventHeap(numCtas);
     this.state = new Uint8Array(numCtas);
     this.tile = new Int32Array(numCtas).fill(-1);
     this.startNs = new Float64Array(numCtas);
-    this.sm = new Int32Array(numCtas);
+    this.onSm = new Int32Array(this.numSms * this.ctasPerSm).fill(-1);
+    this.unfair = new Float64Array(numCtas).fill(1);
     this.next = schedule.ctaIndptr.slice(0, numCtas);
     this.following = new Int32Array(numCtas);
     this.demand = new Float64Array(numCtas);
     this.latency = new Float64Array(numCtas);
     this.arrived = new Int32Array(costs.work.groupArrivals.length);
+    this.started = new Int32Array(costs.sharesMerges ? this.arrived.length : 0);
+    this.early = new Int32Array(this.started.length);
     this.busy = new Int32Array(Math.max(this.numSms, model.numThreads ?? 0));
+    this.streamLength = new Float64Array(numCtas);
+    this.reuse = options.reuses && costs.work.sharesKeys ? new KeyReuse(schedule, costs) : undefined;
     this.mostDrawn = model.dram.drawnGbs[model.dram.drawnGbs.length - 1];
     this.drawsLate = model.numThreads !== undefined;
+    this.gain = this.drawsLate ? new Float64Array(numCtas) : gains(schedule, costs, model);
     this.queueHead = this.drawsLate ? 0 : numCtas;
     this.nextCta = 0;
-    const places = Math.min(numCtas, model.numThreads ?? numCtas);
-    for (let place = 0; place < places; place++) this.launchNext(place % this.numSms, starts);
-    this.starts = starts;
+    if (this.ctasPerSm > 1) this.shareSms();
+    const numPlaces = Math.min(numCtas, model.numThreads ?? numCtas);
+    for (let place = 0; place < numPlaces; place++) this.launchNext(place % this.numSms);
     this.drainAll();
   }
-  private readonly starts: Float64Array;
+
+  /** Who shares an SM with whom. */
+  private shareSms(): void {
+    const { numCtas, ctasPerSm, sm, onSm } = this;
+    const { olderFirst } = this.costs.classes[0];
+    for (let cta = 0; cta < numCtas; cta++) {
+      let place = sm[cta] * ctasPerSm;
+      const isFirst = onSm[place] < 0;
+      while (onSm[place] >= 0) place++;
+      onSm[place] = cta;
+      this.unfair[cta] = 1 / (isFirst ? 1 + olderFirst : 1 - olderFirst / (ctasPerSm - 1));
+    }
+  }
 
   /** The next CTA with work on a place that is free. */
-  private launchNext(place: number, starts: Float64Array): void {
+  private launchNext(place: number): void {
     while (this.nextCta < this.numCtas) {
       const cta = this.nextCta++;
-      const sm = this.model.numThreads === undefined ? Math.floor(cta / this.ctasPerSm) : place;
-      this.sm[cta] = sm;
+      if (this.model.numThreads !== undefined) this.sm[cta] = place;
       const first = this.take(cta, true);
       if (first < 0) {
         if (this.model.numThreads === undefined) return;
@@ -169,7 +184,7 @@ class Run {
       }
       this.tile[cta] = first;
       this.state[cta] = STATE.waiting;
-      this.timers.set(cta, this.now + starts[cta]);
+      this.timers.set(cta, this.now + this.starts[cta]);
       return;
     }
   }
@@ -177,6 +192,7 @@ class Run {
   private drainAll(): void {
     const { timers, streams } = this;
     while (timers.size > 0 || streams.size > 0) {
+      if (this.reuse?.isDue(this.clock) && this.nextEvent() > this.now) this.lookAtKeys(this.reuse);
       const streamEnd =
         streams.size > 0 ? this.now + (streams.next - this.clock) / this.pace : Number.POSITIVE_INFINITY;
       if (streamEnd <= timers.next) {
@@ -184,12 +200,30 @@ class Run {
         this.clock = streams.next;
         const cta = streams.pop();
         this.state[cta] = STATE.ending;
+        this.bytes += this.reuse
+          ? this.reuse.finish(cta, this.clock, this.streamLength[cta])
+          : this.bytesOf(this.tile[cta]);
         timers.set(cta, this.now + this.latency[cta]);
       } else {
         this.clock += (timers.next - this.now) * this.pace;
         this.now = timers.next;
         this.step(timers.pop());
       }
+    }
+  }
+
+  private nextEvent(): number {
+    return Math.min(this.timers.next, this.now + (this.streams.next - this.clock) / this.pace);
+  }
+
+  /** Finds anew which tiles read from the L2, and what all ask of memory. */
+  private lookAtKeys(reuse: KeyReuse): void {
+    reuse.look(this.clock, this.streams, this.streamLength);
+    for (let cta = 0; cta < this.numCtas; cta++) {
+      if (this.state[cta] !== STATE.streaming || !reuse.hasTurned(cta)) continue;
+      this.ask(-this.demand[cta]);
+      this.demand[cta] = this.demandOf(reuse.bytesAsked(cta), this.streamLength[cta], this.latency[cta]);
+      this.ask(this.demand[cta]);
     }
   }
 
@@ -216,9 +250,9 @@ class Run {
       return tile < costs.work.numTiles ? tile : -1;
     }
     if (schedule.dispatch === 'smQueue') {
-      const begin = this.sm[cta] * this.ctasPerSm;
-      for (let owner = begin; owner < Math.min(begin + this.ctasPerSm, this.numCtas); owner++) {
-        if (this.next[owner] < schedule.ctaIndptr[owner + 1]) return this.next[owner]++;
+      for (let place = 0; place < this.ctasPerSm; place++) {
+        const owner = this.ctasPerSm === 1 ? cta : this.onSm[this.sm[cta] * this.ctasPerSm + place];
+        if (owner >= 0 && this.next[owner] < schedule.ctaIndptr[owner + 1]) return this.next[owner]++;
       }
       return -1;
     }
@@ -231,6 +265,11 @@ class Run {
       return (this.drawsLate ? this.queueHead : this.following[cta]) >= this.costs.work.numTiles;
     }
     return this.next[cta] >= schedule.ctaIndptr[cta + 1];
+  }
+
+  /** Bytes of a tile whose keys nobody else reads. */
+  private bytesOf(tile: number): number {
+    return this.costs.work.bytes[tile] * this.costs.work.firstPass[tile];
   }
 
   private costOf(tile: number): KernelCost {
@@ -246,14 +285,21 @@ class Run {
     // Kernels draw from the queue when a tile begins, so that the next one is known at its end.
     if (this.schedule.dispatch === 'queue' && !this.drawsLate) this.following[cta] = this.queueHead++;
     const busyShare = cost.busyShare === 0 ? 0 : cost.busyShare * Math.min(1, this.drawn() / this.mostDrawn);
-    let latency = costs.restNs[tile] + (this.isLast(cta) ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
+    if (costs.sharesMerges) this.countStart(tile);
+    const isLast = this.isLast(cta);
+    let latency = costs.restNs[tile] + (isLast ? cost.lastTileNs : cost.tileNs * (1 + busyShare));
     if (this.tiles[tile * TILE_STRIDE + TILE.partialSlot] >= 0) latency += cost.partialNs;
-    if (this.schedule.dispatch !== 'static') latency += cost.drawNs;
+    // Where draws are hidden, leaving the queue isn't.
+    if (this.schedule.dispatch !== 'static') latency += isLast ? cost.drawNs : costs.drawNs[tile];
     this.latency[cta] = latency;
-    const shared = this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] : 1;
-    const stream = costs.streamNs[tile] * shared * (1 + cost.smSpread * rankOf(this.sm[cta]));
-    this.demand[cta] = this.demandOf(costs.memoryBytes[tile], stream, latency);
+    const shared = this.busy[this.sm[cta]] > 1 ? costs.sharedRatio[tile] * this.unfair[cta] : 1;
+    const slower = shared * (1 + cost.smSpread * rankOf(this.sm[cta]));
+    const stream = (costs.streamNs[tile] - (isLast ? this.gain[cta] : 0)) * slower;
+    this.reuse?.start(cta, tile);
+    const asked = this.reuse ? this.reuse.bytesAsked(cta) : costs.coldBytes[tile];
+    this.demand[cta] = this.demandOf(asked, stream, latency);
     this.ask(this.demand[cta]);
+    this.streamLength[cta] = stream;
     this.streams.set(cta, this.clock + stream);
   }
 
@@ -271,11 +317,14 @@ class Run {
     const before = this.busy[sm];
     this.busy[sm] += change;
     if (before > 1 === this.busy[sm] > 1) return;
-    for (let other = sm * this.ctasPerSm; other < Math.min((sm + 1) * this.ctasPerSm, this.numCtas); other++) {
-      const mark = other === cta ? undefined : this.streams.keyOf(other);
+    for (let place = sm * this.ctasPerSm; place < (sm + 1) * this.ctasPerSm; place++) {
+      const other = this.onSm[place];
+      const mark = other < 0 || other === cta ? undefined : this.streams.keyOf(other);
       if (mark === undefined) continue;
-      const ratio = this.costs.sharedRatio[this.tile[other]];
-      this.streams.set(other, this.clock + (mark - this.clock) * (change > 0 ? ratio : 1 / ratio));
+      const slower = this.costs.sharedRatio[this.tile[other]] * this.unfair[other];
+      const ratio = change > 0 ? slower : 1 / slower;
+      this.streams.set(other, this.clock + (mark - this.clock) * ratio);
+      this.streamLength[other] *= ratio;
     }
   }
 
@@ -290,7 +339,8 @@ class Run {
 
   private paceAt(demand: number): number {
     const { dram } = this.model;
-    return demand > dram.demandGbs[0] ? Math.min(1, drawnGbs(dram, demand) / demand) : 1;
+    if (demand <= dram.demandGbs[0]) return 1;
+    return Math.min(1, drawnGbs(dram, demand * this.costs.slowness) / demand);
   }
 
   private endTile(cta: number): void {
@@ -326,10 +376,23 @@ class Run {
     pending.length = 0;
   }
 
+  /** CTAs share a merge that arrive when all tiles of the group have started: others couldn't wait for states that may never come. */
+  private countStart(tile: number): void {
+    const at = tile * TILE_STRIDE;
+    if (this.tiles[at + TILE.partialSlot] < 0) return;
+    const first = this.tiles[at + TILE.mergeGroup];
+    for (let group = first; group < first + this.tiles[at + TILE.mergeGroupCount]; group++) {
+      if (++this.started[group] === this.costs.work.groupArrivals[group]) this.early[group] = this.arrived[group];
+    }
+  }
+
   private startMerge(cta: number): void {
+    const { costs } = this;
+    const group = this.merges[cta][0];
+    const late = costs.sharesMerges ? costs.work.groupArrivals[group] - this.early[group] : 1;
     this.startNs[cta] = this.now;
     this.state[cta] = STATE.merging;
-    this.timers.set(cta, this.now + this.costs.mergeNs[this.merges[cta][0]]);
+    this.timers.set(cta, this.now + costs.mergeNs(group, Math.max(1, Math.min(MERGING_CTAS, late))));
   }
 
   private endMerge(cta: number): void {
@@ -342,6 +405,6 @@ class Run {
 
   private goOn(cta: number): void {
     if (this.tile[cta] >= 0) this.startTile(cta);
-    else if (this.model.numThreads !== undefined) this.launchNext(this.sm[cta], this.starts);
+    else if (this.model.numThreads !== undefined) this.launchNext(this.sm[cta]);
   }
 }

@@ -30,6 +30,42 @@ const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
     mergeStateNs: 0,
     mergeBatchNs: 900,
     raggedShare: 0.6,
+    olderFirst: 0,
+    smSpread: 0,
+  },
+  // More rows: longer ends of tiles; merges are shared by several CTAs.
+  decode16: {
+    launchNs: 2300,
+    prologueNs: 2300,
+    hiddenNs: 650,
+    tileNs: 4000,
+    lastTileNs: 1300,
+    busyShare: 0.2,
+    partialNs: 700,
+    drawNs: 1500,
+    mergeNs: 1200,
+    mergeRowNs: 90,
+    mergeStateNs: 0,
+    mergeBatchNs: 900,
+    raggedShare: 0.6,
+    olderFirst: 0,
+    smSpread: 0,
+  },
+  decode32: {
+    launchNs: 2300,
+    prologueNs: 2300,
+    hiddenNs: 650,
+    tileNs: 5000,
+    lastTileNs: 2000,
+    busyShare: 0.2,
+    partialNs: 700,
+    drawNs: 1500,
+    mergeNs: 1500,
+    mergeRowNs: 90,
+    mergeStateNs: 0,
+    mergeBatchNs: 900,
+    raggedShare: 0.6,
+    olderFirst: 0,
     smSpread: 0,
   },
   prefill: {
@@ -46,9 +82,15 @@ const GPU_LATENCIES: Readonly<Record<KernelKind, Latencies>> = {
     mergeStateNs: 2,
     mergeBatchNs: 1000,
     raggedShare: 1,
-    smSpread: 0.04,
+    olderFirst: 0.045,
+    smSpread: 0.01,
   },
 };
+
+/** How much longer a step of the decode kernel takes with more query rows, for as many tokens, where keys are at hand (an H100, rounded). */
+const WIDE_STEPS = { decode: 1, decode16: 1.45, decode32: 2.7 } as const;
+/** Tokens of a step of the decode kernel's builds, but for that for 32 rows, whose warps share keys in pairs. */
+const STEP_TOKENS = { decode: 128, decode16: 128, decode32: 64 } as const;
 
 /** A virtual CTA of the CPU device starts and ends within what its caches take. */
 const CPU_LATENCIES: Latencies = {
@@ -65,6 +107,7 @@ const CPU_LATENCIES: Latencies = {
   mergeStateNs: 50,
   mergeBatchNs: 0,
   raggedShare: 0,
+  olderFirst: 0,
   smSpread: 0,
 };
 
@@ -78,7 +121,10 @@ export function rooflineModel(machine: Machine): CostModel {
   const bandwidth = machine.memoryBandwidthGBs * (isCpu ? 1 : BANDWIDTH_SHARE);
   const knee = isCpu ? CPU_THREADS_TO_SATURATE : Math.min(numSms, SMS_TO_SATURATE);
   const cost = (kind: KernelKind): KernelCost => {
-    const tile = machine.tileClasses.find((candidate) => kernelKindOf(candidate) === kind) ?? machine.tileClasses[0];
+    const isPrefill = kind === 'prefill';
+    const tile =
+      machine.tileClasses.find((candidate) => (kernelKindOf(candidate) === 'prefill') === isPrefill) ??
+      machine.tileClasses[0];
     const tflopsOfSm = (machine.bf16Tflops * (isCpu ? 1 : MATRIX_SHARE)) / numSms;
     const arithmeticNs = stepFlops(tile) / (tflopsOfSm * 1e3);
     const memoryNs = (tile.kvStep * (tile.headDimQk + tile.headDimV) * 2 * knee) / bandwidth;
@@ -86,7 +132,9 @@ export function rooflineModel(machine: Machine): CostModel {
     if (isCpu) {
       return { ...CPU_LATENCIES, stepNs: memoryNs, stepRowNs: arithmeticNs / tile.queryRows, sharedRowNs: 0 };
     }
-    const stepNs = Math.max(memoryNs, arithmeticNs);
+    // A step of the decode kernel is latency; that of the build for 32 rows has half as many tokens.
+    const wide = isPrefill ? 1 : (WIDE_STEPS[kind] * STEP_TOKENS[kind]) / STEP_TOKENS.decode;
+    const stepNs = Math.max(memoryNs, arithmeticNs) * wide;
     const sharedNs = Math.max(0, arithmeticNs * tile.ctasPerSm - stepNs);
     return { ...GPU_LATENCIES[kind], stepNs, stepRowNs: 0, sharedRowNs: sharedNs / tile.queryRows };
   };
@@ -98,7 +146,12 @@ export function rooflineModel(machine: Machine): CostModel {
     driver: '',
     kernelHash: '',
     date: '',
-    kernels: { decode: cost('decode'), prefill: cost('prefill') },
+    kernels: {
+      decode: cost('decode'),
+      decode16: cost('decode16'),
+      decode32: cost('decode32'),
+      prefill: cost('prefill'),
+    },
     dram: saturation(bandwidth, (numSms * bandwidth) / knee),
     l2Speedup: 3,
   };

@@ -3,17 +3,27 @@
  * arrives at. Hides the records; knows no costs.
  */
 import type { Schedule } from '../schedule/schedule';
-import { MERGE_GROUP, MERGE_GROUP_STRIDE, SEGMENT, SEGMENT_STRIDE, TILE, TILE_STRIDE } from '../schedule/work-tile';
+import {
+  MERGE_GROUP,
+  MERGE_GROUP_STRIDE,
+  SEGMENT,
+  SEGMENT_STRIDE,
+  TILE,
+  TILE_FLAG,
+  TILE_STRIDE,
+} from '../schedule/work-tile';
 
 /** Columns by tile and by merge group, in the order of the schedule's tables. */
 export interface WorkList {
   readonly numTiles: number;
   /** float64 [numTiles]: keys that the tile attends to. */
   readonly tokens: Float64Array;
-  /** float64 [numTiles]: bytes that it asks memory for, where each key is read once; passes after the first find the L2. */
+  /** float64 [numTiles]: bytes that it reads, in all its passes over the keys. */
   readonly bytes: Float64Array;
-  /** float64 [numTiles]: share of the bytes that no other tile of the launch reads too. */
-  readonly cold: Float64Array;
+  /** float64 [numTiles]: share of them that the first pass reads; the others find the L2. */
+  readonly firstPass: Float64Array;
+  /** Keys may be read by several tiles, so that some of them come out of the L2. */
+  readonly sharesKeys: boolean;
   /** float64 [numTiles]: steps of the main loop, over all passes. */
   readonly steps: Float64Array;
   /** int32 [numGroups]: states that a merge reads, rows × slots. */
@@ -28,11 +38,11 @@ export function workListOf(schedule: Schedule): WorkList {
   const numTiles = tiles.length / TILE_STRIDE;
   const tokens = new Float64Array(numTiles);
   const bytes = new Float64Array(numTiles);
-  const cold = new Float64Array(numTiles).fill(1);
+  const firstPass = new Float64Array(numTiles).fill(1);
   const steps = new Float64Array(numTiles);
   const tokenBytes = 2 * problem.headDim * problem.kvElementBytes;
-  let multiplePasses = false;
-  let queryTilesPerRange = 1;
+  // Of decode with a tile for all query rows of a request and head no two tiles read the same keys.
+  let sharesKeys = problem.qoIndptr[problem.batchSize] > problem.batchSize;
   for (let t = 0, at = 0; t < numTiles; t++, at += TILE_STRIDE) {
     const { queryRows, kvStep } = machine.tileClasses[tiles[at + TILE.tileClass]];
     let keys = tiles[at + TILE.kvEnd] - tiles[at + TILE.kvStart];
@@ -44,15 +54,12 @@ export function workListOf(schedule: Schedule): WorkList {
       }
     }
     const passes = Math.max(1, Math.ceil(tiles[at + TILE.rowCount] / queryRows));
-    if (passes > 1) multiplePasses = true;
-    if (tiles[at + TILE.rowCount] > problem.groupSize) queryTilesPerRange = 2;
+    if (tiles[at + TILE.rowCount] < problem.groupSize || tiles[at + TILE.flags] & TILE_FLAG.gatherRows)
+      sharesKeys = true;
+    firstPass[t] = 1 / passes;
     tokens[t] = keys;
     bytes[t] = keys * tokenBytes * passes;
     steps[t] = Math.ceil(keys / kvStep) * passes;
-  }
-  const numQoTokens = problem.qoIndptr[problem.batchSize];
-  if (multiplePasses || queryTilesPerRange > 1 || numQoTokens > problem.batchSize) {
-    findColdShares(schedule, tokens, bytes, tokenBytes, cold);
   }
 
   const numGroups = mergeGroups.length / MERGE_GROUP_STRIDE;
@@ -62,36 +69,5 @@ export function workListOf(schedule: Schedule): WorkList {
     groupArrivals[g] = mergeGroups[at + MERGE_GROUP.slotCount];
     groupStates[g] = groupArrivals[g] * mergeGroups[at + MERGE_GROUP.rowCount];
   }
-  return { numTiles, tokens, bytes, cold, steps, groupStates, groupArrivals };
-}
-
-/**
- * Keys of one sequence and head that several tiles read come from memory once and from the L2 after that: every reader is
- * given the same share of the first read.
- */
-function findColdShares(
-  { tiles, problem }: Schedule,
-  tokens: Float64Array,
-  bytes: Float64Array,
-  tokenBytes: number,
-  cold: Float64Array,
-): void {
-  const read = new Map<number, { first: number; last: number; bytes: number }>();
-  const keyOf = (at: number): number => tiles[at + TILE.kvSeq] * problem.numKvHeads + tiles[at + TILE.kvHead];
-  for (let t = 0, at = 0; t < tokens.length; t++, at += TILE_STRIDE) {
-    const kvStart = tiles[at + TILE.kvStart];
-    const kvEnd = tiles[at + TILE.kvEnd];
-    const known = read.get(keyOf(at));
-    if (known) {
-      known.first = Math.min(known.first, kvStart);
-      known.last = Math.max(known.last, kvEnd);
-      known.bytes += bytes[t];
-    } else {
-      read.set(keyOf(at), { first: kvStart, last: kvEnd, bytes: bytes[t] });
-    }
-  }
-  for (let t = 0, at = 0; t < tokens.length; t++, at += TILE_STRIDE) {
-    const all = read.get(keyOf(at));
-    if (all && all.bytes > 0) cold[t] = Math.min(1, ((all.last - all.first) * tokenBytes) / all.bytes);
-  }
+  return { numTiles, tokens, bytes, firstPass, sharesKeys, steps, groupStates, groupArrivals };
 }

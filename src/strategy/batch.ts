@@ -39,17 +39,17 @@ export interface StepBatch {
 }
 
 /** @throws WarpbookError CAPACITY_EXCEEDED, naming the option to raise; the strategy is as before then */
-export function requireCapacity(strategy: string, batch: StepBatch, capacity: StepCapacity): void {
-  const asked = { maxBatch: batch.kvLens.length, maxKvLen: longest(batch.kvLens) };
-  for (const key of ['maxBatch', 'maxKvLen'] as const) {
-    if (asked[key] <= capacity[key]) continue;
-    throw new WarpbookError(
-      'CAPACITY_EXCEEDED',
-      `${strategy}: the step needs ${key} = ${asked[key]}, and the strategy was captured for ${capacity[key]}; the step was ` +
-        `refused and nothing was enqueued. Capture with a higher ${key}, or run the step with the strategy 'eager'.`,
-      { asked: asked[key], available: capacity[key], option: key },
-    );
-  }
+export function requireCapacity(strategy: string, { kvLens }: StepBatch, capacity: StepCapacity): void {
+  const maxKvLen = longest(kvLens);
+  if (kvLens.length <= capacity.maxBatch && maxKvLen <= capacity.maxKvLen) return;
+  const asked = { maxBatch: kvLens.length, maxKvLen };
+  const key = asked.maxBatch > capacity.maxBatch ? 'maxBatch' : 'maxKvLen';
+  throw new WarpbookError(
+    'CAPACITY_EXCEEDED',
+    `${strategy}: the step needs ${key} = ${asked[key]}, and the strategy was captured for ${capacity[key]}; the step was ` +
+      `refused and nothing was enqueued. Capture with a higher ${key}, or run the step with the strategy 'eager'.`,
+    { asked: asked[key], available: capacity[key], option: key },
+  );
 }
 
 /** The largest of the lengths; 0 where there are none. */

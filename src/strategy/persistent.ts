@@ -38,12 +38,12 @@ export class PersistentStrategy extends StepStrategy {
   }
 
   protected run(batch: StepBatch): StepReport {
-    const started = process.hrtime.bigint();
+    const startedMs = performance.now();
     const seated = this.model.seat(batch);
     const plan = this.attention.plan(batch.table ?? batch.kvLens, {
       policy: this.options.policy ?? policies.adaptive,
     });
-    const planNs = Number(process.hrtime.bigint() - started);
+    const planNs = Math.round((performance.now() - startedMs) * 1e6);
     batch.onSent?.();
     this.execs[0].replay();
     const paddedRows = this.capacity.maxBatch - batch.kvLens.length;

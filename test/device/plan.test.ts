@@ -7,7 +7,10 @@ import { PagedKvCache } from '../../src/attention/paged-kv';
 import type { DevicePlan } from '../../src/attention/plan';
 import type { Device } from '../../src/device/device';
 import { policies } from '../../src/schedule/policies/known';
-import { fromHost } from '../../src/tensor/create';
+import type { Policy } from '../../src/schedule/schedule';
+import { fromHost, full } from '../../src/tensor/create';
+import { normal } from '../../src/tensor/random';
+import type { Tensor } from '../../src/tensor/tensor';
 import { deviceLoop } from '../support/device-loop';
 
 let device: Device;
@@ -62,6 +65,54 @@ describe('the planner on the device', () => {
     assert.deepEqual(await loop.decode.status(), { skippedPages: 0, badLengths: 0, unsplitPlans: 0 });
     assert.ok((await loop.decode.timeline()).cta.length > 0);
     loop.dispose();
+  });
+});
+
+describe('plans that native code writes on the host', () => {
+  it('are followed as those of the policy are, while the device is steps behind', async () => {
+    const cache = new PagedKvCache({ ...heads, device, numPages: 8192, dtype: 'bfloat16' });
+    for (const pool of [cache.k, cache.v]) {
+      const values = normal([...pool.shape], { seed: 1, dtype: 'bfloat16', device });
+      pool.copyFrom(values);
+      values.dispose();
+    }
+    const longest = Array.from({ length: 32 }, (_, r) => 1 + ((r * 997) % 4000));
+    const table = cache.pageTable(longest.map((length) => cache.allocate(length)));
+    const wrapper = { ...heads, device, capacity: { maxBatch: 32, maxPages: 8192 } };
+    const [native, byPolicy] = [await BatchDecode.create(wrapper), await BatchDecode.create(wrapper)];
+    for (const decode of [native, byPolicy]) decode.plan(table);
+    const q = normal([32, heads.numQoHeads, heads.headDim], { seed: 3, dtype: 'bfloat16', device });
+    const outputs = (): { out: Tensor; lse: Tensor } => ({
+      out: full([32, heads.numQoHeads, heads.headDim], Number.NaN, { dtype: 'bfloat16', device }),
+      lse: full([32, heads.numQoHeads], Number.NaN, { device }),
+    });
+    for (const name of ['headGroups', 'binarySearch', 'noSplit'] as const) {
+      const policy: Policy = (problem, machine) => policies[name](problem, machine);
+      const steps = Array.from({ length: 24 }, (_, step) =>
+        Int32Array.from(longest, (most, r) => (step * 613 + r * 89) % (most + 1)),
+      );
+      const [got, wanted] = [steps.map(outputs), steps.map(outputs)];
+      for (const [step, kvLens] of steps.entries()) {
+        await native.ready();
+        native.plan(kvLens, { policy: policies[name] });
+        native.run(q, cache, got[step]);
+      }
+      for (const [step, kvLens] of steps.entries()) {
+        await byPolicy.ready();
+        byPolicy.plan(kvLens, { policy });
+        byPolicy.run(q, cache, wanted[step]);
+      }
+      for (const step of steps.keys()) {
+        for (const key of ['out', 'lse'] as const) {
+          assert.deepEqual(await got[step][key].raw(), await wanted[step][key].raw(), `${name}, step ${step}, ${key}`);
+        }
+      }
+      for (const { out, lse } of [...got, ...wanted]) {
+        out.dispose();
+        lse.dispose();
+      }
+    }
+    for (const resource of [native, byPolicy, cache, q]) resource.dispose();
   });
 });
 

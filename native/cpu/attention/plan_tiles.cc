@@ -1,25 +1,37 @@
 // The planner in one thread: the same work list, word for word, as the host's policy of that name and as the CUDA kernel.
 // Knows no policy beyond the four; a list that doesn't fit the workspace is replaced by the one that splits nothing.
+//
+// A host that plans for a GPU waits for it, and the memory that it writes has just been read by that GPU: so records are made
+// once for all heads, and tables are streamed, the tiles in the order of their places.
 #include "cpu/attention/plan_tiles.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
+#include "cpu/attention/streamed.h"
 #include "plan/query_tile.h"
 
 namespace warpbook::cpu {
 
 namespace {
 
+// Used again for the next plan: its lists keep their memory.
 class Planner {
  public:
-  explicit Planner(const PlanTilesParams& params)
-      : params_(params), heads_(params.num_kv_heads), image_(static_cast<int32_t*>(params.workspace)) {}
-
-  void run() {
+  void run(const PlanTilesParams& params) {
+    params_ = params;
+    heads_ = params.num_kv_heads;
+    masked_ = params.causal != 0 || params.window_left >= 0;
+    image_ = static_cast<int32_t*>(params.workspace);
+    width_ = 1;
+    piece_indptr_.clear();
+    piece_starts_.clear();
+    groups_.clear();
+    if (reinterpret_cast<uintptr_t>(image_) % 16 != 0) {
+      throw std::invalid_argument("plan_tiles: the workspace is not aligned; wanted a multiple of 16 bytes");
+    }
     read_lengths();
     const bool in_chunks = params_.policy == PLAN_POLICY_BINARY_SEARCH || params_.policy == PLAN_POLICY_ADAPTIVE;
     const bool in_shares = params_.policy == PLAN_POLICY_HEAD_GROUPS || params_.policy == PLAN_POLICY_ADAPTIVE;
@@ -36,6 +48,7 @@ class Planner {
     write_merge_groups();
     if (groups_.empty()) write_in_order();
     else write_grouped();
+    finish_streaming();
   }
 
  private:
@@ -50,42 +63,66 @@ class Planner {
     const int num_requests = std::clamp(wanted, 0, params_.max_requests);
     if (wanted != num_requests) ++image_[HEADER_BAD_LENGTHS];
     const int per_request = params_.tiles_per_request;
+    kv_lens_.resize(num_requests);
+    tiles_.resize(static_cast<size_t>(num_requests) * per_request);
+    PlanQueryTile* tile = tiles_.data();
     for (int r = 0; r < num_requests; ++r) {
       const int64_t room = static_cast<int64_t>(page_ranges_[2 * r + 1]) * params_.page_size;
       const int kv_len = static_cast<int>(std::min<int64_t>(std::max(lengths[r], 0), room));
       if (kv_len != lengths[r]) ++image_[HEADER_BAD_LENGTHS];
-      kv_lens_.push_back(kv_len);
-      for (int i = 0; i < per_request; ++i) tiles_.push_back(plan_query_tile(params_, r, i, kv_len));
+      kv_lens_[r] = kv_len;
+      for (int i = 0; i < per_request; ++i) {
+        *tile++ = masked_ ? plan_query_tile(params_, r, i, kv_len) : unmasked_tile(r, i, kv_len);
+      }
     }
+  }
+
+  // plan_query_tile() without its divisions.
+  PlanQueryTile unmasked_tile(int request, int index, int kv_len) const {
+    const int rows = params_.qo_len * params_.group_size;
+    const int row = index * params_.rows_per_tile;
+    return {request, request * rows + row, std::min(params_.rows_per_tile, rows - row), 0, kv_len, 0, kv_len};
+  }
+
+  // Whole steps in so many tokens.
+  int steps(int tokens) const {
+    return params_.kv_step_shift >= 0 ? tokens >> params_.kv_step_shift : tokens / params_.kv_step;
   }
 
   void cut_in_shares() {
     const int step = params_.kv_step;
-    const auto units = [&](const PlanQueryTile& tile) {
-      return std::max(1, (tile.kv_end + step - 1) / step - tile.kv_start / step);
-    };
+    std::vector<int>& units = units_;
+    units.resize(tiles_.size());
     int64_t total = 0;
-    for (const PlanQueryTile& tile : tiles_) total += units(tile) + PLAN_TILE_UNITS;
+    for (size_t q = 0; q < tiles_.size(); ++q) {
+      units[q] = std::max(1, steps(tiles_[q].kv_end + step - 1) - steps(tiles_[q].kv_start));
+      total += units[q] + PLAN_TILE_UNITS;
+    }
     const int64_t num_shares = params_.num_shares;
     const auto share_end = [&](int64_t share) { return (share + 1) * total / num_shares; };
 
     width_ = heads_;
+    piece_indptr_.reserve(tiles_.size() + 1);
+    piece_starts_.reserve(tiles_.size() + num_shares);
+    groups_.reserve(tiles_.size() + num_shares);
     piece_indptr_.push_back(0);
     int64_t first_unit = 0;
     int64_t share = 0;
+    int64_t end = share_end(0);
     int group = 0;
-    for (const PlanQueryTile& tile : tiles_) {
-      const int64_t end_unit = first_unit + units(tile);
-      if (share_end(share) <= first_unit) {
+    for (size_t q = 0; q < tiles_.size(); ++q) {
+      const PlanQueryTile& tile = tiles_[q];
+      const int64_t end_unit = first_unit + units[q];
+      if (end <= first_unit) {
         if (first_unit > 0) ++group;
-        while (share_end(share) <= first_unit) ++share;
+        while (end <= first_unit) end = share_end(++share);
       }
       add_piece(tile.kv_start, group);
-      const int64_t base = tile.kv_start / step - first_unit;
-      while (share_end(share) < end_unit) {
-        const int64_t cut = share_end(share);
+      const int64_t base = steps(tile.kv_start) - first_unit;
+      while (end < end_unit) {
+        const int64_t cut = end;
         add_piece(static_cast<int>((base + cut) * step), ++group);
-        while (share_end(share) == cut) ++share;
+        while (end == cut) end = share_end(++share);
       }
       piece_indptr_.push_back(static_cast<int>(piece_starts_.size()));
       first_unit = end_unit + PLAN_TILE_UNITS;
@@ -149,8 +186,8 @@ class Planner {
   void keep_whole() {
     piece_indptr_.resize(tiles_.size() + 1);
     std::iota(piece_indptr_.begin(), piece_indptr_.end(), 0);
-    piece_starts_.clear();
-    for (const PlanQueryTile& tile : tiles_) piece_starts_.push_back(tile.kv_start);
+    piece_starts_.resize(tiles_.size());
+    for (size_t q = 0; q < tiles_.size(); ++q) piece_starts_[q] = tiles_[q].kv_start;
     groups_.clear();
     if (num_tiles() * heads_ <= params_.num_ctas) return;
     width_ = params_.group_width;
@@ -161,21 +198,28 @@ class Planner {
   void deal_longest_first() {
     const int blocks = heads_ / width_;
     const int num_groups = params_.num_groups;
-    const auto tokens = [&](int q) { return tiles_[q].kv_end - tiles_[q].kv_start; };
+    const auto tokens = [&](size_t q) { return tiles_[q].kv_end - tiles_[q].kv_start; };
     groups_.resize(tiles_.size() * blocks);
-    std::vector<int> order(tiles_.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return tokens(a) > tokens(b); });
-    if (tokens(order.front()) == tokens(order.back()) || static_cast<int>(groups_.size()) <= num_groups) {
+    double total = 0;
+    bool alike = true;
+    // Sorted as numbers, the longest last, and of equals the first last: tokens above, place from the end below.
+    std::vector<int64_t> order(tiles_.size());
+    for (size_t q = 0; q < tiles_.size(); ++q) {
+      total += tokens(q) + PLAN_FIXED_TOKENS;
+      alike = alike && tokens(q) == tokens(0);
+      order[q] = (int64_t{tokens(q)} << 32) | static_cast<int64_t>(tiles_.size() - 1 - q);
+    }
+    if (alike || static_cast<int>(groups_.size()) <= num_groups) {
       for (size_t item = 0; item < groups_.size(); ++item) groups_[item] = static_cast<int>(item % num_groups);
       return;
     }
-    double total = 0;
-    for (int q : order) total += tokens(q) + PLAN_FIXED_TOKENS;
+    std::sort(order.begin(), order.end());
     const double unit = std::max(1.0, total * blocks / PLAN_MAX_GROUP_LOAD);
-    std::vector<int64_t> loads(num_groups, 0);
-    for (int q : order) {
-      const auto load = static_cast<int64_t>(std::floor((tokens(q) + PLAN_FIXED_TOKENS) / unit));
+    // At most PLAN_MAX_GROUP_LOAD in sum.
+    std::vector<int> loads(num_groups, 0);
+    for (auto key = order.rbegin(); key != order.rend(); ++key) {
+      const size_t q = tiles_.size() - 1 - static_cast<size_t>(*key & 0xffffffff);
+      const int load = static_cast<int>((tokens(q) + PLAN_FIXED_TOKENS) / unit);
       for (int block = 0; block < blocks; ++block) {
         const auto least = std::min_element(loads.begin(), loads.end());
         groups_[q * blocks + block] = static_cast<int>(least - loads.begin());
@@ -206,12 +250,11 @@ class Planner {
   }
 
   void write_sequences() {
+    static_assert(KV_SEQUENCE_PAGE_START == 0 && KV_SEQUENCE_KV_LEN == 1 && KV_SEQUENCE_POSITION_OFFSET == 2 &&
+                      KV_SEQUENCE_REQUEST == 3, "the fields in this order");
     int32_t* out = image_ + params_.kv_sequences_offset;
     for (size_t r = 0; r < kv_lens_.size(); ++r, out += WB_KV_SEQUENCE_STRIDE) {
-      out[KV_SEQUENCE_PAGE_START] = page_ranges_[2 * r];
-      out[KV_SEQUENCE_KV_LEN] = kv_lens_[r];
-      out[KV_SEQUENCE_POSITION_OFFSET] = 0;
-      out[KV_SEQUENCE_REQUEST] = static_cast<int>(r);
+      stream_quad(out, Quad{page_ranges_[2 * r], kv_lens_[r], 0, static_cast<int>(r)});
     }
   }
 
@@ -224,8 +267,8 @@ class Planner {
       if (count == 1) continue;
       const PlanQueryTile& tile = tiles_[q];
       for (int head = 0; head < heads_; ++head, out += WB_MERGE_GROUP_STRIDE) {
-        const int32_t record[WB_MERGE_GROUP_STRIDE] = {tile.row_start, tile.row_count, head, slot, count, 0, 0, 0};
-        std::memcpy(out, record, sizeof record);
+        stream_quad(out, Quad{tile.row_start, tile.row_count, head, slot});
+        stream_quad(out + 4, Quad{count, 0, 0, 0});
         for (int i = 0; i < count; ++i, row += tile.row_count) slots[slot++] = row;
       }
     }
@@ -236,58 +279,87 @@ class Planner {
     const int total = static_cast<int>(piece_starts_.size()) * heads_;
     int32_t* indptr = image_ + params_.cta_indptr_offset;
     for (int cta = 0; cta <= params_.num_ctas; ++cta) indptr[cta] = std::min(cta, total);
-    visit([&](size_t q, int head, int i) { return piece_indptr_[q] * heads_ + head * pieces_of(q) + i; });
+    make_tiles();
+    int32_t* out = image_ + params_.tiles_offset;
+    for (size_t q = 0; q < tiles_.size(); ++q) {
+      for (int head = 0; head < heads_; ++head) {
+        for (int piece = piece_indptr_[q]; piece < piece_indptr_[q + 1]; ++piece) out = write_tile(pieces_[piece], head, out);
+      }
+    }
   }
 
   // Group g has the CTAs from g * width on, a head of each of its items in each.
   void write_grouped() {
     const int num_groups = params_.num_ctas / width_;
     const int blocks = heads_ / width_;
-    std::vector<int> counts(num_groups, 0), first(num_groups, 0), number(groups_.size());
-    for (size_t item = 0; item < groups_.size(); ++item) number[item] = counts[groups_[item]]++;
-    std::exclusive_scan(counts.begin(), counts.end(), first.begin(), 0);
+    // Items by group; within one they keep their order.
+    std::vector<int>&first = first_items_, &next = next_items_, &items = items_;
+    first.assign(num_groups + 1, 0);
+    for (int group : groups_) ++first[group + 1];
+    std::partial_sum(first.begin(), first.end(), first.begin());
+    next = first;
+    items.resize(groups_.size());
+    for (size_t item = 0; item < groups_.size(); ++item) items[next[groups_[item]]++] = static_cast<int>(item);
+
+    make_tiles();
     int32_t* indptr = image_ + params_.cta_indptr_offset;
-    for (int cta = 0; cta <= params_.num_ctas; ++cta) {
-      const int group = cta / width_;
-      indptr[cta] = group < num_groups ? first[group] * width_ + cta % width_ * counts[group]
-                                       : static_cast<int>(groups_.size()) * width_;
+    int32_t* out = image_ + params_.tiles_offset;
+    int cta = 0, tile = 0;
+    for (int group = 0; group < num_groups; ++group) {
+      for (int w = 0; w < width_; ++w) {
+        indptr[cta++] = tile;
+        tile += first[group + 1] - first[group];
+        for (int i = first[group]; i < first[group + 1]; ++i) {
+          const int piece = blocks == 1 ? items[i] : items[i] / blocks;
+          out = write_tile(pieces_[piece], (items[i] - piece * blocks) * width_ + w, out);
+        }
+      }
     }
-    visit([&](size_t q, int head, int i) {
-      const int item = (piece_indptr_[q] + i) * blocks + head / width_;
-      const int group = groups_[item];
-      return first[group] * width_ + head % width_ * counts[group] + number[item];
-    });
+    while (cta <= params_.num_ctas) indptr[cta++] = tile;
   }
 
-  template <typename Place>
-  void visit(const Place& place) {
+  // The tiles of a piece: that of head 0, and by how much partial slots differ from head to head; 0 where it is not cut.
+  struct PieceTiles {
+    int words[WB_TILE_STRIDE];
+    int rows_per_head;
+  };
+
+  void make_tiles() {
+    pieces_.resize(piece_starts_.size());
     int row = 0, merge_group = 0;
     for (size_t q = 0; q < tiles_.size(); ++q) {
       const PlanQueryTile& tile = tiles_[q];
-      const int count = pieces_of(q);
       const int kv_len = kv_lens_[tile.request];
-      for (int head = 0; head < heads_; ++head) {
-        for (int i = 0; i < count; ++i) {
-          const int piece = piece_indptr_[q] + i;
-          PlanPiece out{head, piece_starts_[piece], i + 1 < count ? piece_starts_[piece + 1] : tile.kv_end, -1, -1};
-          if (count > 1) {
-            out.partial_slot = row;
-            out.merge_group = merge_group;
-            row += tile.row_count;
-          }
-          int words[WB_TILE_STRIDE];
-          plan_tile_record(params_, tile, out, kv_len, page_ranges_[2 * tile.request], words);
-          const int64_t at = params_.tiles_offset + static_cast<int64_t>(place(q, head, i)) * WB_TILE_STRIDE;
-          std::memcpy(image_ + at, words, sizeof words);
-        }
-        merge_group += count > 1;
+      const int page_start = page_ranges_[2 * tile.request];
+      const int begin = piece_indptr_[q], end = piece_indptr_[q + 1];
+      const bool cut = end - begin > 1;
+      const int rows_per_head = cut ? (end - begin) * tile.row_count : 0;
+      for (int piece = begin; piece < end; ++piece) {
+        const int kv_end = piece + 1 < end ? piece_starts_[piece + 1] : tile.kv_end;
+        const int slot = cut ? row + (piece - begin) * tile.row_count : -1;
+        const PlanPiece out{0, piece_starts_[piece], kv_end, slot, cut ? merge_group : -1};
+        plan_tile_record(params_, tile, out, kv_len, page_start, pieces_[piece].words);
+        pieces_[piece].rows_per_head = rows_per_head;
       }
+      row += heads_ * rows_per_head;
+      merge_group += cut ? heads_ : 0;
     }
   }
 
-  const PlanTilesParams& params_;
-  const int heads_;
-  int32_t* const image_;
+  static int32_t* write_tile(const PieceTiles& piece, int head, int32_t* out) {
+    static_assert(TILE_KV_HEAD == 1 && TILE_PARTIAL_SLOT == 9 && TILE_MERGE_GROUP == 10, "what differs from head to head");
+    const int cut = piece.rows_per_head > 0 ? head : 0;
+    stream_quad(out, load_quad(piece.words) + Quad{0, head, 0, 0});
+    stream_quad(out + 4, load_quad(piece.words + 4));
+    stream_quad(out + 8, load_quad(piece.words + 8) + Quad{0, cut * piece.rows_per_head, cut, 0});
+    stream_quad(out + 12, load_quad(piece.words + 12));
+    return out + WB_TILE_STRIDE;
+  }
+
+  PlanTilesParams params_{};
+  int heads_ = 0;
+  bool masked_ = false;
+  int32_t* image_ = nullptr;
   // {first page, pages} of each request.
   const int32_t* page_ranges_ = nullptr;
   std::vector<int> kv_lens_;
@@ -296,11 +368,17 @@ class Planner {
   std::vector<int> piece_indptr_;
   std::vector<int> piece_starts_;
   std::vector<int> groups_;
+  // Of each query tile and KV head, in the policy's units; of groups, items of theirs; records of pieces.
+  std::vector<int> units_, first_items_, next_items_, items_;
+  std::vector<PieceTiles> pieces_;
   // Heads of an item.
   int width_ = 1;
 };
 
-void run_plan_tiles(const Launch&, const void* params) { Planner(*static_cast<const PlanTilesParams*>(params)).run(); }
+void run_plan_tiles(const Launch&, const void* params) {
+  thread_local Planner planner;
+  planner.run(*static_cast<const PlanTilesParams*>(params));
+}
 
 void run_scatter_words(const Launch&, const void* raw) {
   const auto& params = *static_cast<const ScatterWordsParams*>(raw);

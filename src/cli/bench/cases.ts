@@ -138,7 +138,8 @@ export function nameOf(kvLens: readonly number[]): string {
   return runs.map(([count, length]) => `${count}x${length}`).join('+');
 }
 
-function parsePair(text: string): [number, number] {
+/** `32/8` as query heads and KV heads. @throws WarpbookError INVALID_ARGUMENT */
+export function parsePair(text: string): [number, number] {
   const match = /^(\d+)\/(\d+)$/.exec(text);
   if (!match) {
     throw new WarpbookError('INVALID_ARGUMENT', `Got heads '${text}'; wanted query heads / KV heads such as 32/8.`);

@@ -8,7 +8,13 @@ import { calibrateDevice } from '../../lab/calibrate-run';
 import { readCostModel } from '../../lab/calibration-store';
 import { ColdPool } from '../../lab/cold-pool';
 import { errorPct, type JudgedBatch, type PredictionSummary, summarizePredictions } from '../../lab/judge-prediction';
-import { decodeBatches, judgedPolicies, prefillBatches, type TraceBatch } from '../../lab/prediction-batches';
+import {
+  decodeBatches,
+  isSameSchedule,
+  judgedPolicies,
+  prefillBatches,
+  type TraceBatch,
+} from '../../lab/prediction-batches';
 import { BatchTimer } from '../../lab/time-batch';
 import type { Schedule } from '../../schedule/schedule';
 import type { CostModel } from '../../simulate/cost-model';
@@ -26,6 +32,8 @@ export interface PredictionOptions {
   /** Decode batches of each trace, concurrency and number of heads. */
   readonly batches: number;
   readonly prefillBatches: number;
+  /** Batches of another seed are others. */
+  readonly seed: number;
   /** Keep measured ends of CTAs, ns, by policy. */
   readonly ends?: boolean;
   /** Stop after so many seconds, with what there is. */
@@ -50,8 +58,14 @@ const CPU_TOKENS = 16_384;
 /** From here on a prediction is told as a failure. */
 const FAILED_PCT = 13;
 const GPU_SHARE_OF_POOL = 0.95;
-/** Rounds of all policies, and samples of each. The CPU device takes its time. */
-const EFFORT = { cuda: { rounds: 2, samples: 5 }, cpu: { rounds: 2, samples: 9 } } as const;
+/**
+ * Rounds of all policies, and samples of each. The CPU device takes its time. Long prefills change a GPU's clocks, by a few percent
+ * from one round to the next.
+ */
+const EFFORT = {
+  cuda: { decode: { rounds: 2, samples: 5 }, prefill: { rounds: 4, samples: 3 } },
+  cpu: { decode: { rounds: 2, samples: 9 }, prefill: { rounds: 2, samples: 9 } },
+} as const;
 /** Every how many-th batch is traced too. */
 const TRACED = 3;
 /** A golden-section walk through the batches, so that whatever the time allows is a fair sample. */
@@ -134,9 +148,9 @@ async function batchesOf(options: PredictionOptions, isGpu: boolean, maxTokens: 
     ['mooncake', await loadTrace({ path, kind: 'mooncake-conversation' })],
   ] as const;
   const decode = isGpu
-    ? decodeBatches(traces, options.batches, maxTokens)
-    : decodeBatches(traces, options.batches, Math.min(maxTokens, CPU_TOKENS), [1, 2, 4, 8, 16]);
-  const all = isGpu ? [...decode, ...prefillBatches(traces, options.prefillBatches)] : decode;
+    ? decodeBatches(traces, options.batches, maxTokens, options.seed)
+    : decodeBatches(traces, options.batches, Math.min(maxTokens, CPU_TOKENS), options.seed, [1, 2, 4, 8, 16]);
+  const all = isGpu ? [...decode, ...prefillBatches(traces, options.prefillBatches, options.seed)] : decode;
   const order = all.map((batch, i) => ({ batch, at: (i * STRIDE) % 1 }));
   return order.sort((a, b) => a.at - b.at).map(({ batch }) => batch);
 }
@@ -153,20 +167,25 @@ async function judgeBatch(
   const finishErrors: number[] = [];
   const policies = Object.entries(judgedPolicies[batch.kind]);
   const expected = (schedule: Schedule): number => predict(schedule, model).durationNs;
+  const schedules: [name: string, schedule: Schedule][] = [];
+  for (const [name, policy] of policies) schedules.push([name, await timer.schedule(batch, cold, policy)]);
+  // Policies may come to the same schedule: it is timed once, since two times of the same thing differ too.
+  const timedAs = ([name, schedule]: [string, Schedule]): string =>
+    schedules.find(([, other]) => isSameSchedule(other, schedule))?.[0] ?? name;
   const measured = new Map<string, number>();
-  const { rounds, samples } = EFFORT[timer.device.kind];
-  // Two rounds on a GPU, and the better median: what else the machine does hits one of them.
+  const { rounds, samples } = EFFORT[timer.device.kind][batch.kind];
+  // Rounds, and the best median on a GPU: what else the machine does hits one of them.
   for (let round = 0; round < rounds; round++) {
-    for (const [name, policy] of policies) {
+    for (const [i, [name, policy]] of policies.entries()) {
+      if (timedAs(schedules[i]) !== name) continue;
       const { medianNs, minNs } = await timer.time(batch, cold, policy, expected, samples);
       const ns = timer.device.kind === 'cpu' ? minNs : medianNs;
       measured.set(name, Math.min(ns, measured.get(name) ?? Number.POSITIVE_INFINITY));
     }
   }
-  for (const [name, policy] of policies) {
-    const schedule = await timer.schedule(batch, cold, policy);
-    const { durationNs, finishNs } = predict(schedule, model);
-    times.push({ policy: name, measuredNs: measured.get(name) as number, predictedNs: durationNs });
+  for (const [i, [name, policy]] of policies.entries()) {
+    const { durationNs, finishNs } = predict(schedules[i][1], model);
+    times.push({ policy: name, measuredNs: measured.get(timedAs(schedules[i])) as number, predictedNs: durationNs });
     if (traced) {
       const timeline = await timer.timeline(batch, cold, policy, durationNs);
       finishErrors.push(...compareFinishes(timeline, finishNs));

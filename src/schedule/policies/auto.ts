@@ -15,10 +15,18 @@ export interface AutoOptions {
   score: (schedule: Schedule) => number;
   /** Policies to choose among; default: what suits the batch, see `candidatesOf`. */
   candidates?: readonly Policy[];
+  /**
+   * Take another one than the first candidate only if it costs less by at least this share of the first one's cost; default 0.02 without
+   * `candidates`, about what predictions are good for, and 0 with them.
+   */
+  margin?: number;
 }
 
+/** See {@link AutoOptions.margin}. */
+const MARGIN = 0.02;
+
 /**
- * A policy that scores schedules and takes the best; of equals the first.
+ * A policy that scores schedules and takes the best; of equals the first, which also wins where another one is hardly better.
  * @param candidatesOf the policies that suit a batch, where none are given
  * @throws WarpbookError INVALID_ARGUMENT; when planning, INVALID_POLICY for a score that is no number
  */
@@ -26,7 +34,7 @@ export function autoAmong(
   candidatesOf: (problem: AttentionProblem) => readonly Policy[],
 ): (options: AutoOptions) => Policy {
   return (options) => {
-    const { score, candidates } = options ?? {};
+    const { score, candidates, margin = candidates ? 0 : MARGIN } = options ?? {};
     if (typeof score !== 'function') {
       const what = 'auto: got no score; wanted a function from a Schedule to its cost, such as a simulated time.';
       throw new WarpbookError('INVALID_ARGUMENT', what);
@@ -34,9 +42,13 @@ export function autoAmong(
     if (candidates && candidates.length === 0) {
       throw new WarpbookError('INVALID_ARGUMENT', 'auto: candidates is empty; wanted at least one policy.');
     }
+    if (!(margin >= 0 && margin < 1)) {
+      throw new WarpbookError('INVALID_ARGUMENT', `auto: margin is ${margin}; wanted a share, at least 0 and below 1.`);
+    }
     const policy: Policy = (problem, machine) => {
       let best: Schedule | undefined;
       let least = Number.POSITIVE_INFINITY;
+      let first: number | undefined;
       for (const candidate of candidates ?? candidatesOf(problem)) {
         const schedule = runPolicy(candidate, problem, machine);
         const cost = score(schedule);
@@ -44,7 +56,8 @@ export function autoAmong(
           const what = `auto: the score of ${schedule.policy} is ${String(cost)}; wanted a number, lower is better.`;
           throw new WarpbookError('INVALID_POLICY', what);
         }
-        if (best && cost >= least) continue;
+        first ??= cost;
+        if (best && (cost >= least || cost > (1 - margin) * first)) continue;
         best = schedule;
         least = cost;
       }

@@ -25,12 +25,12 @@ import { type StreamKOptions, streamK } from './stream-k';
 /** Query tokens a request, in the mean, above which a batch has prefill in it. */
 const DECODE_TOKENS = 8;
 
-/** What `auto` chooses among: each is the best for some batch. */
+/** What `auto` chooses among: each is the best for some batch, and the first one is seldom far from it. */
 function candidatesOf({ prefixes, qoIndptr, batchSize }: AttentionProblem): readonly Policy[] {
   const shared = prefixes.length > 0 ? [cascade] : [];
-  const unsplit = [noSplit, longestFirst, longestFirstByHeadGroups];
-  const manyQueries = qoIndptr[batchSize] > DECODE_TOKENS * batchSize ? [...unsplit, mixed] : [noSplit];
-  return [...manyQueries, binarySearch, headGroups, headGroupsSpare, streamK, fa3Varlen, balanced, ...shared];
+  const uneven = [headGroups, headGroupsSpare, streamK, fa3Varlen, fa3Heuristic, balanced, ...shared];
+  if (qoIndptr[batchSize] <= DECODE_TOKENS * batchSize) return [binarySearch, noSplit, ...uneven];
+  return [noSplit, longestFirst, longestFirstByHeadGroups, mixed, binarySearch, ...uneven];
 }
 
 for (const policy of [

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Device, openDevice } from '../../../src/device/device';
 import { StagingRing } from '../../../src/device/staging';
 import { keepBusy } from '../../support/device-programs';
@@ -65,6 +65,56 @@ describe('StagingRing', () => {
     expect(new Set([use(), use(), use(), use()]).size).toBe(4);
     expect(() => ring.acquire()).toThrow(expect.objectContaining({ code: 'PLAN_QUEUE_FULL' }));
     await device.stream.synchronize();
+    ring.dispose();
+    large.dispose();
+    buffer.dispose();
+  });
+
+  it('records an event behind a copy only where fewer than half of the slots are known to be free', async () => {
+    const ring = new StagingRing(device, 64, 8);
+    const buffer = device.allocate(64);
+    await device.synchronize();
+    const record = vi.spyOn(device.state.backend, 'recordEvent');
+    const recorded: number[] = [];
+    for (let i = 0; i < 8; i++) {
+      ring.submit(ring.acquire(), 64, device.stream, buffer);
+      recorded.push(record.mock.calls.length);
+    }
+    expect(recorded).toEqual([0, 0, 0, 0, 1, 2, 3, 4]);
+    record.mockRestore();
+    await ring.ready();
+    ring.release(ring.acquire());
+    ring.dispose();
+    buffer.dispose();
+  });
+
+  it('knows what a wait for the device or a read has told, and asks no more', async () => {
+    const ring = new StagingRing(device, 64, 2);
+    const buffer = device.allocate(64);
+    const asked = vi.spyOn(device.state.backend, 'completed');
+    for (const wait of [() => device.synchronize(), () => device.stream.synchronize(), () => buffer.read()]) {
+      for (let i = 0; i < 2; i++) ring.submit(ring.acquire(), 64, device.stream, buffer);
+      await wait();
+    }
+    ring.release(ring.acquire());
+    expect(asked).not.toHaveBeenCalled();
+    asked.mockRestore();
+    ring.dispose();
+    buffer.dispose();
+  });
+
+  it('waits for a copy without an event where the other slots were acquired since', async () => {
+    const ring = new StagingRing(device, 64, 4);
+    const buffer = device.allocate(64);
+    const large = device.allocate(1 << 26);
+    await device.synchronize();
+    keepBusy(device.stream, large, 10);
+    ring.submit(ring.acquire(), 64, device.stream, buffer);
+    const others = [ring.acquire(), ring.acquire(), ring.acquire()];
+    expect(ring.tryAcquire()).toBeUndefined();
+    await ring.ready();
+    ring.release(ring.acquire());
+    for (const slot of others) ring.release(slot);
     ring.dispose();
     large.dispose();
     buffer.dispose();

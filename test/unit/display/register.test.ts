@@ -52,13 +52,13 @@ describe('schedules, plans and timelines', () => {
   });
 
   test('a plan adds what it decided and cost', async () => {
-    const plan = new Plan(
-      7,
-      schedule,
-      {} as never,
-      { policyNs: 40_000, packNs: 12_345, uploadedBytes: 2048 },
-      async () => {},
-    );
+    const plan = new Plan(7, {
+      schedule: () => schedule,
+      capacity: {} as never,
+      cost: { policyNs: 40_000, packNs: 12_345, uploadedBytes: 2048 },
+      numQoTokens: 2,
+      ready: async () => {},
+    });
     const { mimes, text } = await show(plan);
     expect(mimes).toEqual(CHART);
     expect(text).toContain(`Plan 7: ${schedule.policy}`);

@@ -7,10 +7,13 @@ import type { CostModel } from '../../../src/simulate/cost-model';
 import { rooflineModel } from '../../../src/simulate/roofline';
 import { predict } from '../../../src/simulate/simulate';
 
-const machineFor = (kind: 'decode' | 'prefill'): Machine => ({
-  ...machines.h100,
-  tileClasses: [machines.h100.tileClasses[kind === 'decode' ? 0 : 1]],
-});
+/** As a wrapper has it: the decode kernel's build for as many rows as there are. */
+function machineFor(kind: 'decode' | 'prefill', rows: number): Machine {
+  const [decode, prefill] = machines.h100.tileClasses;
+  if (kind === 'prefill') return { ...machines.h100, tileClasses: [prefill] };
+  const queryRows = rows <= 8 ? 8 : rows <= 16 ? 16 : 32;
+  return { ...machines.h100, tileClasses: [{ ...decode, queryRows, kvStep: queryRows === 32 ? 64 : 128 }] };
+}
 
 /** What a machine that is as `truth` says would have measured. */
 function measuredBy(truth: CostModel, kind: 'decode' | 'prefill') {
@@ -25,7 +28,7 @@ function measuredBy(truth: CostModel, kind: 'decode' | 'prefill') {
         numKvHeads: 8,
         headDim: 128,
       });
-      const schedule = policy(problem, machineFor(kind));
+      const schedule = policy(problem, machineFor(kind, numQoHeads / 8));
       return { what, schedule, ns: predict(schedule, truth).durationNs };
     });
 }

@@ -140,6 +140,21 @@ describe('auto', () => {
     expect(['headGroups', 'streamK']).toContain(schedule.decisions.chosen);
   });
 
+  test('leaves the first candidate only for what is better by the margin', () => {
+    const problem = decode([5000, 300]);
+    const costs: Record<string, number> = { binarySearch: 100, headGroups: 98.5, noSplit: 500 };
+    const chosenBy = (score: (schedule: Schedule) => number, options: object = {}): unknown =>
+      policies.auto({ score, ...options })(problem, machines.h100).decisions.chosen;
+    const score = ({ policy }: Schedule): number => costs[policy] ?? 200;
+    expect(chosenBy(score)).toBe('binarySearch');
+    expect(chosenBy(score, { margin: 0.01 })).toBe('headGroups');
+    expect(chosenBy((schedule) => (schedule.policy === 'headGroups' ? 97 : score(schedule)))).toBe('headGroups');
+    // Of candidates of one's own the best is taken, however little better.
+    const candidates = [policies.binarySearch, policies.headGroups];
+    expect(chosenBy(score, { candidates })).toBe('headGroups');
+    expect(chosenBy(score, { candidates, margin: 0.02 })).toBe('binarySearch');
+  });
+
   test('looks at a cascade where prefixes are shared', () => {
     const seen: string[] = [];
     const score = (schedule: Schedule): number => seen.push(schedule.policy);
@@ -154,10 +169,11 @@ describe('auto', () => {
   test.each<[string, () => unknown, RegExp]>([
     ['no score', () => policies.auto({} as never), /auto: got no score; wanted a function/],
     ['no candidate', () => policies.auto({ score: roughCost, candidates: [] }), /candidates is empty/],
+    ['no share', () => policies.auto({ score: roughCost, margin: 1 }), /margin is 1; wanted a share/],
     [
       'a score that is no number',
       () => policies.auto({ score: () => Number.NaN })(decode([100]), machines.h100),
-      /the score of noSplit is NaN; wanted a number/,
+      /the score of binarySearch is NaN; wanted a number/,
     ],
   ])('refuses %s', (_what, make, message) => {
     expect(make).toThrow(message);

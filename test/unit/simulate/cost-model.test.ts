@@ -16,7 +16,16 @@ describe('cost models', () => {
   });
 
   test('kernels are told by their tiles', () => {
-    expect(machines.h100.tileClasses.map(kernelKindOf)).toEqual(['decode', 'prefill']);
+    const [decode, prefill] = machines.h100.tileClasses;
+    expect([decode, prefill].map((tileClass) => kernelKindOf(tileClass))).toEqual(['decode16', 'prefill']);
+    // A wrapper has the build for as many rows as it needs.
+    expect([1, 8, 9, 16, 17].map((rows) => kernelKindOf({ ...decode, queryRows: 32 }, rows))).toEqual([
+      'decode',
+      'decode',
+      'decode16',
+      'decode16',
+      'decode32',
+    ]);
     expect(kernelKindOf(cpuMachine().tileClasses[0])).toBe('decode');
   });
 
