@@ -87,7 +87,8 @@ export class PagedKvCache {
     }
     if (layout !== 'NHD' && layout !== 'HND')
       throw new WarpbookError('INVALID_ARGUMENT', `layout is ${String(layout)}; wanted NHD or HND.`);
-    this.allocator = new PageAllocator(numPages, pageSize);
+    requireInteger('numPages', numPages, 0, 2 ** 31 - 1);
+    requireInteger('pageSize', pageSize, 1);
     this.device = options.device ?? defaultDevice();
     this.numPages = numPages;
     this.pageSize = pageSize;
@@ -100,7 +101,14 @@ export class PagedKvCache {
     const shape =
       layout === 'NHD' ? [numPages, pageSize, numKvHeads, headDim] : [numPages, numKvHeads, pageSize, headDim];
     this.k = empty(shape, { dtype, device: this.device, label });
-    this.v = empty(shape, { dtype, device: this.device, label });
+    try {
+      this.v = empty(shape, { dtype, device: this.device, label });
+      // Behind the pools, whose size the device's budget bounds: a list of pages that nobody can have would exhaust the host.
+      this.allocator = new PageAllocator(numPages, pageSize);
+    } catch (error) {
+      this.k.dispose();
+      throw error;
+    }
     // The cache, not its tensors, is what a scope disposes or hands out.
     offScope(this.k);
     offScope(this.v);

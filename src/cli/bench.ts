@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { openDevice } from '../attention/open-device';
 import type { Device } from '../device/device';
+import { onLabProgress } from '../lab/progress';
 import { onMeasuring } from '../measure/progress';
 import { type BenchCase, type CaseLists, policyByName, QUICK_ROWS, shapeCases, tableCases } from './bench/cases';
 import { type BenchContext, type CommonFlags, openBench } from './bench/context';
@@ -15,7 +16,7 @@ import { describeRun, type ResultRow, writeResultFile } from './bench/result-fil
 import { benchStrategies, type StrategyFlags } from './bench/strategies';
 import { benchTrace } from './bench/trace';
 import { deviceKind } from './device-kind';
-import { measuringBar } from './progress';
+import { labBar, measuringBar } from './progress';
 
 interface Flags extends CommonFlags {
   readonly out: string | false;
@@ -64,8 +65,8 @@ export function benchCommand(): Command {
   );
   bench.addCommand(
     shared('prefill', 'prefill, in TFLOP/s beside the peers', 'noSplit')
-      .option('--kv <list>', 'paged, ragged', list, ['ragged', 'paged'])
-      .option('--mask <list>', 'causal, full', list, ['causal'])
+      .addOption(listOption('--kv <list>', 'paged, ragged', ['ragged', 'paged']))
+      .addOption(listOption('--mask <list>', 'causal, full', ['causal']))
       .action((flags: Flags, command: Command) => runBench(flags, command, 'prefill', prefillRows)),
   );
   bench.addCommand(
@@ -136,6 +137,11 @@ function shared(name: string, summary: string, policy = 'headGroups'): Command {
     .option('--pause <ms>', 'idle time before a row, for a GPU to cool', number, 0);
 }
 
+/** A list with a default, which --help shows as it would be typed. */
+function listOption(flags: string, description: string, standard: readonly string[]): Option {
+  return new Option(flags, description).argParser(list).default(standard, standard.join(','));
+}
+
 /** Reads the flags at once, so that a wrong one is told before anything is measured; measures when it is asked for rows. */
 type Rows = (flags: Flags) => (context: BenchContext) => AsyncGenerator<readonly ResultRow[]>;
 
@@ -164,15 +170,16 @@ async function runBench(flags: Flags, command: Command, what: string, rowsOf: Ro
 async function runStrategies(flags: StrategyFlags & Pick<Flags, 'device' | 'out'>, command: Command): Promise<void> {
   const device = await openDevice(deviceKind(flags.device));
   const before = await device.telemetry();
-  const bar = measuringBar(process.stderr);
-  const unsubscribe = onMeasuring((progress) => bar.show(progress));
+  const [measuring, comparing] = [measuringBar(process.stderr), labBar(process.stderr)];
+  const unsubscribe = [onMeasuring((at) => measuring.show(at)), onLabProgress((at) => comparing.show(at))];
   const rows: ResultRow[] = [];
   try {
     for await (const some of benchStrategies(device, flags, (text) => process.stdout.write(`${text}\n\n`)))
       rows.push(...some);
   } finally {
-    unsubscribe();
-    bar.stop();
+    for (const stop of unsubscribe) stop();
+    measuring.stop();
+    comparing.stop();
     if (flags.out !== false && rows.length > 0) {
       const run = describeRun(device, commandLine(command), before, await device.telemetry());
       process.stderr.write(`wrote ${writeResultFile(flags.out, device, 'strategies', { ...run, rows })}\n`);

@@ -1,5 +1,6 @@
-/** How far a notebook, or a measurement, has come: a bar on a terminal; elsewhere (CI logs) a line for each cell. */
+/** How far a notebook, a measurement or the lab has come: a bar on a terminal; elsewhere (CI logs) a line for each cell or step. */
 import { SingleBar } from 'cli-progress';
+import type { LabProgress } from '../lab/progress';
 import type { MeasureProgress } from '../measure/progress';
 import type { RunEvent } from '../notebook/run/run-notebook';
 import { formatDuration } from '../units';
@@ -93,6 +94,39 @@ export function measuringBar(stream: NodeJS.WriteStream): MeasuringBar {
       isRunning = true;
       single.update(share, { what, median });
       if (done) stop();
+    },
+    stop,
+  };
+}
+
+export interface LabBar {
+  show(progress: LabProgress): void;
+  /** Leaves the stream clean for what follows. */
+  stop(): void;
+}
+
+/** A bar for one comparison or sweep after the other. */
+export function labBar(stream: NodeJS.WriteStream): LabBar {
+  if (!stream.isTTY) {
+    return {
+      show: ({ what, done, total, note }) =>
+        void (note === undefined || stream.write(`${what} ${done}/${total}: ${note}\n`)),
+      stop: () => undefined,
+    };
+  }
+  const format = '{bar} {what} {value}/{total} {note}';
+  const single = new SingleBar({ format, stream, hideCursor: true, clearOnComplete: true, barsize: 24, fps: 10 });
+  let isRunning = false;
+  const stop = (): void => {
+    if (isRunning) single.stop();
+    isRunning = false;
+  };
+  return {
+    show: ({ what, done, total, note = '', finished }) => {
+      if (!isRunning) single.start(total, done, { what, note });
+      isRunning = true;
+      single.update(done, { what, note });
+      if (finished) stop();
     },
     stop,
   };

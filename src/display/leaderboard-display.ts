@@ -6,7 +6,9 @@ import type { MimeBundle, RenderOptions } from '../renderers';
 import { Chart } from './chart';
 import { cleanLabel, escapeHtml } from './escape';
 import { type Table, table } from './table';
-import { GUIDE } from './vega-theme';
+import { GUIDE, subtitleLines } from './vega-theme';
+
+const WIDTH = 560;
 
 const UNITS: Readonly<Record<string, string>> = {
   mean: 'µs',
@@ -77,14 +79,17 @@ export function leaderboardChart(board: Leaderboard): Chart {
     ratio: (best.get(batch) as number) > 0 ? time / (best.get(batch) as number) : 1,
   }));
   const order = board.rows.map(({ policy }) => cleanLabel(policy, 40));
-  const y = { field: 'policy', type: 'nominal', sort: order, axis: { title: null } };
+  const y = { field: 'policy', type: 'nominal', sort: order, axis: { title: null, labelLimit: 240 } };
   const how = measured ? `measured on ${board.device}` : `predicted by ${board.costs}`;
   const spec = {
     title: {
       text: 'Time over the best policy of each batch',
-      subtitle: cleanLabel(`${best.size} batches on ${board.machine.name}, ${how}`),
+      subtitle: subtitleLines(
+        cleanLabel(`${best.size} ${best.size === 1 ? 'batch' : 'batches'} on ${board.machine.name} · ${how}`),
+        WIDTH,
+      ),
     },
-    width: 560,
+    width: WIDTH,
     height: { step: 22 },
     layer: [
       {
@@ -140,7 +145,7 @@ export function predictionChart(board: Leaderboard): Chart {
   const scale = { type: 'log', domain, nice: false };
   const subtitle = `${values.length} runs · ${mean.toFixed(1)} % off in the mean · ${cleanLabel(board.costs)}`;
   const spec = {
-    title: { text: 'Predicted and measured', subtitle },
+    title: { text: 'Predicted and measured', subtitle: subtitleLines(subtitle, 380) },
     width: 380,
     height: 380,
     layer: [
@@ -158,7 +163,7 @@ export function predictionChart(board: Leaderboard): Chart {
         encoding: {
           x: { field: 'measuredUs', type: 'quantitative', scale, axis: { title: 'Measured (µs)' } },
           y: { field: 'predictedUs', type: 'quantitative', scale, axis: { title: 'Predicted (µs)' } },
-          color: { field: 'policy', type: 'nominal', legend: { title: null } },
+          color: { field: 'policy', type: 'nominal', legend: { title: null, labelLimit: 240 } },
           tooltip: [
             { field: 'policy', type: 'nominal' },
             { field: 'batch', type: 'ordinal' },

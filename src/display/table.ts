@@ -78,18 +78,28 @@ export class Table {
     return `<table>${caption}<thead><tr>${head}</tr></thead><tbody>\n${body.join('\n')}\n</tbody>${foot}</table>`;
   }
 
-  /** @param columns width of the terminal in characters; the widest text columns are cut to fit. Default 100 */
+  /**
+   * @param columns width of the terminal in characters; the widest text columns are cut to fit. Where that isn't enough, the table
+   * goes on below itself, each part with the first column. Default 100
+   */
   toText(columns: number = 100): string {
-    const widths = fitWidths(this.columns, columns);
-    const line = (cells: readonly string[]): string =>
-      cells
-        .map((cell, i) => pad(cut(cell, widths[i]), widths[i], this.columns[i].align))
-        .join('  ')
-        .trimEnd();
-    const lines = [line(this.columns.map((c) => c.header)), widths.map((w) => '─'.repeat(w)).join('  ')];
-    for (let row = 0; row < this.shownRows; row++) lines.push(line(this.columns.map((c) => c.cells[row])));
+    const lines = inParts(this.columns, columns).flatMap((part, i) => [
+      ...(i === 0 ? [] : ['']),
+      ...this.partLines(part),
+    ]);
     const rest = this.restNote();
     return [...(this.title === undefined ? [] : [this.title]), ...lines, ...(rest === '' ? [] : [rest])].join('\n');
+  }
+
+  private partLines(part: readonly SizedColumn[]): string[] {
+    const line = (cellOf: (column: ShownColumn) => string): string =>
+      part
+        .map(({ column, width }) => pad(cut(cellOf(column), width), width, column.align))
+        .join('  ')
+        .trimEnd();
+    const lines = [line(({ header }) => header), part.map(({ width }) => '─'.repeat(width)).join('  ')];
+    for (let row = 0; row < this.shownRows; row++) lines.push(line(({ cells }) => cells[row]));
+    return lines;
   }
 
   toString(): string {
@@ -148,20 +158,63 @@ function fromRows(rows: readonly Readonly<Record<string, unknown>>[]): ArqueroLi
 
 const MIN_TEXT_WIDTH = 8;
 
-/** Widths of the columns; left-aligned ones shrink, the widest first, until a line fits. */
-function fitWidths(columns: readonly ShownColumn[], available: number): number[] {
-  const widths = columns.map((c) => Math.max(displayWidth(c.header), ...c.cells.map(displayWidth)));
-  for (;;) {
-    const excess = widths.reduce((sum, w) => sum + w + 2, -2) - available;
-    if (excess <= 0) return widths;
+interface SizedColumn {
+  readonly column: ShownColumn;
+  readonly width: number;
+}
+
+/** The columns with their widths, in one part where a line fits when text is cut, else in several, uncut if they can be. */
+function inParts(columns: readonly ShownColumn[], available: number): SizedColumn[][] {
+  const whole = fitted(columns, available);
+  if (whole || columns.length < 3) return [whole ?? columns.map((column) => ({ column, width: leastWidth(column) }))];
+  const [first, ...others] = columns;
+  const parts: ShownColumn[][] = [];
+  for (const column of others) {
+    const last = parts.at(-1);
+    if (last && lineWidth([first, ...last, column].map(fullWidth)) <= available) last.push(column);
+    else parts.push([column]);
+  }
+  return parts.map((part) => {
+    const own = [first, ...part];
+    return fitted(own, available) ?? own.map((column) => ({ column, width: leastWidth(column) }));
+  });
+}
+
+/** Left-aligned columns shrink, the widest first, until a line fits; undefined where none does. */
+function fitted(columns: readonly ShownColumn[], available: number): SizedColumn[] | undefined {
+  const widths = columns.map(fullWidth);
+  const least = columns.map(leastWidth);
+  // A row goes by its first column, so that one is cut no further than rows can be told apart.
+  if (columns.length > 0) least[0] = tellingWidth(columns[0], least[0], available / 2);
+  while (lineWidth(widths) > available) {
     let widest = -1;
-    columns.forEach((column, i) => {
-      if (column.align === 'left' && widths[i] > MIN_TEXT_WIDTH && (widest < 0 || widths[i] > widths[widest]))
-        widest = i;
+    widths.forEach((width, i) => {
+      if (width > least[i] && (widest < 0 || width > widths[widest])) widest = i;
     });
-    if (widest < 0) return widths;
+    if (widest < 0) return undefined;
     widths[widest]--;
   }
+  return columns.map((column, i) => ({ column, width: widths[i] }));
+}
+
+function lineWidth(widths: readonly number[]): number {
+  return widths.reduce((sum, width) => sum + width + 2, -2);
+}
+
+function fullWidth({ header, cells }: ShownColumn): number {
+  return Math.max(displayWidth(header), ...cells.map(displayWidth));
+}
+
+function leastWidth(column: ShownColumn): number {
+  return column.align === 'left' ? Math.min(MIN_TEXT_WIDTH, fullWidth(column)) : fullWidth(column);
+}
+
+/** The least width, from `least` on, at which cells that differ still do; `least` where that is beyond `most`. */
+function tellingWidth(column: ShownColumn, least: number, most: number): number {
+  const different = new Set(column.cells).size;
+  for (let width = least; width <= most; width++)
+    if (new Set(column.cells.map((cell) => cut(cell, width))).size === different) return width;
+  return least;
 }
 
 function cut(text: string, width: number): string {

@@ -48,6 +48,7 @@ export function overlay(a: Timeline, b: Timeline, options: OverlayOptions = {}):
     ...(difference.finish.count > 0 ? [`finish of a CTA ± ${difference.finish.medianPct.toFixed(1)} % (median)`] : []),
   ];
   if (difference.unmatched > 0) facts.push(`${difference.unmatched} items of one alone`);
+  if (options.criticalPath) facts.push('critical path in red');
   const subtitle = facts.join(' · ');
   const paths = options.criticalPath ? [pathOf(a, models[0]), pathOf(b, models[1])] : undefined;
   const bars = models[0].lane.length + models[1].lane.length;

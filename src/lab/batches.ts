@@ -1,6 +1,6 @@
 /** Batches to try policies on: drawn from a request trace, or given. What is shared between requests comes along. */
 
-import type { KvDType } from '../attention/variant';
+import { type KvDType, requireKvDType } from '../attention/variant';
 import { requireInteger, WarpbookError } from '../errors';
 import { findSharedPrefixes, type SharedPrefix } from '../schedule/prefixes';
 import { type AttentionProblem, makeProblem } from '../schedule/problem';
@@ -50,7 +50,8 @@ export function batchesOf(workload: Workload): LabBatch[] {
     if (!trace?.requests) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
-        'workload wants a trace to draw batches from, or batches: { trace: await loadTrace(), concurrency: 32 } or [[1000, 200]].',
+        'workload wants a trace to draw batches from, { trace: await loadTrace(), concurrency: 32 }, or a list of batches, each ' +
+          'by the KV tokens of its requests: [[1000, 200]].',
       );
     }
     requireInteger('workload.batches', batches, 1, 100_000);
@@ -83,9 +84,10 @@ export function prefixesOf({ hashIds }: LabBatch, pageSize: number): SharedPrefi
   });
 }
 
-/** Every option with its default. */
+/** Every option with its default. @throws WarpbookError DTYPE_MISMATCH */
 export function completeShape(shape: ModelShape = {}): Required<ModelShape> {
   const { numQoHeads = 32, numKvHeads = 8, headDim = 128, pageSize = 16, kvDtype = 'bfloat16' } = shape;
+  requireKvDType(kvDtype);
   return { numQoHeads, numKvHeads, headDim, pageSize, kvDtype };
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Device } from '../device/device';
 import { defaultDevice } from '../device/device';
-import { requireInteger, WarpbookError } from '../errors';
+import { type ErrorCode, requireInteger, WarpbookError } from '../errors';
 import type { StepCapacity } from '../strategy/batch';
 import { GraphPoolStrategy } from '../strategy/graph-pool';
 import { DecodeModel, type DecodeModelOptions } from '../strategy/model';
@@ -49,7 +49,8 @@ export interface CompareStrategiesOptions extends DecodeLoopOptions {
 const NOT_BY_DEFAULT: readonly string[] = ['frozen'];
 
 /**
- * Runs the comparison. A strategy that the device or its driver lacks is left out with the reason, unless it is the only one.
+ * Runs the comparison. A strategy that the device or its driver lacks, or that finds no memory to be captured in, is left out with
+ * the reason, unless it is the only one.
  *
  * @throws WarpbookError INVALID_ARGUMENT; CAPACITY_EXCEEDED for a step beyond the capacity, unless `whenRefused` is 'eager';
  * UNSUPPORTED where no strategy could run; DEVICE_LAUNCH, OUT_OF_MEMORY, OUT_OF_PAGES
@@ -58,6 +59,9 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
   const { trace, steps, device = defaultDevice(), checkEvery = 8 } = options;
   requireInteger('steps', steps, 1);
   requireInteger('checkEvery', checkEvery, 0);
+  const chosen = options.strategies ?? namesFor();
+  if (chosen.length === 0)
+    throw new WarpbookError('INVALID_ARGUMENT', 'strategies is empty; wanted one or more, or leave it out for all.');
   const model = await DecodeModel.create({ device, ...options.model });
   const made: { dispose(): void }[] = [model];
   let work: LabWork | undefined;
@@ -69,28 +73,25 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
     await substitute?.capture({ maxBatch: model.maxBatch, maxKvLen: model.maxKvLen });
     if (substitute) made.push(substitute);
     const loop: DecodeLoopOptions = options;
-    const settings: RunSettings = {
-      model,
-      trace,
-      steps,
-      loop,
-      lane,
-      substitute,
-    };
+    const settings: RunSettings = { model, trace, steps, loop, lane, substitute };
+    const skippedRequests = countSkipped(settings);
     const referenceSteps = options.referenceSteps ?? [...new Set([0, Math.floor(steps / 2), steps - 1])];
     const known: KnownOutputs = new Map();
     const entries: Entry[] = [];
     const skipped: SkippedStrategy[] = [];
-    const chosen = options.strategies ?? namesFor();
+    let refusal: WarpbookError | undefined;
     const deviceTime = options.deviceTime ?? true;
     work = new LabWork('strategies', deviceTime ? 2 * chosen.length : chosen.length);
     for (const choice of chosen) {
       const strategy = typeof choice === 'string' ? byName(choice, model) : choice(model);
       made.push(strategy);
-      work?.step(strategy.name);
+      work.step(strategy.name);
       const captured = await captureOrSkip(strategy, capacity);
-      if (typeof captured === 'string') {
-        skipped.push({ name: strategy.name, reason: captured });
+      if (captured instanceof WarpbookError) {
+        refusal = captured;
+        skipped.push({ name: strategy.name, reason: captured.message });
+        strategy.dispose();
+        if (deviceTime) work.step(`${strategy.name} can't run here`);
         continue;
       }
       // First with the device held up: what is compiled late is compiled then.
@@ -102,7 +103,7 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
     // Once more from the last to the first, so that a device that gets warm, or its memory slow, is nobody's fault.
     for (const entry of [...entries].reverse()) {
       if (!deviceTime) break;
-      work?.step(entry.strategy.name);
+      work.step(entry.strategy.name);
       entry.held.push(await runHeld(entry.strategy, settings));
     }
     const results: StrategyResult[] = [];
@@ -119,6 +120,7 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
       });
     }
     if (results.length === 0) {
+      if (refusal?.code === 'OUT_OF_MEMORY') throw refusal;
       const reasons = skipped.map(({ reason }) => reason).join(' ');
       throw new WarpbookError('UNSUPPORTED', `None of the strategies runs on ${device.name}. ${reasons}`, { skipped });
     }
@@ -128,7 +130,7 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
       trace.name,
       results,
       skipped,
-      countSkipped(settings),
+      skippedRequests,
     );
   } finally {
     work?.finish();
@@ -170,23 +172,36 @@ function byName(name: StrategyName, model: DecodeModel): Strategy {
   );
 }
 
+/** Reasons for which a strategy is left out, and the others are compared all the same. */
+const LEFT_OUT_FOR: readonly ErrorCode[] = ['UNSUPPORTED', 'OUT_OF_MEMORY'];
+
 /** What was captured, or why it can't be here. */
 async function captureOrSkip(strategy: Strategy, capacity: StepCapacity) {
   try {
     return await strategy.capture(capacity);
   } catch (error) {
-    if (error instanceof WarpbookError && error.code === 'UNSUPPORTED') return error.message;
+    if (error instanceof WarpbookError && LEFT_OUT_FOR.includes(error.code)) return error;
     throw error;
   }
 }
 
-/** Requests that the loop leaves out, by walking through it once without a device. */
+/**
+ * Requests that the loop leaves out, by walking through it once without a device.
+ * @throws WarpbookError INVALID_ARGUMENT where there is no step at all
+ */
 function countSkipped({ model, trace, steps, loop }: RunSettings): number {
   const walk = new DecodeLoop(model, trace, loop);
   while (walk.steps < steps) {
     const batch = walk.next();
     if (!batch) break;
     walk.took(Math.min(batch.stepsAhead, steps - walk.steps));
+  }
+  if (walk.steps === 0) {
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      `No step can be decoded: of the ${trace.length} requests of ${trace.name}, ${walk.skipped} are longer than maxKvLen = ${model.maxKvLen} ` +
+        'tokens, and the others generate nothing. Make the model with a higher maxKvLen, or take another trace.',
+    );
   }
   return walk.skipped;
 }

@@ -13,6 +13,7 @@ import { batchesOf, completeShape, type LabBatch, type ModelShape, type Workload
 import { costModelFor } from './calibration-store';
 import { benchMachines, DecodeBench } from './decode-bench';
 import { type BatchEvaluation, evaluateSchedule, type PredictedFigures } from './evaluate';
+import { kernelHash } from './kernel-hash';
 import { choosePolicies, identityOf, type PolicyChoice, packageVersion } from './policy-set';
 import { type LeaderboardRow, rankPolicies } from './rank';
 import { saveTable } from './save-table';
@@ -88,7 +89,8 @@ export class Leaderboard {
 /**
  * Ranks policies: by measured time where a device is given, else by predicted time. A policy that fails on a batch keeps its row,
  * with the number of failures and the first one's message.
- * @throws WarpbookError INVALID_ARGUMENT; CALIBRATION_MISMATCH for costs of another machine; as `sweep`
+ * @throws WarpbookError INVALID_ARGUMENT; CALIBRATION_MISMATCH for costs of another machine, or of other kernels than the device's;
+ * as `sweep`
  */
 export async function leaderboard(options: LeaderboardOptions): Promise<Leaderboard> {
   const { device, bitRequests = 4, timeLimitMs = 2000 } = options;
@@ -99,7 +101,13 @@ export async function leaderboard(options: LeaderboardOptions): Promise<Leaderbo
   const own = device && (await benchMachines(shape, { device, machine: asked }));
   const machine = own?.plain ?? asked;
   const costs = options.costs ?? (await costsFor(machine, device));
-  requireModelFor(costs, { gpu: machine.name, numSms: machine.numSms });
+  // Costs of the device that measures have to be of its kernels, too.
+  const isOwn = device && machineFamily(machineOf(device).name) === machineFamily(machine.name);
+  requireModelFor(costs, {
+    gpu: machine.name,
+    numSms: machine.numSms,
+    ...(isOwn && { kernelHash: kernelHash(device) }),
+  });
   const policies = choosePolicies(options.policies, costs);
   const batches = batchesOf(options.workload);
   const { maxSeconds, rotatedBytes } = options;

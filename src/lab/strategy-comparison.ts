@@ -1,4 +1,5 @@
 /** What a comparison of strategies found: every step of each, and what a table says of them. Values; knows no device. */
+import { WarpbookError } from '../errors';
 import { ascending, quantile } from '../measure/statistics';
 import type { PooledGraph } from '../strategy/graph-pool';
 import type { DecodeModel } from '../strategy/model';
@@ -132,11 +133,18 @@ export class StrategyComparison {
     });
   }
 
-  /** @throws Error for a strategy that isn't there */
+  /** @throws WarpbookError INVALID_ARGUMENT for a strategy that isn't there */
   result(name: string): StrategyResult {
     const found = this.results.find((result) => result.name === name);
     if (found) return found;
-    throw new Error(`There is no strategy ${name}; there are ${this.results.map((result) => result.name).join(', ')}.`);
+    const names = this.results.map((result) => result.name).join(', ');
+    const skipped = this.skipped.find((strategy) => strategy.name === name);
+    throw new WarpbookError(
+      'INVALID_ARGUMENT',
+      skipped
+        ? `The strategy '${name}' was left out: ${skipped.reason} There are results of ${names}.`
+        : `There is no result of a strategy '${name}'; wanted one of ${names}.`,
+    );
   }
 
   toString(): string {

@@ -105,7 +105,7 @@ export class DevicePlanStrategy extends DevicePlannedStrategy {
     const { model } = this;
     const { stream } = model.device;
     const { kvLens, nextKvLens, numRequests } = model.memory;
-    const options = { policy: 'adaptive', batchSize: numRequests } as const;
+    const options = { policy: this.devicePolicy, batchSize: numRequests };
     const lengthsOf = (tensor: typeof kvLens) => tensor.slice(0, 0, rows);
     model.advance();
     if (plansItself) now.wrapper.planOnDevice(lengthsOf(kvLens), options);

@@ -1,11 +1,24 @@
 /** What the strategies share whose work list is written by the planner on the device: the host only replays. */
 import type { DevicePolicy } from '../attention/device-plan';
 import type { Launch } from '../device/stream';
+import { WarpbookError } from '../errors';
+import { policies } from '../schedule/policies/known';
+import type { Policy } from '../schedule/schedule';
 import type { StepBatch } from './batch';
-import { type StepReport, StepStrategy } from './strategy';
+import type { DecodeModel } from './model';
+import { type StepReport, StepStrategy, type StrategyOptions } from './strategy';
 
 /** See the file head. */
 export abstract class DevicePlannedStrategy extends StepStrategy {
+  /** What the planner deals by. */
+  protected readonly devicePolicy: DevicePolicy;
+
+  /** @throws WarpbookError UNSUPPORTED for a policy that the planner on the device doesn't know */
+  constructor(model: DecodeModel, options: StrategyOptions = {}) {
+    super(model, options);
+    this.devicePolicy = devicePolicyOf(options.policy);
+  }
+
   /**
    * Enqueues a step with `rows` rows, or captures it.
    * @param attention the launch of each layer; default: the machine's grid
@@ -18,7 +31,7 @@ export abstract class DevicePlannedStrategy extends StepStrategy {
     const { kvLens, numRequests } = model.memory;
     model.advance();
     this.attention.planOnDevice(kvLens.slice(0, 0, rows), {
-      policy: options.policy ?? 'adaptive',
+      policy: options.policy ?? this.devicePolicy,
       batchSize: numRequests,
     });
     options.planned?.();
@@ -41,6 +54,19 @@ export abstract class DevicePlannedStrategy extends StepStrategy {
   protected paddedRows(batch: StepBatch): number {
     return this.capacity.maxBatch - batch.kvLens.length;
   }
+}
+
+const KNOWN = ['adaptive', 'headGroups', 'binarySearch', 'noSplit'] as const satisfies readonly DevicePolicy[];
+
+function devicePolicyOf(policy: Policy | undefined): DevicePolicy {
+  if (policy === undefined) return 'adaptive';
+  const known = KNOWN.find((name) => policies[name] === policy);
+  if (known !== undefined) return known;
+  throw new WarpbookError(
+    'UNSUPPORTED',
+    `The planner on the device knows ${KNOWN.join(', ')} of policies; got another one, '${policy.name}'. Only the host can plan by it: ` +
+      'take the strategy persistent.',
+  );
 }
 
 /** How a step of these strategies differs. */

@@ -8,7 +8,7 @@
  */
 import { PagedKvCache } from '../attention/paged-kv';
 import type { Device } from '../device/device';
-import { WarpbookError } from '../errors';
+import { requireInteger, WarpbookError } from '../errors';
 import { empty, zeros } from '../tensor/create';
 import { DTYPE_CODE } from '../tensor/dtype';
 import { normal } from '../tensor/random';
@@ -79,6 +79,8 @@ export class DecodeModel {
     const { device, layers = 2, numQoHeads = 8, numKvHeads = 2, headDim = 64, maxBatch = 8, maxKvLen = 1024 } = options;
     const { pageSize = 16, seed = 0, dtype = device.kind === 'cuda' ? 'bfloat16' : 'float32' } = options;
     const { numPages = maxBatch * Math.ceil(maxKvLen / pageSize) } = options;
+    for (const [what, value] of Object.entries({ layers, numQoHeads, numKvHeads, headDim, maxBatch, maxKvLen }))
+      requireInteger(`DecodeModel: ${what}`, value, 1);
     if (numQoHeads % numKvHeads !== 0 || headDim > 256) {
       throw new WarpbookError(
         'INVALID_ARGUMENT',
@@ -95,22 +97,34 @@ export class DecodeModel {
     this.maxBatch = maxBatch;
     this.maxKvLen = maxKvLen;
     this.seed = seed;
-    const each = <T>(make: (layer: number) => T): T[] => Array.from({ length: layers }, (_, layer) => make(layer));
+    const made: { dispose(): void }[] = [];
+    const keep = <T extends { dispose(): void }>(thing: T): T => {
+      made.push(thing);
+      return thing;
+    };
+    const each = <T extends { dispose(): void }>(make: (layer: number) => T): T[] =>
+      Array.from({ length: layers }, (_, layer) => keep(make(layer)));
     const on = { device, dtype };
-    this.caches = each(
-      (i) => new PagedKvCache({ ...on, numPages, pageSize, numKvHeads, headDim, label: `KV of layer ${i}` }),
-    );
-    this.memory = new StepMemory(device, { maxBatch, maxPages: numPages, pageSize });
-    this.q = empty([maxBatch, numQoHeads, headDim], { ...on, label: 'q' });
-    this.k = empty([maxBatch, numKvHeads, headDim], { ...on, label: 'k' });
-    this.v = empty([maxBatch, numKvHeads, headDim], { ...on, label: 'v' });
-    this.outputs = each((i) => zeros([maxBatch, numQoHeads, headDim], { ...on, label: `attention of layer ${i}` }));
-    this.lses = each((i) => zeros([maxBatch, numQoHeads], { device, dtype: 'float32', label: `LSE of layer ${i}` }));
-    this.embeddings = normal([NUM_EMBEDDINGS, numQoHeads, headDim], { ...on, seed });
-    const std = 1 / Math.sqrt(headDim);
-    const numHeads = numQoHeads + 2 * numKvHeads;
-    this.weights = each((i) => normal([numHeads, headDim, headDim], { ...on, seed: seed + 1 + i, std }));
-    this.reset();
+    try {
+      this.caches = each(
+        (i) => new PagedKvCache({ ...on, numPages, pageSize, numKvHeads, headDim, label: `KV of layer ${i}` }),
+      );
+      this.memory = keep(new StepMemory(device, { maxBatch, maxPages: numPages, pageSize }));
+      this.q = keep(empty([maxBatch, numQoHeads, headDim], { ...on, label: 'q' }));
+      this.k = keep(empty([maxBatch, numKvHeads, headDim], { ...on, label: 'k' }));
+      this.v = keep(empty([maxBatch, numKvHeads, headDim], { ...on, label: 'v' }));
+      this.outputs = each((i) => zeros([maxBatch, numQoHeads, headDim], { ...on, label: `attention of layer ${i}` }));
+      this.lses = each((i) => zeros([maxBatch, numQoHeads], { device, dtype: 'float32', label: `LSE of layer ${i}` }));
+      this.embeddings = keep(normal([NUM_EMBEDDINGS, numQoHeads, headDim], { ...on, seed }));
+      const std = 1 / Math.sqrt(headDim);
+      const numHeads = numQoHeads + 2 * numKvHeads;
+      this.weights = each((i) => normal([numHeads, headDim, headDim], { ...on, seed: seed + 1 + i, std }));
+      this.reset();
+    } catch (error) {
+      // A model that finds no room gives back what it has taken.
+      for (const thing of made) thing.dispose();
+      throw error;
+    }
   }
 
   get pageSize(): number {

@@ -97,7 +97,7 @@ export interface Strategy {
 
 /** Options of every strategy. */
 export interface StrategyOptions {
-  /** Of persistent kernels; default adaptive, which the planner on the device knows too. */
+  /** Of persistent kernels; default adaptive. Where the device plans, one that its planner knows. */
   readonly policy?: Policy;
 }
 

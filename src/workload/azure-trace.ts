@@ -3,7 +3,7 @@
 import { basename } from 'node:path';
 import { CsvError, parse } from 'csv-parse';
 import { type Request, RequestTrace } from './request-trace';
-import { openTrace, quoteFound, traceFormatError } from './trace-file';
+import { cutShortHint, openTrace, quoteFound, shorten, traceFormatError } from './trace-file';
 
 export const AZURE_CITATION: string =
   'P. Patel et al., Splitwise: Efficient Generative LLM Inference Using Phase Splitting, ISCA 2024; ' +
@@ -74,9 +74,10 @@ export async function readAzureTrace(path: string): Promise<RequestTrace> {
     }
   } catch (error) {
     if (headerError) throw headerError;
-    if (error instanceof CsvError)
-      throw fail(Number(error.lines ?? 1), `not a valid CSV row: ${error.message}.`, error);
-    throw error;
+    if (!(error instanceof CsvError)) throw error;
+    const line = Number(error.lines ?? 1);
+    const hint = await cutShortHint(path, line);
+    throw fail(line, `not a valid CSV row: ${shorten(error.message.replace(/\.$/, ''), 200)}.${hint}`, error);
   } finally {
     file.destroy();
   }

@@ -1,7 +1,7 @@
 /** Reads the Mooncake traces: JSON Lines with one request a line, and which prompt prefixes are shared. */
 import { basename } from 'node:path';
 import { type Request, RequestTrace, TRACE_HASH_TOKENS } from './request-trace';
-import { quoteFound, traceFormatError, traceLines } from './trace-file';
+import { cutShortHint, quoteFound, traceFormatError, traceLines } from './trace-file';
 
 export const MOONCAKE_CITATION: string =
   'R. Qin et al., Mooncake: Trading More Storage for Less Computation, a KVCache-centric Architecture for Serving ' +
@@ -21,7 +21,14 @@ export async function readMooncakeTrace(path: string): Promise<RequestTrace> {
   for await (const text of traceLines(path)) {
     line++;
     if (text.trim() === '') continue;
-    const row = parseRow(path, line, text);
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (cause) {
+      const problem = `not JSON (${(cause as Error).message}); wanted one object a line.${await cutShortHint(path, line)}`;
+      throw traceFormatError(path, line, problem, cause);
+    }
+    const row = checkRow(path, line, value);
     const timestampMs = row.number('timestamp');
     if (requests.length === 0) firstMs = timestampMs;
     const arrivalNs = Math.round((timestampMs - firstMs) * 1e6);
@@ -48,14 +55,8 @@ interface Row {
   hashIds(inputLength: number): number[];
 }
 
-function parseRow(path: string, line: number, text: string): Row {
-  const fail = (problem: string, cause?: unknown): Error => traceFormatError(path, line, problem, cause);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw fail(`not JSON (${(cause as Error).message}); wanted one object a line.`, cause);
-  }
+function checkRow(path: string, line: number, value: unknown): Row {
+  const fail = (problem: string): Error => traceFormatError(path, line, problem);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw fail(`got ${quoteFound(value)}; wanted an object with timestamp, input_length, output_length, hash_ids.`);
   }

@@ -47,6 +47,18 @@ export async function* traceLines(path: string): AsyncGenerator<string> {
   yield rest;
 }
 
+/** What to add to the message about a row that is no row: whether it is the file's last line, without an end. Empty where not. */
+export async function cutShortHint(path: string, line: number): Promise<string> {
+  let lines = 0;
+  let last = '';
+  for await (const text of traceLines(path)) {
+    lines++;
+    last = text;
+  }
+  if (lines !== line || last === '') return '';
+  return ' The file ends in the middle of this line, so it was probably cut short: get it anew, or take the line out.';
+}
+
 /** A FILE_FORMAT error that begins with `file:line:`. @param line from 1 */
 export function traceFormatError(path: string, line: number, problem: string, cause?: unknown): WarpbookError {
   return new WarpbookError('FILE_FORMAT', `${path}:${line}: ${problem}`, { path, line }, { cause });
@@ -54,6 +66,10 @@ export function traceFormatError(path: string, line: number, problem: string, ca
 
 /** Shortens and quotes what was found in a file. */
 export function quoteFound(value: unknown): string {
-  const text = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
-  return text.length <= 60 ? text : `${text.slice(0, 57)}…`;
+  return shorten(typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value)), 60);
+}
+
+/** At most so many characters. */
+export function shorten(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 3)}…`;
 }

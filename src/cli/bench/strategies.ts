@@ -69,7 +69,7 @@ export async function* benchStrategies(
 ): AsyncGenerator<readonly ResultRow[]> {
   const trace = await loadTrace({ path: flags.trace });
   for (const batch of flags.batches ?? (flags.quick ? ['8'] : ['32', '8'])) {
-    const comparison = await compareStrategies(optionsFor(device, trace, positive('--batches', Number(batch)), flags));
+    const comparison = await compareStrategies(optionsFor(device, trace, positive('--batches', batch), flags));
     say(comparisonTable(comparison).toText(240));
     for (const { name, reason } of comparison.skipped) say(`not run: ${name}: ${reason}`);
     yield comparison.results.map((_, index) => rowOf(comparison, index, trace, flags));
@@ -82,9 +82,10 @@ export async function* benchStrategies(
   yield periods.map((period) => periodRow(device, period, periods[0]));
 }
 
-function positive(what: string, value: number): number {
+function positive(what: string, text: string): number {
+  const value = Number(text);
   if (Number.isInteger(value) && value >= 1) return value;
-  throw new WarpbookError('INVALID_ARGUMENT', `${what} is ${value}; wanted a positive integer.`);
+  throw new WarpbookError('INVALID_ARGUMENT', `Got ${what} ${text}; wanted positive integers.`);
 }
 
 function optionsFor(

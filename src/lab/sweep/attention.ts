@@ -1,6 +1,7 @@
 /** `sweepAttention`: decode attention over batch, lengths, heads, page size, dtype, policy and machine, simulated or measured. */
 import { join } from 'node:path';
 import { machineOf } from '../../attention/machine-of';
+import { requireKvDType } from '../../attention/variant';
 import type { Device } from '../../device/device';
 import { WarpbookError } from '../../errors';
 import { type Machine, machines } from '../../schedule/machine';
@@ -32,7 +33,7 @@ export interface AttentionSweepOptions
     'filter' | 'file' | 'workers' | 'pointTimeoutS' | 'retryFailed' | 'label' | 'signal'
   > {
   /**
-   * Defaults: batch 32, kvLen 2048, heads '32/8', headDim 128, pageSize 16, dtype 'bfloat16', policy 'headGroups', machine 'h100'
+   * Defaults: batch 32, kvLen 2048, heads '32/8', headDim 128, pageSize 16, dtype 'bfloat16', policy 'adaptive', machine 'h100'
    * (when measuring: 'device').
    */
   readonly axes: AttentionAxes;
@@ -55,13 +56,13 @@ const DEFAULTS: Axes<Omit<AttentionPoint, 'machine'>> = {
   headDim: [128],
   pageSize: [16],
   dtype: ['bfloat16'],
-  policy: ['headGroups'],
+  policy: ['adaptive'],
 };
 
 /**
  * Sweeps decode attention. The columns are those of the axes, then what the leaderboard's batches have: predicted (and, with a
  * device, measured) time, idle share, plan time, partial states.
- * @throws WarpbookError INVALID_ARGUMENT for axes, policies or machines that aren't there; as {@link sweep}
+ * @throws WarpbookError INVALID_ARGUMENT for axes, policies or machines that aren't there, DTYPE_MISMATCH; as {@link sweep}
  */
 export async function sweepAttention(options: AttentionSweepOptions): Promise<Sweep> {
   const { device, workers = 0, label } = options;
@@ -140,6 +141,7 @@ function requireKnown(axes: Axes<AttentionPoint>, data: AttentionData, device: D
     );
   }
   for (const name of axes.policy) if (data.policies[name] === undefined) policyByName(name);
+  for (const dtype of axes.dtype) requireKvDType(dtype);
   for (const heads of axes.heads) {
     const { numQoHeads, numKvHeads } = headsOf(heads);
     if (Number.isInteger(numQoHeads / numKvHeads) && numKvHeads > 0) continue;

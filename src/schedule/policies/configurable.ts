@@ -1,4 +1,5 @@
 /** Policies that work as they are and also take options: `policies.dynamic`, or `policies.dynamic({ chunkTokens: 512 })`. */
+import { WarpbookError } from '../../errors';
 import type { Machine } from '../machine';
 import type { AttentionProblem } from '../problem';
 import type { Policy, Schedule } from '../schedule';
@@ -19,6 +20,15 @@ export function configurable<Options extends object>(
   const policy = (...given: [AttentionProblem, Machine] | [Options?]): Schedule | Policy =>
     given.length === 2 ? standard(...given) : named(name, trustPolicy(make(given[0] ?? ({} as Options))));
   return trustPolicy(named(name, policy) as ConfigurablePolicy<Options>);
+}
+
+/** Tells who hands over a maker of policies as if it were a policy, so that it is given a problem for its option. */
+export function refuseProblem(name: string, option: unknown): void {
+  if (typeof option !== 'object' || option === null) return;
+  throw new WarpbookError(
+    'INVALID_ARGUMENT',
+    `${name} makes policies and is none itself: call it first, policies.${name}(512), and hand over what it returns.`,
+  );
 }
 
 /** What errors call a function. */

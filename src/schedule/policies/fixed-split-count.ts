@@ -6,6 +6,7 @@ import { requireInteger } from '../../errors';
 import { collectQueryTiles } from '../query-tiles';
 import { type Policy, Schedule } from '../schedule';
 import { trustPolicy } from '../trusted';
+import { refuseProblem } from './configurable';
 import { cutInCounts, dealPieces } from './pieces';
 
 /**
@@ -13,6 +14,7 @@ import { cutInCounts, dealPieces } from './pieces';
  * @param count pieces, at least 1
  */
 export function fixedSplitCount(count: number): Policy {
+  refuseProblem('fixedSplitCount', count);
   requireInteger('fixedSplitCount: count', count, 1, 65536);
   return trustPolicy((problem, machine) => {
     const { queryRows, kvStep } = machine.tileClasses[0];

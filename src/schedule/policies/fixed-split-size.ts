@@ -7,6 +7,7 @@ import { requireInteger } from '../../errors';
 import { collectQueryTiles } from '../query-tiles';
 import { type Policy, Schedule } from '../schedule';
 import { trustPolicy } from '../trusted';
+import { refuseProblem } from './configurable';
 import { cutAtChunks, dealPieces } from './pieces';
 
 /**
@@ -14,6 +15,7 @@ import { cutAtChunks, dealPieces } from './pieces';
  * @param tokens length of a piece, at least 1; a multiple of the page size wastes nothing
  */
 export function fixedSplitSize(tokens: number): Policy {
+  refuseProblem('fixedSplitSize', tokens);
   requireInteger('fixedSplitSize: tokens', tokens, 1);
   return trustPolicy((problem, machine) => {
     const pieces = cutAtChunks(collectQueryTiles(problem, machine.tileClasses[0].queryRows), tokens);

@@ -275,3 +275,17 @@ test('a cache tells its size and gives its memory back', () => {
   expect(device.memory().usedBytes).toBe(before);
   expect(() => makeCache({ layout: 'NDH' as KvLayout })).toThrow('layout is NDH; wanted NHD or HND.');
 });
+
+test('a cache beyond the device is refused before the host keeps its pages, and leaves nothing behind', async () => {
+  const small = await openDevice('cpu', { threads: 1, memoryLimitBytes: 2 ** 16 });
+  const options = { device: small, numKvHeads: 1, headDim: 8, pageSize: 1, dtype: 'bfloat16' } as const;
+  for (const numPages of [3000, 2 ** 31 - 1])
+    expect(() => new PagedKvCache({ ...options, numPages })).toThrow(
+      expect.objectContaining({ code: 'OUT_OF_MEMORY' }),
+    );
+  expect(small.memory().usedBytes).toBe(0);
+  expect(() => new PagedKvCache({ ...options, numPages: 2 ** 31 })).toThrow(
+    'numPages is 2147483648; wanted an integer',
+  );
+  small.dispose();
+});

@@ -29,6 +29,41 @@ describe('table() as text', () => {
     expect(lines[2]).toContain('y'.repeat(10));
   });
 
+  test('rows that are told apart by their ends stay apart, and what is too wide goes on below', () => {
+    const names = ['graphPool', 'graphPoolBuckets', 'graphPoolPiecewise'];
+    const wide = names.map((name, i) => ({
+      name,
+      first: 1000 + i,
+      second: 2000 + i,
+      third: 3000 + i,
+      note: 'within tolerance',
+    }));
+    const narrow = table(wide, { title: 'Pools' }).toText(42).split('\n');
+    expect(Math.max(...narrow.map((line) => line.length))).toBeLessThanOrEqual(42);
+    expect(narrow).toEqual([
+      'Pools',
+      'name                first  second  third',
+      '──────────────────  ─────  ──────  ─────',
+      'graphPool           1,000   2,000  3,000',
+      'graphPoolBuckets    1,001   2,001  3,001',
+      'graphPoolPiecewise  1,002   2,002  3,002',
+      '',
+      'name                note',
+      '──────────────────  ────────────────',
+      'graphPool           within tolerance',
+      'graphPoolBuckets    within tolerance',
+      'graphPoolPiecewise  within tolerance',
+    ]);
+    const cut = table(wide).toText(50).split('\n').slice(2);
+    expect(new Set(cut.map((line) => line.slice(0, 11))).size).toBe(3);
+    expect(cut).toHaveLength(3);
+  });
+
+  test('a first column that differs too far on is cut as others are', () => {
+    const paths = ['a', 'b'].map((end) => ({ path: `${'x'.repeat(90)}${end}`, n: 1, m: 2 }));
+    expect(table(paths).toText(60).split('\n')[2]).toMatch(/^x{53}… {2}1 {2}2$/);
+  });
+
   test('aligns wide characters by the columns they take', () => {
     expect(
       table([

@@ -74,7 +74,9 @@ describe('overlay', () => {
     for (const layout of ['stacked', 'overlaid'] as const) {
       const chart = overlay(SIMULATED, MEASURED, { layout, criticalPath: true });
       expect(layersOf(chart).at(-1)?.data?.values).toHaveLength(16);
+      expect(chart.toText()).toContain('critical path in red');
     }
+    expect(overlay(SIMULATED, MEASURED).toText()).not.toContain('critical path');
   });
 
   test('above 20,000 bars it is drawn by busy share', () => {

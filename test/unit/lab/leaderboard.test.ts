@@ -2,12 +2,14 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { machineOf } from '../../../src/attention/machine-of';
 import { openDevice } from '../../../src/attention/open-device';
 import { leaderboardChart, predictionChart } from '../../../src/display/leaderboard-display';
 import { registerDisplays } from '../../../src/display/register';
 import { batchesOf, completeShape, prefixesOf, problemOf } from '../../../src/lab/batches';
 import { cutsOf, sampleRequests } from '../../../src/lab/cuts';
 import type { BatchEvaluation } from '../../../src/lab/evaluate';
+import { kernelHash } from '../../../src/lab/kernel-hash';
 import { leaderboard } from '../../../src/lab/leaderboard';
 import { choosePolicies, identityOf, knownPolicies, policyByName } from '../../../src/lab/policy-set';
 import { rankPolicies } from '../../../src/lab/rank';
@@ -17,6 +19,7 @@ import { policies } from '../../../src/schedule/policies/known';
 import { makeProblem } from '../../../src/schedule/problem';
 import type { Policy } from '../../../src/schedule/schedule';
 import { costModels } from '../../../src/simulate/cost-models';
+import { rooflineModel } from '../../../src/simulate/roofline';
 import { readMooncakeTrace } from '../../../src/workload/mooncake-trace';
 import { snapshot } from '../../../src/workload/snapshot';
 import { syntheticTrace } from '../../../src/workload/synthetic';
@@ -274,10 +277,23 @@ describe('predicted', () => {
       'is of ',
     );
     await expect(leaderboard({ workload: WORKLOAD, bitRequests: -1 })).rejects.toThrow('bitRequests is -1');
+    const int3 = { kvDtype: 'int3' as never };
+    await expect(leaderboard({ workload: WORKLOAD, model: int3 })).rejects.toThrow('kvDtype is int3');
   });
 });
 
 describe('measured on the CPU device', () => {
+  test('a calibration of other kernels than the device runs is refused', async () => {
+    const device = await openDevice('cpu');
+    const machine = machineOf(device);
+    const other = { ...rooflineModel(machine), kind: 'calibrated', kernelHash: '0123456789ab' } as const;
+    await expect(leaderboard({ workload: WORKLOAD, device, costs: other })).rejects.toMatchObject({
+      code: 'CALIBRATION_MISMATCH',
+      message: expect.stringMatching(new RegExp(`kernels 0123456789ab; these are ${kernelHash(device)}`)),
+    });
+    device.dispose();
+  });
+
   test('times, idle shares and bits', async () => {
     const device = await openDevice('cpu');
     const board = await leaderboard({

@@ -72,6 +72,7 @@ describe('sweepAttention', () => {
     await expect(sweepAttention({ axes: { policy: ['best'] } })).rejects.toThrow("There is no policy 'best'");
     await expect(sweepAttention({ axes: { machine: ['h1'] } })).rejects.toThrow("Axis machine has 'h1'");
     await expect(sweepAttention({ axes: { heads: ['8/3'] } })).rejects.toThrow("Axis heads has '8/3'");
+    await expect(sweepAttention({ axes: { dtype: ['int3' as never] } })).rejects.toThrow('kvDtype is int3;');
   });
 
   test('lengths in turn', () => {

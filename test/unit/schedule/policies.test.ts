@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { cpuMachine, machines, numCtaSlots } from '../../../src/schedule/machine';
 import { policies } from '../../../src/schedule/policies/known';
 import { makeProblem } from '../../../src/schedule/problem';
+import { runPolicy } from '../../../src/schedule/run-policy';
 import type { Schedule } from '../../../src/schedule/schedule';
 import { findViolation, validate } from '../../../src/schedule/validate';
 import { TILE, TILE_STRIDE } from '../../../src/schedule/work-tile';
@@ -96,6 +97,14 @@ describe('fixedSplitCount', () => {
     expect(() => policies.fixedSplitCount(0)).toThrow(
       'fixedSplitCount: count is 0; wanted an integer from 1 to 65536.',
     );
+  });
+
+  test('handed over without its option is told to be called first', () => {
+    for (const maker of [policies.fixedSplitCount, policies.fixedSplitSize]) {
+      expect(() => runPolicy(maker as never, decode([100]), machines.h100)).toThrow(
+        `${maker.name} makes policies and is none itself: call it first, policies.${maker.name}(512)`,
+      );
+    }
   });
 });
 

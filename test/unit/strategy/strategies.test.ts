@@ -1,8 +1,12 @@
 /** Each strategy on the CPU device, over the steps of a small trace; what it refuses, and that it goes on afterwards. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Device, openDevice } from '../../../src/device/device';
+import { WarpbookError } from '../../../src/errors';
 import { compareStrategies } from '../../../src/lab/compare-strategies';
 import { DecodeLoop } from '../../../src/lab/decode-loop';
+import { type LabProgress, onLabProgress } from '../../../src/lab/progress';
+import { policies } from '../../../src/schedule/policies/known';
+import type { Policy } from '../../../src/schedule/schedule';
 import type { StepBatch } from '../../../src/strategy/batch';
 import { DecodeModel } from '../../../src/strategy/model';
 import { strategies } from '../../../src/strategy/strategies';
@@ -202,6 +206,80 @@ describe('strategies on the CPU device', () => {
       compareStrategies({ device, trace: smallTrace(), steps: 2, strategies: ['launcher'], model: { maxBatch: 1 } }),
     ).rejects.toThrow(/None of the strategies runs.*needs CUDA/);
     model.dispose();
+  });
+
+  it('a model that finds no room gives back what it has taken, and one of no size is refused', async () => {
+    // 32 MiB: a layer's keys and values of 8 MiB fit, those of four layers don't.
+    const small = await openDevice('cpu', { threads: 1, memoryLimitBytes: 2 ** 25 });
+    const large = { device: small, maxBatch: 1, maxKvLen: 8192, layers: 4 };
+    await expect(DecodeModel.create(large)).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
+    expect(small.memory().usedBytes).toBe(0);
+    small.dispose();
+    for (const size of ['layers', 'maxBatch', 'maxKvLen', 'headDim'] as const)
+      await expect(DecodeModel.create({ device, [size]: 0 })).rejects.toThrow(`DecodeModel: ${size} is 0; wanted`);
+  });
+
+  it('no strategy at all, and one that was not compared, are told', async () => {
+    const options = { device, trace: smallTrace(), steps: 2, deviceTime: false, model: { maxBatch: 1 } } as const;
+    await expect(compareStrategies({ ...options, strategies: [] })).rejects.toThrow('strategies is empty');
+    const comparison = await compareStrategies({ ...options, strategies: ['eager', 'launcher'] });
+    const code = 'INVALID_ARGUMENT';
+    const told = (name: string) => expect(() => comparison.result(name));
+    told('persistent').toThrow(expect.objectContaining({ code, message: expect.stringContaining('one of eager.') }));
+    told('launcher').toThrow(
+      expect.objectContaining({ code, message: expect.stringMatching(/left out: launcher needs CUDA/) }),
+    );
+  });
+
+  it('a policy that the planner on the device does not know is refused, one that it knows is taken', async () => {
+    const options = { device, trace: smallTrace(), steps: 6, deviceTime: false, checkEvery: 1 } as const;
+    const by = (policy: Policy) =>
+      compareStrategies({
+        ...options,
+        model: { maxBatch: 2, maxKvLen: 512 },
+        strategies: [
+          (model) => strategies.persistent(model, { policy }),
+          (model) => strategies.devicePlanned(model, { policy }),
+          (model) => strategies.devicePlanned(model, { policy, ahead: false }),
+        ],
+      });
+    await expect(by(policies.streamK)).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringMatching(/knows adaptive, .*; got another one, 'streamK'/),
+    });
+    const { results } = await by(policies.noSplit);
+    expect(results.map(({ agreement }) => agreement.sameBits)).toEqual([6, 6, 6]);
+  });
+
+  it('a trace without a request that fits is told', async () => {
+    const options = { device, trace: smallTrace(), steps: 6, strategies: ['eager'] } as const;
+    await expect(compareStrategies({ ...options, model: { maxBatch: 1, maxKvLen: 1 } })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringMatching(/No step can be decoded: .* are longer than maxKvLen = 1 tokens/),
+    });
+  });
+
+  it('a strategy that finds no memory is left out, and the others are compared', async () => {
+    const hungry = (model: DecodeModel): Strategy =>
+      Object.assign(strategies.persistent(model), {
+        name: 'hungry',
+        capture: () => Promise.reject(new WarpbookError('OUT_OF_MEMORY', 'no room for it')),
+      });
+    const options = { device, trace: smallTrace(), steps: 2, deviceTime: false, model: { maxBatch: 1 } } as const;
+    const comparison = await compareStrategies({ ...options, strategies: ['eager', hungry, 'hostUpdate'] });
+    expect(comparison.results.map(({ name }) => name)).toEqual(['eager', 'hostUpdate']);
+    expect(comparison.skipped).toEqual([{ name: 'hungry', reason: 'no room for it' }]);
+    const alone = compareStrategies({ ...options, strategies: [hungry] });
+    await expect(alone).rejects.toMatchObject({ code: 'OUT_OF_MEMORY', message: 'no room for it' });
+  });
+
+  it('the progress of a comparison ends at its whole, strategies that can not run included', async () => {
+    const seen: LabProgress[] = [];
+    const stop = onLabProgress((progress) => seen.push(progress));
+    const model = { maxBatch: 1, maxKvLen: 128 };
+    await compareStrategies({ device, trace: smallTrace(), steps: 3, model, strategies: ['eager', 'launcher'] });
+    stop();
+    expect(seen.at(-1)).toMatchObject({ what: 'strategies', done: 4, total: 4, finished: true });
   });
 
   it('each explains what it follows, freezes and can not do', async () => {

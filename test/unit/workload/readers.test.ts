@@ -102,6 +102,23 @@ describe('Azure CSV', () => {
     const quote = write('quote.csv', `${AZURE}"2023-11-16 18:15:46,1,2\n`);
     await expect(readAzureTrace(quote)).rejects.toThrow('not a valid CSV row');
   });
+
+  it('a file that was cut short is told from one with a bad row', async () => {
+    const row = '2023-11-16 18:15:46,1,2\n';
+    const bad = '2023-11-16 18:1';
+    const cut = readAzureTrace(write('cut.csv', `${AZURE}${row}${bad}`));
+    await expect(cut).rejects.toThrow(/cut\.csv:3: not a valid CSV row.*ends in the middle of this line.*cut short/);
+    const broken = readAzureTrace(write('bad-row.csv', `${AZURE}${row}${bad}\n`));
+    await expect(broken).rejects.not.toThrow('cut short');
+  });
+
+  it('what is no text at all is told in few characters', async () => {
+    const garbage = readAzureTrace(write('garbage.csv', `x"${'\u0001\uFFFD'.repeat(5000)}`));
+    await expect(garbage).rejects.toMatchObject({
+      code: 'FILE_FORMAT',
+      message: expect.stringMatching(/^[\s\S]{1,600}$/),
+    });
+  });
 });
 
 describe('Mooncake JSONL', () => {
@@ -168,6 +185,12 @@ describe('Mooncake JSONL', () => {
   it('refuses what is no JSON', async () => {
     const path = write('broken.jsonl', `${MOONCAKE}{"timestamp": 0,`);
     await expect(readMooncakeTrace(path)).rejects.toThrow(`${path}:2: not JSON (`);
+    await expect(readMooncakeTrace(path)).rejects.toThrow('The file ends in the middle of this line');
+  });
+
+  it('a bad line with others behind it was not cut short', async () => {
+    const path = write('middle.jsonl', `${MOONCAKE}{"timestamp": 0,\n${MOONCAKE}`);
+    await expect(readMooncakeTrace(path)).rejects.not.toThrow('ends in the middle');
   });
 });
 
