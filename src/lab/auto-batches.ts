@@ -9,6 +9,7 @@ import type { TraceBatch } from './prediction-batches';
 export const singlePolicies: Readonly<Record<string, Policy>> = {
   noSplit: policies.noSplit,
   binarySearch: policies.binarySearch,
+  adaptive: policies.adaptive,
   headGroups: policies.headGroups,
   headGroupsSpare: policies.headGroupsSpare,
   streamK: policies.streamK,

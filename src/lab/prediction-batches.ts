@@ -18,6 +18,7 @@ export const judgedPolicies: Readonly<Record<TimedBatch['kind'], Readonly<Record
     noSplit: policies.noSplit,
     longestFirst: policies.longestFirst,
     binarySearch: policies.binarySearch,
+    adaptive: policies.adaptive,
     headGroups: policies.headGroups,
     headGroupsSpare: policies.headGroupsSpare,
     fixedSplitSize2048: policies.fixedSplitSize(2048),
