@@ -91,13 +91,14 @@ async function calibrateGpu(
 
 async function guessFor(device: Device): Promise<CostModel> {
   const machine: Machine = machineOf(device);
-  const { name } = device.description;
+  const { name, architecture } = device.description;
   return {
     ...rooflineModel(machine),
     name: `${name}, calibrated ${today()}`,
     kind: 'calibrated',
     driver: await driverOf(device),
     kernelHash: kernelHash(device),
+    ...(architecture !== undefined && { architecture }),
     date: today(),
   };
 }

@@ -13,7 +13,7 @@ import { type CostModel, type ModelUse, requireModelFor } from '../simulate/cost
 import { costModels } from '../simulate/cost-models';
 import { CACHE_BYTES } from '../simulate/cpu-costs';
 import { rooflineModel } from '../simulate/roofline';
-import { kernelHash } from './kernel-hash';
+import { gpuKernelHash, kernelHash } from './kernel-hash';
 
 const cost = z.number().nonnegative();
 const kernelCost = z.object({
@@ -65,6 +65,7 @@ const schema = z.looseObject({
   numThreads: z.never().optional(),
   driver: z.string(),
   kernelHash: z.string(),
+  architecture: z.string().optional(),
   date: z.string(),
   kernels: z.object({ decode: kernelCost, decode16: kernelCost, decode32: kernelCost, prefill: kernelCost }),
   dram: z
@@ -103,6 +104,11 @@ export function useOf(device: Device): ModelUse {
   return { gpu: machine.name, numSms: machine.numSms, kernelHash: kernelHash(device) };
 }
 
+/** The machine that a model is of, with the kernels that this version has for it. */
+function ownUse({ gpu, numSms, architecture }: CostModel): ModelUse {
+  return { gpu, numSms, ...(architecture !== undefined && { kernelHash: gpuKernelHash(architecture) }) };
+}
+
 /** Writes a model; whole or not at all. */
 export function writeCostModel(path: string, model: CostModel): void {
   mkdirSync(dirname(path), { recursive: true });
@@ -112,8 +118,8 @@ export function writeCostModel(path: string, model: CostModel): void {
 }
 
 /**
- * Reads a model.
- * @param options.device refuse a calibration of another GPU or of other kernels than this device's; default: not compared
+ * Reads a model. One that was measured with other kernels than this version's is refused, with a GPU or without.
+ * @param options.device refuse a calibration of another GPU, too
  * @throws WarpbookError FILE_NOT_FOUND, FILE_FORMAT saying what is wrong; CALIBRATION_MISMATCH, which names both
  */
 export function readCostModel(path: string, options: { device?: Device; allowMismatch?: boolean } = {}): CostModel {
@@ -140,7 +146,7 @@ export function readCostModel(path: string, options: { device?: Device; allowMis
     );
   }
   const model = data as CostModel;
-  if (options.device) requireModelFor(model, useOf(options.device), options);
+  requireModelFor(model, options.device ? useOf(options.device) : ownUse(model), options);
   return model;
 }
 

@@ -76,6 +76,8 @@ export interface CostModel {
   readonly driver: string;
   /** Version of the kernels that were measured (`kernelHash`); empty for an estimate, which fits any. */
   readonly kernelHash: string;
+  /** Architecture that those were built for, such as `sm_90a`; undefined for CPUs and estimates. */
+  readonly architecture?: string;
   /** ISO date of the calibration; empty for an estimate. */
   readonly date: string;
   readonly kernels: Readonly<Record<KernelKind, KernelCost>>;

@@ -14,6 +14,7 @@ import {
 } from '../../../src/lab/calibration-store';
 import { gpuKernelHash, kernelHash } from '../../../src/lab/kernel-hash';
 import { machines } from '../../../src/schedule/machine';
+import { costModels } from '../../../src/simulate/cost-models';
 import { rooflineModel } from '../../../src/simulate/roofline';
 
 let device: Device;
@@ -72,6 +73,22 @@ describe('calibrations on disk', () => {
     expect(() => readCostModel(path, { device })).toThrow(/is of H100 SXM with 132 SMs; wanted one of CPU/);
     expect(readCostModel(path, { device, allowMismatch: true })).toEqual(model);
     expect(readCostModel(path)).toEqual(model);
+  });
+
+  test('of other kernels it is refused without a GPU, too', () => {
+    const path = join(folder, 'stale.json');
+    const ofNow = gpuKernelHash('sm_90a');
+    const model = { ...rooflineModel(machines.h100), kind: 'calibrated' as const, architecture: 'sm_90a' };
+    writeCostModel(path, { ...model, kernelHash: ofNow });
+    expect(readCostModel(path).kernelHash).toBe(ofNow);
+    writeCostModel(path, { ...model, kernelHash: 'feedfeedfeed' });
+    expect(() => readCostModel(path)).toThrow(new RegExp(`kernels feedfeedfeed; these are ${ofNow}`));
+    expect(readCostModel(path, { allowMismatch: true }).kernelHash).toBe('feedfeedfeed');
+  });
+
+  test('the one that comes with warpbook is of its kernels', () => {
+    expect(costModels.h100.architecture).toBe('sm_90a');
+    expect(costModels.h100.kernelHash).toBe(gpuKernelHash('sm_90a'));
   });
 
   test('damaged files are told apart from missing ones', () => {
