@@ -62,6 +62,9 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
   const chosen = options.strategies ?? namesFor();
   if (chosen.length === 0)
     throw new WarpbookError('INVALID_ARGUMENT', 'strategies is empty; wanted one or more, or leave it out for all.');
+  if (options.whenRefused !== undefined && !['throw', 'eager'].includes(options.whenRefused)) {
+    throw new WarpbookError('INVALID_ARGUMENT', `whenRefused is '${options.whenRefused}'; wanted 'throw' or 'eager'.`);
+  }
   const model = await DecodeModel.create({ device, ...options.model });
   const made: { dispose(): void }[] = [model];
   let work: LabWork | undefined;
@@ -108,8 +111,10 @@ export async function compareStrategies(options: CompareStrategiesOptions): Prom
     }
     const results: StrategyResult[] = [];
     for (const { strategy, captured, check, records, held } of entries) {
+      // Two of one name, as with other options, are told apart.
+      const alike = results.filter(({ explanation }) => explanation.name === strategy.name).length;
       results.push({
-        name: strategy.name,
+        name: alike === 0 ? strategy.name : `${strategy.name} ${alike + 1}`,
         explanation: strategy.explain(),
         capture: captured,
         model: factsOf(model),

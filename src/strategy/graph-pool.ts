@@ -11,7 +11,15 @@ import type { StepBatch, StepCapacity } from './batch';
 import { planChunks } from './chunk-plan';
 import { ChunkedStrategy } from './chunked';
 import type { DecodeModel } from './model';
-import { defaultSizes, dispatch, keyText, type PoolKey, type PoolMode, type PoolShape } from './pool-dispatch';
+import {
+  defaultSizes,
+  dispatch,
+  keyText,
+  POOL_MODES,
+  type PoolKey,
+  type PoolMode,
+  type PoolShape,
+} from './pool-dispatch';
 import type { StepReport, StrategyExplanation, StrategyOptions } from './strategy';
 
 export interface GraphPoolOptions extends StrategyOptions {
@@ -64,6 +72,12 @@ export class GraphPoolStrategy extends ChunkedStrategy {
   constructor(model: DecodeModel, options: GraphPoolOptions = {}) {
     super(model, options);
     this.poolOptions = options;
+    if (options.mode !== undefined && !POOL_MODES.includes(options.mode)) {
+      throw new WarpbookError(
+        'INVALID_ARGUMENT',
+        `graphPool got the mode '${String(options.mode)}'; wanted ${POOL_MODES.join(', ')}.`,
+      );
+    }
     if (options.mode === 'piecewise') this.name = 'graphPoolPiecewise';
     else if (options.kvLens) this.name = 'graphPoolBuckets';
   }

@@ -6,7 +6,8 @@
 import { longest, type StepBatch } from './batch';
 
 /** Of a batch: all in one graph, all but attention in graphs, or launch by launch. */
-export type PoolMode = 'full' | 'piecewise' | 'none';
+export const POOL_MODES = ['full', 'piecewise', 'none'] as const;
+export type PoolMode = (typeof POOL_MODES)[number];
 
 /** What a graph is made for. */
 export interface PoolKey {

@@ -44,11 +44,13 @@ export async function benchPrediction(
   say: (line: string) => void,
   options: PredictionOptions,
 ): Promise<PredictionResult> {
+  // Ahead of a calibration, which takes its time.
+  const traces = await tracesOf(options);
   const { model, calibration } = await modelOf(device, options, say);
   const pool = new ColdPool(device, SHAPE);
   const timer = new BatchTimer(device, pool, SHAPE, LIMITS);
   try {
-    const batches = await batchesOf(options, Math.floor(pool.maxPages * SHARE_OF_POOL) * SHAPE.pageSize);
+    const batches = batchesOf(traces, options, Math.floor(pool.maxPages * SHARE_OF_POOL) * SHAPE.pageSize);
     const rows: JudgedRow[] = [];
     const deadline = performance.now() + options.maxSeconds * 1e3;
     for (const [i, batch] of batches.entries()) {
@@ -81,8 +83,11 @@ async function modelOf(
   return { model, calibration: pairsOf(residuals) };
 }
 
-async function batchesOf(options: PredictionOptions, maxTokens: number): Promise<TraceBatch[]> {
-  const traces = await tracesOf(options);
+function batchesOf(
+  traces: Awaited<ReturnType<typeof tracesOf>>,
+  options: PredictionOptions,
+  maxTokens: number,
+): TraceBatch[] {
   return walk([
     ...decodeBatches(traces, options.batches, maxTokens, options.seed),
     ...prefillBatches(traces, options.prefillBatches, options.seed),

@@ -222,6 +222,15 @@ describe('strategies on the CPU device', () => {
   it('no strategy at all, and one that was not compared, are told', async () => {
     const options = { device, trace: smallTrace(), steps: 2, deviceTime: false, model: { maxBatch: 1 } } as const;
     await expect(compareStrategies({ ...options, strategies: [] })).rejects.toThrow('strategies is empty');
+    await expect(compareStrategies({ ...options, whenRefused: 'eagr' as 'eager' })).rejects.toThrow(
+      "whenRefused is 'eagr'; wanted 'throw' or 'eager'",
+    );
+    const pool = (model: DecodeModel) => strategies.graphPool(model, { mode: 'nope' as 'none' });
+    await expect(compareStrategies({ ...options, strategies: [pool] })).rejects.toThrow(
+      "graphPool got the mode 'nope'; wanted full, piecewise, none",
+    );
+    const twice = await compareStrategies({ ...options, strategies: ['persistent', strategies.persistent] });
+    expect(twice.results.map(({ name }) => name)).toEqual(['persistent', 'persistent 2']);
     const comparison = await compareStrategies({ ...options, strategies: ['eager', 'launcher'] });
     const code = 'INVALID_ARGUMENT';
     const told = (name: string) => expect(() => comparison.result(name));
