@@ -24,7 +24,7 @@ export interface CpuCosts {
   /** A block of 64 keys, and each row of it: softmax. As long for few keys as for 64. */
   readonly blockNs: number;
   readonly blockRowNs: number;
-  /** A key and its value, by the bytes that the whole launch reads ({@link CACHE_BYTES}); and each row's products with them. */
+  /** A key and its value, by the bytes that the whole launch reads (`CACHE_BYTES`); and each row's products with them. */
   readonly tokenNs: readonly number[];
   readonly tokenRowNs: number;
   /** A merge: each row, and each state of it. */
