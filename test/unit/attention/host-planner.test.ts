@@ -18,7 +18,7 @@ import { sectionWords } from '../../../src/schedule/table-source';
 import { ceilDiv } from '../../../src/units';
 import { keepBusy } from '../../support/device-programs';
 
-const planned: readonly DevicePolicy[] = ['headGroups', 'binarySearch', 'noSplit'];
+const planned: readonly DevicePolicy[] = ['adaptive', 'headGroups', 'binarySearch', 'noSplit'];
 const LONG = process.env.WARPBOOK_LONG === '1';
 
 let device: Device;
