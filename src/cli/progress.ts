@@ -77,23 +77,31 @@ export interface MeasuringBar {
   stop(): void;
 }
 
-/** A bar for one measurement after the other; nothing where the stream is no terminal. */
-export function measuringBar(stream: NodeJS.WriteStream): MeasuringBar {
-  if (!stream.isTTY) return { show: () => undefined, stop: () => undefined };
-  const format = '{bar} {what} {median}';
+/** A bar that starts when it is first shown, and leaves nothing behind. */
+function passingBar(stream: NodeJS.WriteStream, format: string) {
   const single = new SingleBar({ format, stream, hideCursor: true, clearOnComplete: true, barsize: 24, fps: 10 });
   let isRunning = false;
   const stop = (): void => {
     if (isRunning) single.stop();
     isRunning = false;
   };
+  const show = (total: number, value: number, payload: Record<string, string>, done?: boolean): void => {
+    if (!isRunning) single.start(total, value, payload);
+    isRunning = true;
+    single.update(value, payload);
+    if (done) stop();
+  };
+  return { show, stop };
+}
+
+/** A bar for one measurement after the other; nothing where the stream is no terminal. */
+export function measuringBar(stream: NodeJS.WriteStream): MeasuringBar {
+  if (!stream.isTTY) return { show: () => undefined, stop: () => undefined };
+  const { show, stop } = passingBar(stream, '{bar} {what} {median}');
   return {
     show: ({ what, share, medianNs, precisionPct, done }) => {
       const median = Number.isFinite(medianNs) ? `${formatDuration(medianNs)} ± ${precisionPct.toFixed(1)} %` : '';
-      if (!isRunning) single.start(1, 0, { what, median });
-      isRunning = true;
-      single.update(share, { what, median });
-      if (done) stop();
+      show(1, share, { what, median }, done);
     },
     stop,
   };
@@ -114,20 +122,9 @@ export function labBar(stream: NodeJS.WriteStream): LabBar {
       stop: () => undefined,
     };
   }
-  const format = '{bar} {what} {value}/{total} {note}';
-  const single = new SingleBar({ format, stream, hideCursor: true, clearOnComplete: true, barsize: 24, fps: 10 });
-  let isRunning = false;
-  const stop = (): void => {
-    if (isRunning) single.stop();
-    isRunning = false;
-  };
+  const { show, stop } = passingBar(stream, '{bar} {what} {value}/{total} {note}');
   return {
-    show: ({ what, done, total, note = '', finished }) => {
-      if (!isRunning) single.start(total, done, { what, note });
-      isRunning = true;
-      single.update(done, { what, note });
-      if (finished) stop();
-    },
+    show: ({ what, done, total, note = '', finished }) => show(total, done, { what, note }, finished),
     stop,
   };
 }
